@@ -1,0 +1,105 @@
+# SPDX-License-Identifier: MIT
+# mhost: `make help` lists the targets. V=1 shows commands, SAN=asan|tsan builds with sanitizers,
+# WERROR=1 turns warnings into errors, B= chooses the build folder.
+
+SAN     ?=
+B       ?= build$(if $(SAN),/$(SAN))
+CC      ?= gcc
+PREFIX  ?= /usr/local
+DESTDIR ?=
+VERSION := 0.1.0
+Q       := $(if $(V),,@)
+say      = $(if $(V),,@printf '  %-7s %s\n' $(1) $(2))
+
+# -- sources, sorted, one per line -----------------------------------------------------------------
+SHM_SRC := \
+	shm/mhs_attach.c \
+	shm/mhs_epoch.c \
+	shm/mhs_ring.c \
+	shm/mhs_seg.c \
+	shm/mhs_stat.c
+
+ENGINE_SRC :=
+
+STORE_SRC :=
+
+COMMON_SRC :=
+
+SUP_SRC :=
+
+WRK_SRC :=
+
+CLIENT_SRC :=
+
+TOOL_SRC :=
+
+UNIT_TESTS :=
+
+SCENARIOS :=
+
+# -- flags -----------------------------------------------------------------------------------------
+WARN    := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wcast-qual -Wvla \
+	-Wno-unused-parameter
+PKGS    := liburing inih jansson libxxhash libpcre2-8 openblas libcrypto
+DIRS    := shm client daemon/common daemon/engine daemon/engine/kernels daemon/store tests/lib
+CFLAGS  ?= -O2 -g
+# One rounding per operation: the same bits on every ISA.
+ALL_CFLAGS := -std=gnu11 -D_GNU_SOURCE -DMHOST_VERSION='"$(VERSION)"' $(WARN) $(if $(WERROR),-Werror) -fPIC \
+	-fvisibility=hidden -ffp-contract=off -fno-strict-overflow -pthread $(addprefix -I,$(DIRS)) \
+	$(shell pkg-config --cflags openblas 2>/dev/null) $(CFLAGS)
+LIBS    := $(shell pkg-config --libs $(PKGS) 2>/dev/null) -lnuma -lm -pthread
+ifeq ($(SAN),asan)
+ALL_CFLAGS += -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
+LIBS += -fsanitize=address,undefined
+endif
+ifeq ($(SAN),tsan)
+ALL_CFLAGS += -fsanitize=thread
+LIBS += -fsanitize=thread
+endif
+
+objs = $(patsubst %.c,$(B)/%.o,$(1))
+LIB_SRC := $(SHM_SRC) $(ENGINE_SRC) $(STORE_SRC) $(COMMON_SRC) $(SUP_SRC) $(WRK_SRC) $(CLIENT_SRC) $(TOOL_SRC)
+PROGRAMS := $(if $(SUP_SRC),$(B)/mhostd) $(if $(WRK_SRC),$(B)/mhost-worker) $(if $(TOOL_SRC),$(B)/mhost) \
+	$(if $(CLIENT_SRC),$(B)/libmhost.so)
+TESTS   := $(UNIT_TESTS:%=$(B)/tests/unit/%_test)
+
+all: deps $(PROGRAMS)
+
+help:
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 20
+
+# -- build -----------------------------------------------------------------------------------------
+$(B)/%.o: %.c
+	$(call say,CC,$<)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(ALL_CFLAGS) $(ISA_FLAGS) -MMD -MP -c $< -o $@
+
+$(B)/daemon/engine/kernels/%_avx2.o: ISA_FLAGS := -mavx2 -mfma -mf16c
+$(B)/daemon/engine/kernels/%_avx512.o: ISA_FLAGS := -mavx512f -mavx512bw -mavx512vl -mavx512dq -mavx512vnni -mavx2 -mfma -mf16c
+
+$(B)/libmhost-all.a: $(call objs,$(LIB_SRC) tests/lib/t.c)
+	$(call say,AR,$@)
+	$(Q)rm -f $@ && ar rcs $@ $^
+
+$(B)/mhostd: $(call objs,daemon/supervisor/sup_main.c) $(B)/libmhost-all.a
+$(B)/mhost-worker: $(call objs,daemon/worker/wrk_main.c) $(B)/libmhost-all.a
+$(B)/mhost: $(call objs,tools/mhost.c) $(B)/libmhost-all.a
+$(B)/mhostd $(B)/mhost-worker $(B)/mhost $(TESTS):
+	$(call say,LD,$@)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(ALL_CFLAGS) -o $@ $(filter %.o,$^) $(filter %.a,$^) $(LIBS)
+
+$(B)/libmhost.so: $(call objs,$(CLIENT_SRC) $(SHM_SRC)) client/libmhost.map
+	$(call say,LD,$@)
+	$(Q)$(CC) $(ALL_CFLAGS) -shared -Wl,-soname,libmhost.so.1 -Wl,--version-script=client/libmhost.map \
+		-o $@.1 $(filter %.o,$^) -pthread $(filter -fsanitize%,$(LIBS))
+	$(Q)ln -sf libmhost.so.1 $@
+
+$(TESTS): $(B)/tests/unit/%_test: $(B)/tests/unit/%_test.o $(B)/libmhost-all.a
+
+.SECONDARY:
+-include $(shell find $(B) -name '*.d' 2>/dev/null)
+
+deps:
+	@true
+.PHONY: all help deps

@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * eng_sample.h: from logits to a token. Order of the steps: repetition penalty (Keskar et al. 2019),
+ * temperature, top-k, top-p (Holtzman et al. 2020), min-p (Nguyen et al. 2024), draw. Temperature 0
+ * is greedy: the highest logit after the penalty, the lowest id on a tie.
+ */
+#ifndef ENG_SAMPLE_H
+#define ENG_SAMPLE_H
+
+#include <stdint.h>
+
+struct eng_sampling {
+	float temperature;	/* >= 0 */
+	uint32_t top_k;		/* 0: off */
+	float top_p;		/* (0, 1] */
+	float min_p;		/* [0, 1) */
+	float repeat_penalty;	/* > 0; 1: off */
+	uint32_t repeat_last;	/* tokens looked back at */
+};
+
+struct eng_top {
+	uint32_t token;
+	float logprob;
+};
+
+/* Private to one request: draws depend on the seed and the index of the token alone. */
+struct eng_rng {
+	uint64_t state;
+};
+
+void eng_rng_init(struct eng_rng *rng, uint64_t seed);
+
+struct eng_sampler;	/* scratch for one vocabulary size; one per thread that samples */
+
+int eng_sampler_new(struct eng_sampler **sampler, uint32_t vocab_count);	/* 0 or -ENOMEM */
+void eng_sampler_free(struct eng_sampler **sampler);
+
+/*
+ * Choose the next token. @logits [vocab_count] may be overwritten. @history: prompt and output so far.
+ * Returns the token id, or -EDOM when a logit is NaN or +infinite or all are -infinite. Never allocates.
+ */
+int64_t eng_sample(struct eng_sampler *sampler, const struct eng_sampling *params,
+		   float *logits, const uint32_t *history, uint32_t history_count,
+		   struct eng_rng *rng);
+
+/*
+ * Log-probability of @token and the @top_count best (descending, lowest id first on a tie) under the
+ * plain softmax of @logits. Call before eng_sample(), which overwrites. 0 or -EDOM as above.
+ */
+int eng_logprobs(struct eng_sampler *sampler, const float *logits, uint32_t token, float *logprob,
+		 struct eng_top *top, uint32_t top_count);
+
+#endif

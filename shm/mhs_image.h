@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * mhs_image.h: the image, the packed file of one version. Its bytes are the arena's bytes.
+ *
+ * file:  header page | chunk table | tensor table | tensors, tokenizer, template, each page-aligned
+ * Everything from data_offset on is cut into chunks of chunk_bytes (the last one shorter), each
+ * with its XXH3-128 in the chunk table; the header holds the table's hash and its own. So a
+ * reader can check any chunk as it arrives and name the bad one. content_hash is SHA-256 over
+ * the same range: it names the weights in manifests, replies and cache keys.
+ * All integers little-endian. XXH3 hashes are stored in canonical (big-endian) form.
+ */
+#ifndef MHS_IMAGE_H
+#define MHS_IMAGE_H
+
+#include "mhs_layout.h"
+
+#define MHS_IMAGE_MAGIC		UINT64_C(0x316567616d69686d)	/* "mhimage1" */
+#define MHS_IMAGE_ABI_MAJOR	1u
+#define MHS_IMAGE_ABI_MINOR	0u
+#define MHS_IMAGE_ALIGN_BYTES	4096u
+#define MHS_IMAGE_CHUNK_BYTES	(4u << 20)
+#define MHS_IMAGE_BYTES_MAX	(UINT64_C(1) << 42)
+#define MHS_IMAGE_LAYER_MAX	512u
+#define MHS_IMAGE_EOS_MAX	8u
+#define MHS_CHUNK_HASH_BYTES	16u	/* XXH3-128 */
+
+enum mhs_image_kind { MHS_IMAGE_MODEL = 1, MHS_IMAGE_ADAPTER = 2 };
+enum mhs_image_arch { MHS_ARCH_LLAMA = 1 };
+
+enum mhs_image_role {
+	MHS_ROLE_EMBED = 1,		/* [vocab x hidden] */
+	MHS_ROLE_OUTPUT = 2,		/* [vocab x hidden], absent when tied to EMBED */
+	MHS_ROLE_OUTPUT_NORM = 3,	/* [hidden] */
+	MHS_ROLE_INV_FREQ = 4,		/* [head_dim / 2] rope inverse frequencies, scaling applied */
+	MHS_ROLE_ATTN_NORM = 16,	/* [hidden]; these and the following per layer */
+	MHS_ROLE_ATTN_Q = 17,		/* [heads * head_dim x hidden], halves rotate together */
+	MHS_ROLE_ATTN_K = 18,		/* [kv_heads * head_dim x hidden], as Q */
+	MHS_ROLE_ATTN_V = 19,
+	MHS_ROLE_ATTN_O = 20,		/* [hidden x heads * head_dim] */
+	MHS_ROLE_FFN_NORM = 21,
+	MHS_ROLE_FFN_GATE = 22,		/* [intermediate x hidden] */
+	MHS_ROLE_FFN_UP = 23,
+	MHS_ROLE_FFN_DOWN = 24,		/* [hidden x intermediate] */
+};
+
+struct mhs_image_config {
+	uint32_t arch;			/* enum mhs_image_arch */
+	uint32_t layer_count;		/* 1..MHS_IMAGE_LAYER_MAX */
+	uint32_t hidden;		/* values */
+	uint32_t intermediate;
+	uint32_t head_count;
+	uint32_t kv_head_count;		/* divides head_count */
+	uint32_t head_dim;		/* even */
+	uint32_t vocab_count;		/* rows of EMBED */
+	uint32_t context_max;		/* tokens */
+	uint32_t tied;			/* 1: output uses EMBED */
+	float rms_eps;
+	float rope_attn_scale;		/* multiplies cos and sin; 1 for llama3, linear, none */
+	uint32_t float_weights;		/* 1: no quantised matrix, so keep KV in F32 */
+	uint32_t reserved0[3];		/* zero */
+};
+_Static_assert(sizeof(struct mhs_image_config) == 64, "image ABI 1: config");
+
+struct mhs_image_span {
+	uint64_t offset_bytes;		/* in the image; 0: absent */
+	uint64_t length_bytes;
+};
+
+struct mhs_image_header {
+	uint64_t magic;
+	uint16_t abi_major;
+	uint16_t abi_minor;
+	uint32_t header_bytes;			/* MHS_PAGE_BYTES */
+	uint64_t image_bytes;			/* whole file, a multiple of MHS_IMAGE_ALIGN_BYTES */
+	uint64_t features;			/* none defined in 1.0; unknown bits: refuse */
+	uint32_t kind;				/* enum mhs_image_kind */
+	uint32_t chunk_bytes;			/* MHS_IMAGE_CHUNK_BYTES */
+	uint64_t data_offset_bytes;		/* first byte that the chunks cover, page-aligned */
+	uint32_t chunk_count;
+	uint32_t tensor_count;
+	struct mhs_image_span chunk_table;	/* chunk_count x MHS_CHUNK_HASH_BYTES, before data */
+	struct mhs_image_span tensor_table;	/* tensor_count x struct mhs_image_tensor, in data */
+	struct mhs_image_span tokenizer;	/* compiled tables (eng_tok.h), in data */
+	struct mhs_image_span chat_template;	/* UTF-8 source text, in data; may be absent */
+	struct mhs_image_config config;
+	uint32_t bos_id;			/* UINT32_MAX: none */
+	uint32_t eos_count;
+	uint32_t eos_ids[MHS_IMAGE_EOS_MAX];	/* tokens that end a reply */
+	char model[MHS_NAME_BYTES];
+	char semver[MHS_SEMVER_BYTES];
+	uint8_t content_hash[MHS_HASH_BYTES];	/* SHA-256 of [data_offset, image_bytes) */
+	uint8_t chunk_table_hash[MHS_CHUNK_HASH_BYTES];
+	uint8_t header_hash[MHS_CHUNK_HASH_BYTES];	/* of this page, this field as zeros */
+	uint8_t reserved0[MHS_PAGE_BYTES - 400];	/* zero */
+};
+_Static_assert(sizeof(struct mhs_image_header) == MHS_PAGE_BYTES, "image header is one page");
+
+struct mhs_image_tensor {
+	char name[MHS_NAME_BYTES];	/* source name, cut; for people */
+	uint32_t role;			/* enum mhs_image_role */
+	uint32_t layer;			/* 0 for roles without layer */
+	uint32_t type;			/* enum eng_type; part of the image ABI */
+	uint32_t reserved0;		/* zero */
+	uint64_t rows;
+	uint64_t cols;
+	uint64_t offset_bytes;		/* in the image, page-aligned */
+	uint64_t length_bytes;
+	uint8_t hash[MHS_CHUNK_HASH_BYTES];	/* XXH3-128 of the tensor's bytes */
+};
+_Static_assert(sizeof(struct mhs_image_tensor) == 128, "image ABI 1: tensor");
+
+#endif

@@ -1,0 +1,210 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * mhs_layout.h: every byte that mhost processes share. See LAYOUT.md before changing anything.
+ *
+ * Rules: offsets and fixed-width integers only; each field names its writer; fields of different
+ * writers never share a cache line; holes are named reservedN and zero; atomics are lock-free in
+ * every process. A minor bump uses a reserved field, a major bump moves something.
+ */
+#ifndef MHS_LAYOUT_H
+#define MHS_LAYOUT_H
+
+#include <stdatomic.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define MHS_ABI_MAJOR		1u
+#define MHS_ABI_MINOR		0u
+#define MHS_LINE_BYTES		64u
+#define MHS_PAGE_BYTES		4096u
+#define MHS_MODEL_MAX		256u	/* models on one board */
+#define MHS_VERSION_MAX		4096u	/* 12 bits of the route word; index 0 is "none" */
+#define MHS_WORKER_MAX		64u
+#define MHS_EXTENT_MAX		4u	/* segments that make up one version (or its replicas) */
+#define MHS_NAME_BYTES		64u	/* model and adapter names, NUL-padded */
+#define MHS_SEMVER_BYTES	48u	/* MAJOR.MINOR.PATCH, NUL-padded */
+#define MHS_HASH_BYTES		32u	/* SHA-256 */
+#define MHS_SUBMIT_BYTES	(1u << 20)	/* ring client -> worker; a power of two */
+#define MHS_EVENT_BYTES		(1u << 18)	/* ring worker -> client; a power of two */
+
+#define MHS_EPOCH_OFFLINE	UINT64_MAX	/* slot.seen_epoch: owner reads no route */
+
+#define MHS_MAGIC_BOARD		UINT64_C(0x316472616f62686d)	/* "mhboard1" */
+#define MHS_MAGIC_SLOT		UINT64_C(0x31746f6c7320686d)	/* "mh slot1" */
+#define MHS_MAGIC_STATS		UINT64_C(0x317374617473686d)	/* "mhstats1" */
+#define MHS_MAGIC_LANE		UINT64_C(0x31656e616c20686d)	/* "mh lane1" */
+
+_Static_assert(ATOMIC_LLONG_LOCK_FREE == 2, "64-bit atomics must work across processes");
+_Static_assert(ATOMIC_INT_LOCK_FREE == 2, "32-bit atomics must work across processes");
+
+/* First line of every segment but an arena. Everything but ready is constant once ready is 1. */
+struct mhs_header {
+	uint64_t magic;			/* [W: sup] MHS_MAGIC_* */
+	uint16_t abi_major;		/* [W: sup] */
+	uint16_t abi_minor;		/* [W: sup] */
+	uint32_t header_bytes;		/* [W: sup] sizeof(struct mhs_header) */
+	uint64_t segment_bytes;		/* [W: sup] whole segment, this header included */
+	uint64_t features;		/* [W: sup] feature bits, none defined in 1.0 */
+	_Atomic uint32_t ready;		/* [W: sup] stored last, read first */
+	uint32_t owner;			/* [W: sup] slot and stats: worker index; lane: lane id */
+	uint8_t reserved0[24];		/* zero */
+};
+_Static_assert(sizeof(struct mhs_header) == MHS_LINE_BYTES, "header is one line");
+_Static_assert(offsetof(struct mhs_header, ready) == 32, "ABI 1: ready");
+
+/* ---- board: supervisor writes, all others map it read-only ------------------------------- */
+
+/*
+ * Route word, one per model, changed by one store:
+ *   bits  0..11  active version index (0: none)
+ *   bits 12..23  candidate version index (0: none)
+ *   bits 24..37  weight of the candidate in basis points, 0..10000
+ *   bits 38..39  mode: 0 none, 1 canary, 2 shadow
+ *   bits 40..63  generation, grows with each store (wraps)
+ */
+#define MHS_ROUTE_INDEX_MASK	0xfffu
+#define MHS_ROUTE_WEIGHT_MASK	0x3fffu
+#define MHS_ROUTE_WEIGHT_MAX	10000u
+#define MHS_ROUTE_GEN_MASK	0xffffffu
+
+enum mhs_route_mode { MHS_MODE_NONE = 0, MHS_MODE_CANARY = 1, MHS_MODE_SHADOW = 2 };
+
+struct mhs_model {
+	_Atomic uint64_t route;			/* [W: sup] see above */
+	uint8_t reserved0[56];			/* zero */
+	char name[MHS_NAME_BYTES];		/* [W: sup] const once counted in model_count */
+};
+_Static_assert(sizeof(struct mhs_model) == 2 * MHS_LINE_BYTES, "route and name: two lines");
+
+/* One contiguous piece of an image at run time. */
+struct mhs_extent {
+	uint32_t segment;		/* which descriptor of the attach message, from 0 */
+	uint32_t node;			/* NUMA node of a replica, UINT32_MAX: not bound */
+	uint64_t image_offset_bytes;	/* where the piece lies in the image */
+	uint64_t segment_offset_bytes;	/* where it lies in the segment */
+	uint64_t length_bytes;
+	uint8_t hash[MHS_HASH_BYTES];	/* SHA-256 of the image data, as in the image header */
+};
+_Static_assert(sizeof(struct mhs_extent) == 64, "ABI 1: extent");
+
+/* LAYOUT.md draws the transitions. A worker may pin only in READY, ACTIVE and RESIDENT. */
+enum mhs_version_state {
+	MHS_STATE_FREE = 0,
+	MHS_STATE_LOADING = 1,
+	MHS_STATE_READY = 2,		/* loaded, verified, attached by every live worker */
+	MHS_STATE_ACTIVE = 3,		/* named by a route, as active or candidate */
+	MHS_STATE_RESIDENT = 4,		/* kept for rollback */
+	MHS_STATE_DRAINING = 5,		/* unpublished, waiting for its grace period */
+};
+
+struct mhs_version {
+	_Atomic uint32_t state;			/* [W: sup] enum mhs_version_state */
+	uint32_t model;				/* [W: sup] const from READY to FREE: board.models index */
+	uint32_t base;				/* adapters: version index below it, else 0 */
+	uint32_t extent_count;			/* 1..MHS_EXTENT_MAX */
+	uint64_t serial;			/* grows each time the entry is used again */
+	uint64_t image_bytes;
+	uint8_t content_hash[MHS_HASH_BYTES];	/* from the image header */
+	char semver[MHS_SEMVER_BYTES];
+	uint8_t reserved0[16];			/* zero */
+	struct mhs_extent extents[MHS_EXTENT_MAX];
+};
+_Static_assert(sizeof(struct mhs_version) == 384, "ABI 1: version");
+_Static_assert(sizeof(struct mhs_version) % MHS_LINE_BYTES == 0, "versions never share a line");
+
+struct mhs_board {
+	struct mhs_header head;
+	_Atomic uint64_t epoch;			/* [W: sup] publication counter, from 1, only grows */
+	uint8_t reserved0[56];			/* zero */
+	_Atomic uint32_t model_count;		/* [W: sup] models[0..count) are named */
+	uint8_t reserved1[60];			/* zero */
+	uint8_t reserved2[3904];		/* zero, to the end of the page */
+	struct mhs_model models[MHS_MODEL_MAX];
+	struct mhs_version versions[MHS_VERSION_MAX];
+};
+_Static_assert(offsetof(struct mhs_board, epoch) == 64, "ABI 1: epoch");
+_Static_assert(offsetof(struct mhs_board, models) == MHS_PAGE_BYTES, "ABI 1: models");
+
+/* ---- slot: one per worker, written by that worker, read by the supervisor as hostile input - */
+
+struct mhs_slot {
+	struct mhs_header head;
+	_Atomic uint64_t seen_epoch;	/* [W: owner] last epoch adopted, or MHS_EPOCH_OFFLINE */
+	uint8_t reserved0[56];		/* zero */
+	_Atomic uint32_t asleep;	/* [W: owner] 1: ring my bell after a publication */
+	_Atomic uint32_t running;	/* [W: owner] requests in the batch; for people only */
+	_Atomic uint32_t queued;	/* [W: owner] requests waiting; for people only */
+	uint32_t reserved1;		/* zero */
+	_Atomic uint64_t turn_ns;	/* [W: owner] CLOCK_MONOTONIC when the adopting turn began */
+	_Atomic uint64_t adopted_ns;	/* [W: owner] CLOCK_MONOTONIC when seen_epoch last grew */
+	_Atomic uint64_t steps;		/* [W: owner] engine steps done */
+	uint8_t reserved2[24];		/* zero */
+	uint8_t reserved3[3904];	/* zero, to the end of the page */
+	_Atomic uint32_t pins[MHS_VERSION_MAX];	/* [W: owner] running requests per version */
+};
+_Static_assert(offsetof(struct mhs_slot, seen_epoch) == 64, "ABI 1: seen_epoch");
+_Static_assert(offsetof(struct mhs_slot, asleep) == 128, "ABI 1: asleep");
+_Static_assert(offsetof(struct mhs_slot, pins) == MHS_PAGE_BYTES, "ABI 1: pins");
+
+/* ---- stats: one per worker, written by that worker, anyone allowed reads ------------------- */
+
+#define MHS_STATS_ROWS		256u	/* versions and adapters counted at one time */
+#define MHS_HIST_BUCKETS	64u	/* bucket b counts values in [2^(b/2)...) us; see mhs_stat.h */
+
+enum mhs_hist { MHS_HIST_QUEUE, MHS_HIST_FIRST_TOKEN, MHS_HIST_INTER_TOKEN, MHS_HIST_TOTAL,
+		MHS_HIST_COUNT };
+
+struct mhs_stats_row {
+	_Atomic uint64_t version_serial;	/* [W: owner] (serial << 12 | index), 0: row free */
+	_Atomic uint64_t requests;		/* admitted */
+	_Atomic uint64_t completed;		/* ended with stop or length */
+	_Atomic uint64_t cancelled;
+	_Atomic uint64_t failed;
+	_Atomic uint64_t prompt_tokens;
+	_Atomic uint64_t output_tokens;
+	_Atomic uint64_t nan_logits;		/* requests ended by NaN or infinite logits */
+	_Atomic uint64_t prefill_ns;
+	_Atomic uint64_t decode_ns;
+	uint64_t reserved0[6];			/* zero */
+	_Atomic uint64_t hist[MHS_HIST_COUNT][MHS_HIST_BUCKETS];
+};
+_Static_assert(sizeof(struct mhs_stats_row) == 128 + MHS_HIST_COUNT * MHS_HIST_BUCKETS * 8,
+	       "ABI 1: stats row");
+
+struct mhs_stats {
+	struct mhs_header head;
+	struct mhs_stats_row rows[MHS_STATS_ROWS];
+};
+
+/* ---- lane: one client x one worker, two SPSC byte rings ----------------------------------- */
+
+/*
+ * head and tail count bytes ever written and ever read. Either side treats the other's word as
+ * hostile: head - tail > capacity, or not a multiple of 8, ends the lane. Geometry comes from
+ * these constants, never from the segment.
+ */
+struct mhs_ring {
+	_Atomic uint64_t head;		/* [W: producer] */
+	uint8_t reserved0[56];		/* zero */
+	_Atomic uint64_t tail;		/* [W: consumer] */
+	uint8_t reserved1[56];		/* zero */
+	_Atomic uint32_t asleep;	/* [W: consumer] 1: ring my bell after a put */
+	uint8_t reserved2[60];		/* zero */
+	_Atomic uint32_t starved;	/* [W: producer] 1: ring my bell after a get */
+	uint8_t reserved3[60];		/* zero */
+};
+_Static_assert(sizeof(struct mhs_ring) == 4 * MHS_LINE_BYTES, "ABI 1: ring");
+
+struct mhs_lane {
+	struct mhs_header head;
+	struct mhs_ring submit;			/* client -> worker */
+	struct mhs_ring event;			/* worker -> client */
+	uint8_t reserved0[3520];		/* zero, to the end of the page */
+	uint8_t submit_data[MHS_SUBMIT_BYTES];
+	uint8_t event_data[MHS_EVENT_BYTES];
+};
+_Static_assert(offsetof(struct mhs_lane, submit_data) == MHS_PAGE_BYTES, "ABI 1: submit_data");
+_Static_assert(sizeof(struct mhs_lane) == MHS_PAGE_BYTES + MHS_SUBMIT_BYTES + MHS_EVENT_BYTES,
+	       "ABI 1: lane");
+
+#endif

@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * mhs_seg.h: create, seal, map and unmap shared segments (memfd, hugetlb memfd).
+ * Returns 0 or negative errno; never logs, never allocates from the heap.
+ */
+#ifndef MHS_SEG_H
+#define MHS_SEG_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* The page ladder, best first. MHS_PAGES_ANY_4K is what every machine has. */
+enum mhs_pages { MHS_PAGES_1G = 0, MHS_PAGES_2M = 1, MHS_PAGES_THP = 2, MHS_PAGES_4K = 3 };
+
+struct mhs_map {
+	void *addr;		/* NULL: not mapped */
+	size_t bytes;		/* length of the mapping, a multiple of the page size */
+};
+
+const char *mhs_pages_name(enum mhs_pages pages);	/* "1G", "2M", "THP", "4K" */
+size_t mhs_pages_bytes(enum mhs_pages pages);		/* 1 GiB, 2 MiB, 2 MiB, 4 KiB */
+
+/*
+ * Create a control segment: 4 KiB pages, @bytes long, all zero, sealed against resize
+ * (SHRINK|GROW|SEAL), close-on-exec, not executable. Returns a descriptor or negative errno.
+ */
+int mhs_seg_create(const char *name, size_t bytes);
+
+/*
+ * Create an arena segment of at least @bytes on rung @pages, fully allocated before return, so a
+ * later touch never raises SIGBUS. *@seg_bytes gets the rounded length. Not sealed yet.
+ * Returns a descriptor; -ENOMEM or -ENOSPC when the rung has too few pages; negative errno.
+ */
+int mhs_seg_create_arena(const char *name, size_t bytes, enum mhs_pages pages, size_t *seg_bytes);
+
+/*
+ * Seal an arena for ever: WRITE|SHRINK|GROW|SEAL. The caller has unregistered io_uring buffers and
+ * unmapped writable views before (else -EBUSY).
+ */
+int mhs_seg_seal_arena(int fd);
+
+/* 0 when @fd carries at least the seals given (F_SEAL_*), -EPERM when not, negative errno. */
+int mhs_seg_check_seals(int fd, unsigned int seals);
+
+/* Reopen read-only through /proc/self/fd, for descriptors that are sent to others. */
+int mhs_seg_reopen_ro(int fd);
+
+/* Map whole pages of @fd, shared. @populate faults all pages in now. */
+int mhs_seg_map_ro(int fd, size_t bytes, int populate, struct mhs_map *map);
+int mhs_seg_map_rw(int fd, size_t bytes, struct mhs_map *map);
+void mhs_seg_unmap(struct mhs_map *map);	/* clears *map; harmless when not mapped */
+
+#endif

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * mhs_stat.h: counters and latency histograms of one worker, per version and adapter. Written by
+ * the worker with relaxed stores (single writer), read by anyone without locks: a reader may see
+ * one counter a little ahead of another, never a torn one.
+ */
+#ifndef MHS_STAT_H
+#define MHS_STAT_H
+
+#include "mhs_layout.h"
+
+/* Row of (version index, serial), claimed if new; the least recently claimed is reused when full. */
+struct mhs_stats_row *mhs_stats_row(struct mhs_stats *stats, uint32_t version, uint64_t serial);
+void mhs_stats_add(_Atomic uint64_t *counter, uint64_t n);
+/* Count one duration. Buckets are half-octaves of microseconds; bucket 0 holds < 1 us. */
+void mhs_hist_add(_Atomic uint64_t *hist, uint64_t ns);
+uint32_t mhs_hist_bucket(uint64_t ns);
+uint64_t mhs_hist_bucket_limit_ns(uint32_t bucket);	/* exclusive upper limit */
+/* The q quantile (0..1) of a private copy of one histogram, in ns; 0 when empty. */
+uint64_t mhs_hist_quantile_ns(const uint64_t counts[MHS_HIST_BUCKETS], double q);
+
+#endif

@@ -1,0 +1,181 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * mhs_wire.h: records in the rings of a lane, and messages on the client socket.
+ *
+ * A record is copied once into private memory, then checked, then used. Every reserved field
+ * must be zero; a record that breaks a rule ends the lane with MHS_END_BAD_MESSAGE. Strings are
+ * NUL-padded in their fields; payload lengths are in bytes.
+ */
+#ifndef MHS_WIRE_H
+#define MHS_WIRE_H
+
+#include "mhs_layout.h"
+
+/* ---- records ------------------------------------------------------------------------------ */
+
+/* Each record in a ring: this head, body, zero padding to 8 bytes. */
+struct mhs_record {
+	uint32_t bytes;			/* head and body, without padding; >= 8 */
+	uint32_t type;			/* enum mhs_record_type */
+};
+
+enum mhs_record_type {
+	/* client -> worker */
+	MHS_REC_GENERATE = 1,		/* struct mhs_request + stops + prompt */
+	MHS_REC_SCORE = 2,		/* the same; logprob of each prompt token, nothing generated */
+	MHS_REC_TOKENIZE = 3,		/* the same; prompt is text */
+	MHS_REC_DETOKENIZE = 4,		/* the same; prompt is tokens */
+	MHS_REC_PING = 5,		/* struct mhs_ref */
+	MHS_REC_CANCEL = 6,		/* struct mhs_ref */
+	/* worker -> client */
+	MHS_REC_BEGIN = 64,		/* struct mhs_begin */
+	MHS_REC_PROMPT = 65,		/* struct mhs_chunk + uint32_t prompt tokens */
+	MHS_REC_SCORES = 66,		/* struct mhs_chunk + float logprobs (first of all: NaN) */
+	MHS_REC_TOKEN = 67,		/* struct mhs_token + struct mhs_top[] + text */
+	MHS_REC_TEXT = 68,		/* struct mhs_chunk + text (detokenize) */
+	MHS_REC_END = 69,		/* struct mhs_end + message */
+	MHS_REC_PONG = 70,		/* struct mhs_ref */
+};
+
+#define MHS_CHUNK_BYTES		16384u	/* largest payload of PROMPT, SCORES and TEXT */
+#define MHS_STOP_MAX		16u	/* stop strings per request */
+#define MHS_STOP_BYTES		256u	/* one stop string */
+#define MHS_TOP_MAX		64u	/* alternatives per token in logprobs */
+#define MHS_MESSAGE_BYTES	512u	/* error text of an END */
+
+enum mhs_request_flag {
+	MHS_REQ_TOKENS		= 1u << 0,	/* prompt is uint32_t token ids, not UTF-8 text */
+	MHS_REQ_IGNORE_EOS	= 1u << 1,
+	MHS_REQ_NO_SPECIAL	= 1u << 2,	/* add no BOS or EOS around a text prompt */
+	MHS_REQ_LOGPROBS	= 1u << 3,	/* send logprob (and top_count alternatives) */
+	MHS_REQ_ALL		= (1u << 4) - 1,
+};
+
+struct mhs_request {
+	uint64_t request_id;		/* chosen by the client, unique among its open ones, not 0 */
+	uint64_t session_key;		/* sticky splits; 0: split by request */
+	uint64_t seed;
+	uint32_t flags;			/* enum mhs_request_flag */
+	uint32_t max_tokens;		/* 1..limit; 0: as many as the context allows */
+	uint32_t top_k;			/* 0: off */
+	uint32_t top_count;		/* 0..MHS_TOP_MAX */
+	uint32_t stop_count;		/* 0..MHS_STOP_MAX */
+	uint32_t stop_bytes;		/* payload: per stop uint32_t length, then bytes; all of them */
+	uint32_t prompt_bytes;		/* payload, after the stops */
+	uint32_t deadline_ms;		/* from admission; 0: the host's limit */
+	float temperature;		/* 0: greedy */
+	float top_p;			/* (0, 1]; 1: off */
+	float min_p;			/* [0, 1); 0: off */
+	float repeat_penalty;		/* > 0; 1: off */
+	uint32_t repeat_last;		/* tokens looked back at; 0: off, UINT32_MAX: all */
+	uint32_t reserved0;		/* zero */
+	char model[MHS_NAME_BYTES];
+	char semver[MHS_SEMVER_BYTES];	/* empty: as the route says */
+	char adapter[MHS_NAME_BYTES];	/* empty: as the route says */
+	uint8_t reserved1[48];		/* zero */
+};
+_Static_assert(sizeof(struct mhs_request) == 304, "ABI 1: request");
+
+struct mhs_ref {
+	uint64_t request_id;
+};
+
+/* First answer: which weights. Sent before the first token, once the prompt is admitted. */
+struct mhs_begin {
+	uint64_t request_id;
+	uint64_t epoch;			/* at admission */
+	uint32_t version_index;
+	uint32_t prompt_count;		/* tokens; they follow in PROMPT records */
+	char model[MHS_NAME_BYTES];
+	char semver[MHS_SEMVER_BYTES];
+	char adapter[MHS_NAME_BYTES];	/* empty: none */
+	uint8_t content_hash[MHS_HASH_BYTES];
+	uint8_t adapter_hash[MHS_HASH_BYTES];	/* zero: none */
+};
+_Static_assert(sizeof(struct mhs_begin) == 264, "ABI 1: begin");
+
+struct mhs_chunk {
+	uint64_t request_id;
+	uint32_t first;			/* index of the first item, items sent in order */
+	uint32_t count;			/* items (bytes for TEXT) in this record */
+};
+
+struct mhs_top {
+	uint32_t token;
+	float logprob;			/* natural logarithm, of the untempered distribution */
+};
+
+struct mhs_token {
+	uint64_t request_id;
+	uint32_t index;			/* from 0 */
+	uint32_t token;
+	float logprob;			/* NaN unless asked */
+	uint32_t top_count;
+	uint32_t text_bytes;		/* whole UTF-8 sequences; may be 0 while one is incomplete */
+	uint32_t reserved0;		/* zero */
+};
+
+enum mhs_end_reason {
+	MHS_END_STOP = 1,		/* end-of-text token or stop string */
+	MHS_END_LENGTH = 2,
+	MHS_END_CANCELLED = 3,
+	MHS_END_ERROR = 4,		/* see error */
+};
+
+/* Why a request failed. Retriable ones say so: nothing is wrong with the request itself. */
+enum mhs_end_error {
+	MHS_ERR_NONE = 0,
+	MHS_ERR_INVALID = 1,		/* a field is out of range; message names it */
+	MHS_ERR_NO_MODEL = 2,		/* unknown model, or it has no active version */
+	MHS_ERR_NO_VERSION = 3,		/* that version is not resident */
+	MHS_ERR_TOO_LONG = 4,		/* prompt and max_tokens against the context */
+	MHS_ERR_BUSY = 5,		/* queue or KV full; retriable */
+	MHS_ERR_DEADLINE = 6,
+	MHS_ERR_NAN = 7,		/* logits not finite */
+	MHS_ERR_STOPPING = 8,		/* host shuts down; retriable elsewhere */
+	MHS_ERR_WORKER_LOST = 9,	/* made by the client library; retriable */
+	MHS_ERR_SLOW_READER = 10,
+	MHS_ERR_BAD_MESSAGE = 11,	/* the lane broke a rule and is closed */
+	MHS_ERR_INTERNAL = 12,
+};
+
+struct mhs_end {
+	uint64_t request_id;
+	uint32_t reason;		/* enum mhs_end_reason */
+	uint32_t error;			/* enum mhs_end_error */
+	uint32_t output_count;		/* tokens sent */
+	uint32_t message_bytes;
+	uint64_t queue_ns;		/* arrival to admission */
+	uint64_t prefill_ns;		/* admission to first token */
+	uint64_t decode_ns;		/* first token to end */
+	uint64_t epoch;			/* at the end; >= mhs_begin.epoch */
+	uint32_t stop_text_bytes;	/* text withheld because it began or was a stop string */
+	uint32_t reserved0;		/* zero */
+};
+_Static_assert(sizeof(struct mhs_end) == 64, "ABI 1: end");
+
+/* ---- client socket (SOCK_SEQPACKET), one struct a message --------------------------------- */
+
+#define MHS_HELLO_MAGIC		UINT64_C(0x316f6c6c6568686d)	/* "mhhello1" */
+
+enum mhs_sock_type {
+	MHS_SOCK_HELLO = 1,		/* client: struct mhs_sock, value = 0 */
+	MHS_SOCK_WELCOME = 2,		/* fds: event bell; value = client id, text = host version */
+	MHS_SOCK_LANE = 3,		/* fds: lane memfd, submit bell; value = lane id */
+	MHS_SOCK_LANE_DOWN = 4,		/* value = lane id: its worker is dead or gone */
+	MHS_SOCK_REFUSED = 5,		/* error = errno, text says why; then the host closes */
+};
+
+struct mhs_sock {
+	uint64_t magic;			/* MHS_HELLO_MAGIC in each message */
+	uint16_t abi_major;
+	uint16_t abi_minor;
+	uint32_t type;			/* enum mhs_sock_type */
+	uint64_t value;
+	uint32_t error;
+	uint32_t lane_count;		/* WELCOME: lanes that follow at once */
+	char text[96];
+};
+_Static_assert(sizeof(struct mhs_sock) == 128, "ABI 1: socket message");
+
+#endif
