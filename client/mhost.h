@@ -1,0 +1,194 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * mhost.h: talk to a local mhost through shared memory.
+ *
+ * A session is one connection: mhost gives it rings of its own in shared memory, to every worker. Requests
+ * are submitted without blocking; their events (begin, tokens, end) are read one by one. Each accepted
+ * request ends exactly once, also when its worker dies.
+ *
+ * Threads: a session is used by one thread at a time; different sessions are independent. Fork: a child
+ * must not use a parent's session. Signals: no function is async-signal-safe; SIGPIPE is never raised.
+ *
+ *	struct mhost *s;
+ *	struct mhost_request rq = MHOST_REQUEST_INIT;
+ *	const struct mhost_event *ev;
+ *	uint64_t id;
+ *
+ *	if (mhost_connect(&s, NULL) < 0) ...
+ *	rq.model = "smol"; rq.text = "Once upon a time"; rq.max_tokens = 64;
+ *	mhost_submit(s, &rq, &id);
+ *	while (mhost_next(s, -1, &ev) == 0 && ev->type != MHOST_EVENT_END)
+ *		if (ev->type == MHOST_EVENT_TOKEN)
+ *			fwrite(ev->text, 1, ev->text_bytes, stdout);
+ *	mhost_close(&s);
+ */
+#ifndef MHOST_H
+#define MHOST_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define MHOST_ABI_MAJOR	1
+#define MHOST_ABI_MINOR	0
+#define MHOST_DEFAULT_SOCKET	"/run/mhost/mhost.sock"
+
+/* (major << 16) | minor of the library in use. Since 1.0. */
+uint32_t mhost_abi_version(void);
+
+/*
+ * Functions return 0 (or a count) or a negative code: -errno, or one of these, which lie below -4095.
+ * mhost_strerror() knows both; mhost_errmsg() says what was tried, on what, with which numbers.
+ */
+enum mhost_error {
+	MHOST_E_INVALID = -5001,	/* the request breaks a limit; nothing was sent */
+	MHOST_E_NO_MODEL = -5002,
+	MHOST_E_NO_VERSION = -5003,	/* that version is not resident */
+	MHOST_E_TOO_LONG = -5004,	/* prompt and max_tokens against the context */
+	MHOST_E_BUSY = -5005,		/* queue or rings full: try again later */
+	MHOST_E_DEADLINE = -5006,
+	MHOST_E_NAN = -5007,		/* the model produced numbers that are not finite */
+	MHOST_E_STOPPING = -5008,	/* the host is shutting down */
+	MHOST_E_WORKER_LOST = -5009,	/* its worker died: safe to retry */
+	MHOST_E_SLOW_READER = -5010,	/* events were not read in time */
+	MHOST_E_PROTOCOL = -5011,	/* host and library do not understand each other */
+	MHOST_E_INTERNAL = -5012,
+	MHOST_E_REFUSED = -5013,	/* the host does not let this user in, or quota */
+	MHOST_E_GONE = -5014,		/* the host is gone; the session is dead */
+};
+
+const char *mhost_strerror(int code);	/* static text, never NULL */
+
+struct mhost;	/* a session */
+
+/*
+ * Connect to the host at @socket (NULL: $MHOST_SOCKET, else MHOST_DEFAULT_SOCKET). Blocks up to 5 s.
+ * 0; -ENOENT, -ECONNREFUSED, -EACCES, -ETIMEDOUT; MHOST_E_REFUSED; MHOST_E_PROTOCOL. On failure *@session
+ * is still set when memory allows, for mhost_errmsg() only; close it.
+ */
+int mhost_connect(struct mhost **session, const char *socket);
+/* Cancels what runs, frees all, clears *@session. NULL is fine. */
+void mhost_close(struct mhost **session);
+/* Text of the last failure on this session; never NULL; valid until the next call on it. */
+const char *mhost_errmsg(const struct mhost *session);
+
+enum mhost_kind {
+	MHOST_GENERATE = 0,
+	MHOST_SCORE = 1,	/* log-probability of each token of the prompt */
+	MHOST_TOKENIZE = 2,
+	MHOST_DETOKENIZE = 3,
+	MHOST_PING = 4,		/* a round trip through one worker; one END event */
+};
+
+#define MHOST_IGNORE_EOS	(1u << 0)
+#define MHOST_NO_SPECIAL	(1u << 1)	/* add no special token around the text */
+#define MHOST_LOGPROBS		(1u << 2)	/* ask for logprob and top_count alternatives */
+#define MHOST_NO_REPLAY		(1u << 3)	/* do not resubmit by itself when a worker dies early */
+
+/* What to do. Start from MHOST_REQUEST_INIT; borrowed pointers, read before submit returns. */
+struct mhost_request {
+	size_t size;		/* sizeof(struct mhost_request) */
+	uint32_t kind;		/* enum mhost_kind */
+	uint32_t flags;
+	const char *model;	/* not NULL, except for PING */
+	const char *version;	/* "1.0.0"; NULL: as routed */
+	const char *text;	/* UTF-8 prompt, or NULL with tokens */
+	size_t text_bytes;	/* 0: strlen(text) */
+	const uint32_t *tokens;	/* prompt as ids, or NULL */
+	uint32_t token_count;
+	uint32_t max_tokens;	/* 0: as many as the context allows */
+	float temperature;	/* 0: greedy */
+	uint32_t top_k;		/* 0: off */
+	float top_p;		/* (0, 1] */
+	float min_p;		/* [0, 1) */
+	float repeat_penalty;	/* > 0; 1: off */
+	uint32_t repeat_last;	/* tokens; UINT32_MAX: all */
+	uint64_t seed;
+	uint32_t top_count;	/* 0..64, with MHOST_LOGPROBS */
+	const char *const *stops;	/* [stop_count] UTF-8 */
+	uint32_t stop_count;	/* 0..16 */
+	uint32_t deadline_ms;	/* 0: the host's limit */
+	uint64_t session_key;	/* requests with one key stay on one side of a split; 0: none */
+};
+
+#define MHOST_REQUEST_INIT { .size = sizeof(struct mhost_request), .top_p = 1.0f, \
+	.repeat_penalty = 1.0f, .repeat_last = 64 }
+
+/*
+ * Queue a request on the least loaded worker. *@id gets its number, unique in the session. Does not block.
+ * 0; MHOST_E_INVALID; MHOST_E_BUSY (ring full: read events, then retry); MHOST_E_GONE; -ENOMEM.
+ */
+int mhost_submit(struct mhost *session, const struct mhost_request *request, uint64_t *id);
+/* Ask for an end; its END event still comes (reason CANCELLED unless it had ended). 0 or -ENOENT. */
+int mhost_cancel(struct mhost *session, uint64_t id);
+
+enum mhost_event_type {
+	MHOST_EVENT_BEGIN = 1,	/* admitted: version stamp */
+	MHOST_EVENT_PROMPT = 2,	/* tokens [first..first+count) of the prompt */
+	MHOST_EVENT_SCORES = 3,	/* logprobs of prompt tokens; the first of all is NaN */
+	MHOST_EVENT_TOKEN = 4,
+	MHOST_EVENT_TEXT = 5,	/* detokenized text, in pieces */
+	MHOST_EVENT_END = 6,	/* exactly once per accepted request, always last */
+};
+
+enum mhost_finish { MHOST_FINISH_STOP = 1, MHOST_FINISH_LENGTH = 2, MHOST_FINISH_CANCELLED = 3,
+		    MHOST_FINISH_ERROR = 4 };
+
+struct mhost_top {
+	uint32_t token;
+	float logprob;
+};
+
+/* Memory is the session's, valid until the next call on it. Fields not named for a type are zero. */
+struct mhost_event {
+	uint64_t id;
+	uint32_t type;			/* enum mhost_event_type */
+	/* BEGIN (kept for all later events of the request) */
+	uint64_t epoch;
+	const char *model, *version, *adapter;	/* adapter: NULL when none */
+	const uint8_t *content_hash;	/* 32 bytes */
+	uint32_t prompt_count;
+	/* PROMPT, SCORES */
+	uint32_t first, count;
+	const uint32_t *tokens;		/* PROMPT */
+	const float *logprobs;		/* SCORES, natural logarithm */
+	/* TOKEN */
+	uint32_t index, token;
+	float logprob;
+	const struct mhost_top *top;
+	uint32_t top_count;
+	/* TOKEN, TEXT */
+	const char *text;		/* whole UTF-8 sequences, not terminated */
+	uint32_t text_bytes;
+	/* END */
+	uint32_t finish;		/* enum mhost_finish */
+	int error;			/* 0 or enum mhost_error */
+	int retriable;			/* 1: the same request may succeed elsewhere or later */
+	const char *message;		/* "" or what went wrong */
+	uint32_t output_count;
+	uint64_t queue_ns, prefill_ns, decode_ns;
+};
+
+/*
+ * The next event of any request. @timeout_ms: 0 look only, -1 for ever. Spins briefly before it sleeps.
+ * 0 with *@event; -EAGAIN: nothing in time; -ENODATA: no request is open, none can come; MHOST_E_GONE.
+ */
+int mhost_next(struct mhost *session, int timeout_ms, const struct mhost_event **event);
+/*
+ * A descriptor for poll(): readable when mhost_next(session, 0) may have something. Call mhost_next until
+ * -EAGAIN before polling again. The session's; do not read or close it.
+ */
+int mhost_fd(struct mhost *session);
+/* Open requests. */
+uint32_t mhost_open_count(const struct mhost *session);
+/* Workers this session has lanes to now. */
+uint32_t mhost_worker_count(const struct mhost *session);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * heritage.h: all that a worker inherits from the supervisor, and all that they say to each other.
+ *
+ * A worker is started as `mhost-worker` with one descriptor: HERITAGE_FD, a SOCK_SEQPACKET socket.
+ * The supervisor's first message is INIT; everything else arrives over this socket, descriptors
+ * ready-made. One struct hrt_msg a message. The socket hanging up means that the supervisor is gone:
+ * the worker goes on with what it has, and ends when it has been idle for HERITAGE_ORPHAN_MS.
+ */
+#ifndef HERITAGE_H
+#define HERITAGE_H
+
+#include "mhs_layout.h"
+
+#define HERITAGE_FD		3
+#define HERITAGE_ORPHAN_MS	10000
+#define HERITAGE_TEXT_BYTES	256u
+
+enum hrt_type {
+	/* supervisor -> worker */
+	HRT_INIT = 1,		/* fds: board (RO), slot, stats, bell (eventfd); init */
+	HRT_ATTACH = 2,		/* fds: one per segment (RO); index, serial, attach */
+	HRT_DETACH = 3,		/* index, serial: unmap; nothing is pinned, no route names it */
+	HRT_LANE_OPEN = 4,	/* fds: lane memfd, submit bell, event bell; lane */
+	HRT_LANE_CLOSE = 5,	/* lane.id: the client is gone; its requests end */
+	HRT_STOP = 6,		/* admit nothing new, finish what runs, exit 0 */
+	HRT_LIMITS = 7,		/* init.limits only: new limits after a reload */
+	/* worker -> supervisor */
+	HRT_READY = 65,		/* after INIT: status 0, text = ISA and threads in use */
+	HRT_ATTACHED = 66,	/* index, serial, status: 0, or -errno with text */
+	HRT_DETACHED = 67,	/* index, serial */
+	HRT_LANE_BAD = 68,	/* lane.id: the client broke a rule (text); the lane is unmapped */
+	HRT_LANE_CLOSED = 69,	/* lane.id: answer to LANE_CLOSE, nothing of it is mapped any more */
+};
+
+struct hrt_limits {
+	uint32_t context;	/* tokens per sequence, capped by the model's own */
+	uint32_t max_tokens;	/* largest max_tokens of a request; 0: the context */
+	uint32_t queue;		/* waiting requests per worker */
+	uint32_t deadline_ms;	/* largest and default time of a request; 0: none */
+	uint64_t kv_bytes;	/* KV pages of this worker, all sequences */
+};
+
+struct hrt_init {
+	uint32_t worker;	/* index, the slot's owner field */
+	uint32_t threads;
+	uint32_t isa;		/* enum eng_isa */
+	uint32_t node;		/* NUMA node it is bound to, UINT32_MAX: any */
+	struct hrt_limits limits;
+};
+
+struct hrt_attach {
+	uint64_t image_bytes;
+	uint32_t fd_count;
+	uint32_t extent_count;
+	uint8_t content_hash[MHS_HASH_BYTES];
+	struct mhs_extent extents[MHS_EXTENT_MAX];	/* as on the board, replicas chosen */
+};
+
+struct hrt_lane {
+	uint32_t id;
+	uint32_t uid;		/* of the client, from the kernel */
+	uint64_t client;	/* unique client number */
+};
+
+struct hrt_msg {
+	uint32_t type;		/* enum hrt_type */
+	uint32_t index;		/* version index */
+	uint64_t serial;	/* of the version entry */
+	int32_t status;
+	uint32_t reserved0;	/* zero */
+	union {
+		struct hrt_init init;
+		struct hrt_attach attach;
+		struct hrt_lane lane;
+		char text[HERITAGE_TEXT_BYTES];
+	};
+};
+
+/* hrt_io.c: one message with up to 4 descriptors. Both return 0 or negative errno. */
+#define HERITAGE_FD_MAX	4
+int hrt_send(int sock, const struct hrt_msg *msg, const int *fds, uint32_t fd_count);
+/* -EAGAIN: none now (non-blocking socket); -EPIPE: the other side is gone; -EPROTO: not a message.
+ * Descriptors received are the caller's; surplus ones are closed. */
+int hrt_recv(int sock, struct hrt_msg *msg, int fds[HERITAGE_FD_MAX], uint32_t *fd_count);
+
+#endif

@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * sto_store.h: the store, a directory of immutable images and manifests.
+ *
+ *   STORE/models/NAME/VERSION/{image.mhi,manifest.json}
+ *
+ * A version is written under STORE/tmp/, fsynced, made read-only and renamed into place: it is there whole
+ * or not at all. Functions return 0 or negative errno and put one line into struct sto_error.
+ */
+#ifndef STO_STORE_H
+#define STO_STORE_H
+
+#include <stdint.h>
+
+#include "mhs_image.h"
+
+struct sto_error {
+	char text[512];		/* thing, field, limit, what to do; no newline */
+};
+
+void sto_fail(struct sto_error *error, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* MAJOR.MINOR.PATCH (semver.org 2.0.0 with optional -prerelease, no build part). 0 or -EINVAL. */
+int sto_semver_parse(const char *text, uint32_t parts[3], const char **prerelease);
+int sto_semver_compare(const char *a, const char *b);	/* <0, 0, >0; both valid */
+/* Model names: [a-z0-9][a-z0-9._-]{0,62}, never "." or "..". 0 or -EINVAL with text. */
+int sto_name_check(const char *name, struct sto_error *error);
+/* Split "MODEL@VERSION" (or "MODEL" when @version_optional; then version is ""). Checks both. */
+int sto_ref_parse(const char *ref, int version_optional, char model[MHS_NAME_BYTES],
+		  char version[MHS_SEMVER_BYTES], struct sto_error *error);
+
+/* Path of an image; -ENAMETOOLONG. */
+int sto_image_path(const char *store, const char *model, const char *version, char *path,
+		   uint32_t path_bytes);
+/*
+ * Open an image for loading: O_NOFOLLOW, regular file, not writable by others; fixed header read and
+ * checked (mhs_image_check_header with XXH3). Returns a descriptor (buffered; the loader reopens with
+ * O_DIRECT through /proc/self/fd) or negative errno. Parses nothing but the fixed header.
+ */
+int sto_image_open(const char *store, const char *model, const char *version,
+		   struct mhs_image_header *header, struct sto_error *error);
+
+/* Call @fn for each version in the store, sorted by model, then semver. Stops when it returns != 0. */
+typedef int (*sto_each_fn)(void *arg, const char *model, const char *version);
+int sto_store_each(const char *store, sto_each_fn fn, void *arg, struct sto_error *error);
+
+#endif
