@@ -15,6 +15,7 @@ say      = $(if $(V),,@printf '  %-7s %s\n' $(1) $(2))
 SHM_SRC := \
 	shm/mhs_attach.c \
 	shm/mhs_epoch.c \
+	shm/mhs_image.c \
 	shm/mhs_ring.c \
 	shm/mhs_seg.c \
 	shm/mhs_stat.c

@@ -30,25 +30,37 @@ uint32_t mhs_route_pick(const struct mhs_route *route, uint64_t key);
 
 /* ---- worker: owns @slot -------------------------------------------------------------------- */
 
+/* A fresh zeroed slot, by its creator: header (not yet published), seen_epoch OFFLINE. */
+void mhs_slot_init(struct mhs_slot *slot, uint32_t worker);
 /*
  * Start of a scheduling turn, and after each sleep: adopt the board's epoch before any route is
  * read. Stamps turn_ns and adopted_ns when the epoch moved (@now_ns: CLOCK_MONOTONIC at the turn's
  * begin). Returns the epoch adopted. Wait-free.
  */
 uint64_t mhs_epoch_adopt(const struct mhs_board *board, struct mhs_slot *slot, uint64_t now_ns);
-/* Before sleeping, with nothing pinned by admission in progress. Running pins stay. Wait-free. */
+/*
+ * Before sleeping, with nothing pinned by admission in progress. Running pins stay. Asks for the bell
+ * (asleep = 1, cleared by the next adopt); so look at the lanes and at mhs_epoch_moved() once more
+ * before the sleep itself. Wait-free.
+ */
 void mhs_epoch_offline(struct mhs_slot *slot);
+/* Whether the board has published since @epoch was adopted: the last look before a sleep. */
+bool mhs_epoch_moved(const struct mhs_board *board, uint64_t epoch);
 
 /*
  * Pin the version that @model's route gives for @key; only between adopt and the end of the turn.
  * Returns the version index (> 0); -ENOENT: no active version; -EAGAIN: the version named is
  * being withdrawn (the next turn sees the new route).
+ * Entries of board->versions may be read in the turn too, as long as their state may be pinned.
  */
 int mhs_pin_route(const struct mhs_board *board, struct mhs_slot *slot, uint32_t model,
 		  uint64_t key);
-/* Pin a named version. 0; -ENOENT: not in a state that may be pinned; -EINVAL: index out of range. */
+/*
+ * Pin a named version, in a turn as well. 0; -ENOENT: not in a state that may be pinned; -EINVAL:
+ * index out of range.
+ */
 int mhs_pin_version(const struct mhs_board *board, struct mhs_slot *slot, uint32_t version);
-/* End of a request. */
+/* End of a request, after its last read of the version. Only what was pinned. */
 void mhs_unpin(struct mhs_slot *slot, uint32_t version);
 
 /* Index of the model called @name, or -ENOENT. Acquire on model_count. */
@@ -56,15 +68,26 @@ int mhs_board_find_model(const struct mhs_board *board, const char *name);
 
 /* ---- supervisor: the only writer of @board --------------------------------------------------- */
 
-/* Name a model. Returns its index, the existing one if named already, or -ENOSPC. */
+/* A fresh zeroed board: header (not yet published) and epoch 1. */
+void mhs_board_init(struct mhs_board *board);
+/*
+ * Name a model. Returns its index, the existing one if named already; -ENOSPC; -EINVAL: empty or
+ * longer than MHS_NAME_BYTES - 1.
+ */
 int mhs_board_add_model(struct mhs_board *board, const char *name);
-/* One store of the route word (generation filled in here), then epoch += 1. Returns the new epoch. */
+/*
+ * One store of the route word (generation filled in here), then epoch += 1. Returns the new epoch.
+ * The versions named are READY, ACTIVE or RESIDENT.
+ */
 uint64_t mhs_flip(struct mhs_board *board, uint32_t model, const struct mhs_route *route);
-/* Store a version's state; no epoch. Fields of the entry are written before READY is stored. */
+/*
+ * Store a version's state; no epoch. Fields of the entry are written before READY is stored, and only
+ * while it is FREE or LOADING.
+ */
 void mhs_version_set_state(struct mhs_board *board, uint32_t version, uint32_t state);
 /*
  * Withdraw a version that no route names: state DRAINING, then epoch += 1. Returns the epoch E that
- * mhs_grace_over() needs; -EBUSY (as int64_t) while a route still names it.
+ * mhs_grace_over() needs; -EBUSY while a route still names it; -EINVAL: index out of range.
  */
 int64_t mhs_unpublish(struct mhs_board *board, uint32_t version);
 /*
@@ -72,5 +95,7 @@ int64_t mhs_unpublish(struct mhs_board *board, uint32_t version);
  * OFFLINE, and then pins == 0. A slot whose owner the kernel says is dead is simply not asked.
  */
 bool mhs_grace_over(const struct mhs_slot *slot, uint32_t version, uint64_t epoch);
+/* After a publication: whether @slot's owner asked for its bell. A hint, never trusted for more. */
+bool mhs_slot_should_wake(const struct mhs_slot *slot);
 
 #endif

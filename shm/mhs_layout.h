@@ -136,9 +136,10 @@ struct mhs_slot {
 	_Atomic uint32_t queued;	/* [W: owner] requests waiting; for people only */
 	uint32_t reserved1;		/* zero */
 	_Atomic uint64_t turn_ns;	/* [W: owner] CLOCK_MONOTONIC when the adopting turn began */
-	_Atomic uint64_t adopted_ns;	/* [W: owner] CLOCK_MONOTONIC when seen_epoch last grew */
+	_Atomic uint64_t adopted_ns;	/* [W: owner] CLOCK_MONOTONIC when adopted_epoch grew */
 	_Atomic uint64_t steps;		/* [W: owner] engine steps done */
-	uint8_t reserved2[24];		/* zero */
+	_Atomic uint64_t adopted_epoch;	/* [W: owner] last epoch adopted, kept while OFFLINE */
+	uint8_t reserved2[16];		/* zero */
 	uint8_t reserved3[3904];	/* zero, to the end of the page */
 	_Atomic uint32_t pins[MHS_VERSION_MAX];	/* [W: owner] running requests per version */
 };
@@ -165,7 +166,8 @@ struct mhs_stats_row {
 	_Atomic uint64_t nan_logits;		/* requests ended by NaN or infinite logits */
 	_Atomic uint64_t prefill_ns;
 	_Atomic uint64_t decode_ns;
-	uint64_t reserved0[6];			/* zero */
+	_Atomic uint64_t claim;			/* order of claims in this segment, from 1 */
+	uint64_t reserved0[5];			/* zero */
 	_Atomic uint64_t hist[MHS_HIST_COUNT][MHS_HIST_BUCKETS];
 };
 _Static_assert(sizeof(struct mhs_stats_row) == 128 + MHS_HIST_COUNT * MHS_HIST_BUCKETS * 8,
@@ -188,9 +190,10 @@ struct mhs_ring {
 	uint8_t reserved0[56];		/* zero */
 	_Atomic uint64_t tail;		/* [W: consumer] */
 	uint8_t reserved1[56];		/* zero */
-	_Atomic uint32_t asleep;	/* [W: consumer] 1: ring my bell after a put */
+	_Atomic uint32_t asleep;	/* [W: both] consumer sets 1: ring my bell after a put; the
+					   producer that rings stores 0 */
 	uint8_t reserved2[60];		/* zero */
-	_Atomic uint32_t starved;	/* [W: producer] 1: ring my bell after a get */
+	_Atomic uint32_t starved;	/* [W: both] the same for a producer that waits for room */
 	uint8_t reserved3[60];		/* zero */
 };
 _Static_assert(sizeof(struct mhs_ring) == 4 * MHS_LINE_BYTES, "ABI 1: ring");

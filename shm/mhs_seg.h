@@ -9,7 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* The page ladder, best first. MHS_PAGES_ANY_4K is what every machine has. */
+/* The page ladder, best first. MHS_PAGES_4K is what every machine has. */
 enum mhs_pages { MHS_PAGES_1G = 0, MHS_PAGES_2M = 1, MHS_PAGES_THP = 2, MHS_PAGES_4K = 3 };
 
 struct mhs_map {
@@ -29,7 +29,9 @@ int mhs_seg_create(const char *name, size_t bytes);
 /*
  * Create an arena segment of at least @bytes on rung @pages, fully allocated before return, so a
  * later touch never raises SIGBUS. *@seg_bytes gets the rounded length. Not sealed yet.
- * Returns a descriptor; -ENOMEM or -ENOSPC when the rung has too few pages; negative errno.
+ * MHS_PAGES_THP is a wish: what the kernel gave shows in mhs_seg_huge_bytes() once mapped.
+ * Returns a descriptor; -ENOMEM or -ENOSPC when the rung has too few pages (THP and 4K: less than
+ * MemAvailable) or the machine has no such page size; negative errno.
  */
 int mhs_seg_create_arena(const char *name, size_t bytes, enum mhs_pages pages, size_t *seg_bytes);
 
@@ -45,9 +47,18 @@ int mhs_seg_check_seals(int fd, unsigned int seals);
 /* Reopen read-only through /proc/self/fd, for descriptors that are sent to others. */
 int mhs_seg_reopen_ro(int fd);
 
-/* Map whole pages of @fd, shared. @populate faults all pages in now. */
+/*
+ * Map whole pages of @fd, shared; from 2 MiB on, at an address that large pages fit. @populate faults
+ * all pages in now. -EINVAL when the segment is shorter than @bytes, negative errno.
+ */
 int mhs_seg_map_ro(int fd, size_t bytes, int populate, struct mhs_map *map);
 int mhs_seg_map_rw(int fd, size_t bytes, struct mhs_map *map);
 void mhs_seg_unmap(struct mhs_map *map);	/* clears *map; harmless when not mapped */
+
+/*
+ * Bytes of a mapping that pages of 2 MiB or more back now, so far as this mapping has faulted them in;
+ * negative errno. Reads /proc/self/smaps: not for hot paths.
+ */
+int64_t mhs_seg_huge_bytes(const struct mhs_map *map);
 
 #endif

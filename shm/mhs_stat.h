@@ -12,6 +12,11 @@
 /* Row of (version index, serial), claimed if new; the least recently claimed is reused when full. */
 struct mhs_stats_row *mhs_stats_row(struct mhs_stats *stats, uint32_t version, uint64_t serial);
 void mhs_stats_add(_Atomic uint64_t *counter, uint64_t n);
+/*
+ * Any reader: load one counter. A copy of a row is of one version when version_serial, read with
+ * this too, is the same before and after.
+ */
+uint64_t mhs_stats_get(const _Atomic uint64_t *counter);
 /* Count one duration. Buckets are half-octaves of microseconds; bucket 0 holds < 1 us. */
 void mhs_hist_add(_Atomic uint64_t *hist, uint64_t ns);
 uint32_t mhs_hist_bucket(uint64_t ns);

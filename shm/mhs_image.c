@@ -1,0 +1,305 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * mhs_image.c: validate an image header and its tensor table before use. Every length is checked as
+ * "fits in what is left", never by a sum that could wrap. The messages end up in one-line errors.
+ */
+#include <errno.h>
+#include <stdbool.h>
+#include <string.h>
+
+#include "mhs_attach.h"
+
+#define HIDDEN_MAX	(1u << 20)
+#define HEAD_MAX	4096u
+#define HEAD_DIM_MAX	4096u
+#define VOCAB_MAX	(1u << 24)
+#define CONTEXT_MAX	(1u << 24)
+#define ROW_MAX		(UINT64_C(1) << 32)
+/* No family needs more: 16 tensors a layer and some outside of the layers. */
+#define TENSOR_MAX	(MHS_IMAGE_LAYER_MAX * 16u + 64u)
+#define ROPE_SCALE_MAX	1000.0f
+
+static int refuse(const char **field, const char *text)
+{
+	*field = text;
+	return -EINVAL;
+}
+
+static bool all_zero(const void *bytes, size_t count)
+{
+	const uint8_t *p = bytes;
+
+	for (size_t i = 0; i < count; i++)
+		if (p[i])
+			return false;
+	return true;
+}
+
+/* A name: not empty, NUL-terminated, NUL to the end of its field. */
+static bool text_is_sound(const char *text, size_t field_bytes)
+{
+	size_t length = strnlen(text, field_bytes);
+
+	return length > 0 && length < field_bytes && all_zero(text + length, field_bytes - length);
+}
+
+static bool in_range(uint32_t value, uint32_t low, uint32_t high)
+{
+	return value >= low && value <= high;
+}
+
+static bool span_is_absent(const struct mhs_image_span *span)
+{
+	return span->offset_bytes == 0 && span->length_bytes == 0;
+}
+
+/* The span is not empty and lies in [low, high). */
+static bool span_is_inside(const struct mhs_image_span *span, uint64_t low, uint64_t high)
+{
+	return span->length_bytes > 0 && span->offset_bytes >= low && span->offset_bytes < high &&
+	       span->length_bytes <= high - span->offset_bytes;
+}
+
+static bool spans_overlap(const struct mhs_image_span *a, uint64_t offset, uint64_t length)
+{
+	if (span_is_absent(a))
+		return false;
+	return a->offset_bytes < offset + length && offset < a->offset_bytes + a->length_bytes;
+}
+
+static int check_identity(const struct mhs_image_header *image, const char **field)
+{
+	if (image->magic != MHS_IMAGE_MAGIC)
+		return refuse(field, "magic: this is not an mhost image");
+	if (image->abi_major != MHS_IMAGE_ABI_MAJOR) {
+		*field = "abi_major: made by another major version of mhost, import it again";
+		return -ENOTSUP;
+	}
+	if (image->features) {
+		*field = "features: needs a newer mhost, a feature bit is unknown";
+		return -ENOTSUP;
+	}
+	if (image->header_bytes != MHS_PAGE_BYTES)
+		return refuse(field, "header_bytes: must be 4096");
+	return 0;
+}
+
+static int check_hash_of_header(const struct mhs_image_header *image, mhs_hash128_fn check_hash,
+				const char **field)
+{
+	struct mhs_image_header copy = *image;
+	uint8_t hash[MHS_CHUNK_HASH_BYTES];
+
+	memset(copy.header_hash, 0, sizeof(copy.header_hash));
+	check_hash(&copy, sizeof(copy), hash);
+	if (memcmp(hash, image->header_hash, sizeof(hash)) == 0)
+		return 0;
+	*field = "header_hash: does not match, the header page is damaged";
+	return -EBADMSG;
+}
+
+static int check_lengths(const struct mhs_image_header *image, uint64_t image_bytes,
+			 const char **field)
+{
+	uint64_t data_bytes, chunks;
+
+	if (image->image_bytes != image_bytes)
+		return refuse(field, "image_bytes: must equal the file size, the file is cut or padded");
+	if (image_bytes % MHS_IMAGE_ALIGN_BYTES || image_bytes > MHS_IMAGE_BYTES_MAX)
+		return refuse(field, "image_bytes: must be a multiple of 4096, at most 4 TiB");
+	if (image->data_offset_bytes < MHS_PAGE_BYTES || image->data_offset_bytes >= image_bytes ||
+	    image->data_offset_bytes % MHS_IMAGE_ALIGN_BYTES)
+		return refuse(field, "data_offset_bytes: must be a page boundary after the header, "
+			      "inside the file");
+	if (image->chunk_bytes != MHS_IMAGE_CHUNK_BYTES)
+		return refuse(field, "chunk_bytes: must be 4194304");
+	data_bytes = image_bytes - image->data_offset_bytes;
+	chunks = (data_bytes + MHS_IMAGE_CHUNK_BYTES - 1) / MHS_IMAGE_CHUNK_BYTES;
+	if (image->chunk_count != chunks)
+		return refuse(field, "chunk_count: does not cover the data");
+	return 0;
+}
+
+static int check_spans(const struct mhs_image_header *image, const char **field)
+{
+	uint64_t data = image->data_offset_bytes, end = image->image_bytes;
+	const struct mhs_image_span *tensors = &image->tensor_table;
+	const struct mhs_image_span *tokenizer = &image->tokenizer;
+	const struct mhs_image_span *chat = &image->chat_template;
+
+	if (!span_is_inside(&image->chunk_table, MHS_PAGE_BYTES, data) ||
+	    image->chunk_table.length_bytes != (uint64_t)image->chunk_count * MHS_CHUNK_HASH_BYTES ||
+	    image->chunk_table.offset_bytes % MHS_CHUNK_HASH_BYTES)
+		return refuse(field, "chunk_table: must lie between header and data, 16 bytes a chunk");
+	if (!in_range(image->tensor_count, 1, TENSOR_MAX))
+		return refuse(field, "tensor_count: must be 1..8256");
+	if (!span_is_inside(tensors, data, end) || tensors->offset_bytes % 64 ||
+	    tensors->length_bytes != image->tensor_count * sizeof(struct mhs_image_tensor))
+		return refuse(field, "tensor_table: must lie in the data, 128 bytes a tensor, aligned to 64");
+	if (image->kind == MHS_IMAGE_MODEL || !span_is_absent(tokenizer)) {
+		if (!span_is_inside(tokenizer, data, end) ||
+		    tokenizer->offset_bytes % MHS_IMAGE_ALIGN_BYTES)
+			return refuse(field, "tokenizer: must lie in the data, on a page boundary");
+	}
+	if (!span_is_absent(chat) &&
+	    (!span_is_inside(chat, data, end) || chat->offset_bytes % MHS_IMAGE_ALIGN_BYTES))
+		return refuse(field, "chat_template: must be absent or lie in the data, on a page boundary");
+	if (spans_overlap(tokenizer, tensors->offset_bytes, tensors->length_bytes) ||
+	    spans_overlap(chat, tensors->offset_bytes, tensors->length_bytes) ||
+	    (!span_is_absent(tokenizer) &&
+	     spans_overlap(chat, tokenizer->offset_bytes, tokenizer->length_bytes)))
+		return refuse(field, "tensor_table, tokenizer, chat_template: must not overlap");
+	return 0;
+}
+
+static int check_config(const struct mhs_image_config *config, const char **field)
+{
+	if (config->arch != MHS_ARCH_LLAMA)
+		return refuse(field, "config.arch: must be 1 (llama)");
+	if (!in_range(config->layer_count, 1, MHS_IMAGE_LAYER_MAX))
+		return refuse(field, "config.layer_count: must be 1..512");
+	if (!in_range(config->hidden, 1, HIDDEN_MAX))
+		return refuse(field, "config.hidden: must be 1..1048576");
+	if (!in_range(config->intermediate, 1, HIDDEN_MAX))
+		return refuse(field, "config.intermediate: must be 1..1048576");
+	if (!in_range(config->head_count, 1, HEAD_MAX))
+		return refuse(field, "config.head_count: must be 1..4096");
+	if (config->kv_head_count == 0 || config->head_count % config->kv_head_count)
+		return refuse(field, "config.kv_head_count: must divide head_count");
+	if (!in_range(config->head_dim, 2, HEAD_DIM_MAX) || config->head_dim % 2)
+		return refuse(field, "config.head_dim: must be even, 2..4096");
+	if (!in_range(config->vocab_count, 1, VOCAB_MAX))
+		return refuse(field, "config.vocab_count: must be 1..16777216");
+	if (!in_range(config->context_max, 1, CONTEXT_MAX))
+		return refuse(field, "config.context_max: must be 1..16777216");
+	if (config->tied > 1 || config->float_weights > 1)
+		return refuse(field, "config.tied, config.float_weights: must be 0 or 1");
+	if (!(config->rms_eps > 0.0f && config->rms_eps < 1.0f))
+		return refuse(field, "config.rms_eps: must lie between 0 and 1");
+	if (!(config->rope_attn_scale > 0.0f && config->rope_attn_scale <= ROPE_SCALE_MAX))
+		return refuse(field, "config.rope_attn_scale: must be above 0, at most 1000");
+	if (!all_zero(config->reserved0, sizeof(config->reserved0)))
+		return refuse(field, "config.reserved0: must be zero");
+	return 0;
+}
+
+static int check_tokens(const struct mhs_image_header *image, const char **field)
+{
+	uint32_t vocab = image->config.vocab_count;
+
+	if (image->bos_id != UINT32_MAX && image->bos_id >= vocab)
+		return refuse(field, "bos_id: must be below config.vocab_count, or absent");
+	if (image->eos_count > MHS_IMAGE_EOS_MAX)
+		return refuse(field, "eos_count: must be at most 8");
+	for (uint32_t i = 0; i < image->eos_count; i++)
+		if (image->eos_ids[i] >= vocab)
+			return refuse(field, "eos_ids: must be below config.vocab_count");
+	return 0;
+}
+
+int mhs_image_check_header(const struct mhs_image_header *image, uint64_t image_bytes,
+			   mhs_hash128_fn check_hash, const char **field)
+{
+	int err = check_identity(image, field);
+
+	if (err)
+		return err;
+	if (check_hash) {
+		err = check_hash_of_header(image, check_hash, field);
+		if (err)
+			return err;
+	}
+	if (image->kind != MHS_IMAGE_MODEL && image->kind != MHS_IMAGE_ADAPTER)
+		return refuse(field, "kind: must be 1 (model) or 2 (adapter)");
+	if (!text_is_sound(image->model, sizeof(image->model)))
+		return refuse(field, "model: must be 1..63 bytes, then zeros");
+	if (!text_is_sound(image->semver, sizeof(image->semver)))
+		return refuse(field, "semver: must be 1..47 bytes, then zeros");
+	err = check_lengths(image, image_bytes, field);
+	if (!err)
+		err = check_spans(image, field);
+	if (!err)
+		err = check_config(&image->config, field);
+	if (!err)
+		err = check_tokens(image, field);
+	if (err)
+		return err;
+	if (image->abi_minor <= MHS_IMAGE_ABI_MINOR &&
+	    !all_zero(image->reserved0, sizeof(image->reserved0)))
+		return refuse(field, "reserved0: must be zero");
+	return 0;
+}
+
+static const struct mhs_image_tensor *tensor_table(const struct mhs_image_header *image,
+						   const void *base)
+{
+	return (const void *)((const uint8_t *)base + image->tensor_table.offset_bytes);
+}
+
+static int check_tensor(const struct mhs_image_header *image, const struct mhs_image_tensor *tensor,
+			const char **field)
+{
+	const struct mhs_image_span span = { tensor->offset_bytes, tensor->length_bytes };
+
+	if (strnlen(tensor->name, sizeof(tensor->name)) == sizeof(tensor->name))
+		return refuse(field, "tensor.name: must end with a zero byte");
+	if (tensor->rows == 0 || tensor->cols == 0 || tensor->rows > ROW_MAX || tensor->cols > ROW_MAX)
+		return refuse(field, "tensor.rows, tensor.cols: must be 1..4294967296");
+	if (tensor->layer >= image->config.layer_count)
+		return refuse(field, "tensor.layer: must be below config.layer_count");
+	if (tensor->offset_bytes % MHS_IMAGE_ALIGN_BYTES)
+		return refuse(field, "tensor.offset_bytes: must be a page boundary");
+	if (!span_is_inside(&span, image->data_offset_bytes, image->image_bytes))
+		return refuse(field, "tensor.length_bytes: must lie in the data of the image");
+	if (spans_overlap(&image->tensor_table, span.offset_bytes, span.length_bytes) ||
+	    spans_overlap(&image->tokenizer, span.offset_bytes, span.length_bytes) ||
+	    spans_overlap(&image->chat_template, span.offset_bytes, span.length_bytes))
+		return refuse(field, "tensor.offset_bytes: overlaps a table of the image");
+	if (tensor->reserved0)
+		return refuse(field, "tensor.reserved0: must be zero");
+	return 0;
+}
+
+/* Whether @index overlaps one before it; asked only for tensors that break ascending order. */
+static bool tensor_overlaps_before(const struct mhs_image_tensor *tensors, uint32_t index)
+{
+	const struct mhs_image_tensor *t = &tensors[index];
+
+	for (uint32_t i = 0; i < index; i++)
+		if (tensors[i].offset_bytes < t->offset_bytes + t->length_bytes &&
+		    t->offset_bytes < tensors[i].offset_bytes + tensors[i].length_bytes)
+			return true;
+	return false;
+}
+
+int mhs_image_check_tensors(const struct mhs_image_header *image, const void *base,
+			    const char **field)
+{
+	const struct mhs_image_tensor *tensors = tensor_table(image, base);
+	uint64_t end = 0;
+	int err;
+
+	for (uint32_t i = 0; i < image->tensor_count; i++) {
+		const struct mhs_image_tensor *t = &tensors[i];
+
+		err = check_tensor(image, t, field);
+		if (err)
+			return err;
+		if (t->offset_bytes < end && tensor_overlaps_before(tensors, i))
+			return refuse(field, "tensor.offset_bytes: overlaps another tensor");
+		if (end < t->offset_bytes + t->length_bytes)
+			end = t->offset_bytes + t->length_bytes;
+	}
+	return 0;
+}
+
+const struct mhs_image_tensor *mhs_image_tensor_find(const struct mhs_image_header *image,
+						     const void *base, uint32_t role, uint32_t layer)
+{
+	const struct mhs_image_tensor *tensors = tensor_table(image, base);
+
+	for (uint32_t i = 0; i < image->tensor_count; i++)
+		if (tensors[i].role == role && tensors[i].layer == layer)
+			return &tensors[i];
+	return NULL;
+}
