@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * sto_file.h: source files of an import. Read with pread into own memory, never mapped: a file that shrinks
+ * under us is a short read and not a SIGBUS. A file that changes while it is read is refused at the end.
+ * Errors name the file as the user gave it.
+ */
+#ifndef STO_FILE_H
+#define STO_FILE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/stat.h>
+
+#include "sto_store.h"
+
+struct sto_file {
+	char *path;			/* as shown to people */
+	int fd;
+	uint64_t bytes;
+	struct stat opened;		/* when it was opened */
+	uint8_t sha256[MHS_HASH_BYTES];	/* after sto_file_hash() */
+	bool hashed;
+};
+
+/*
+ * Open a regular file (symbolic links followed, anything else refused without blocking on it; empty files and
+ * Git-LFS pointers refused). @dir_fd with @name relative to it, or AT_FDCWD. @shown: its name in messages.
+ * Returns 0, or negative errno (-ENOENT when it does not exist) with @error.
+ */
+int sto_file_open(struct sto_file *file, int dir_fd, const char *name, const char *shown,
+		  struct sto_error *error);
+void sto_file_close(struct sto_file *file);
+/* Exactly @bytes at @offset. -EIO with @error when the file ends earlier or cannot be read. */
+int sto_file_read(const struct sto_file *file, void *out, uint64_t bytes, uint64_t offset,
+		  struct sto_error *error);
+/* The whole file, at most @limit_bytes, and a NUL behind it. *@data is freed by the caller. */
+int sto_file_load(const struct sto_file *file, uint64_t limit_bytes, char **data,
+		  struct sto_error *error);
+/* SHA-256 of the whole file into file->sha256. Stops with -EINTR when *@stop becomes true. */
+int sto_file_hash(struct sto_file *file, const _Atomic int *stop, struct sto_error *error);
+/* Whether size, times and inode are still those of the opening. 0, or -EBUSY with @error. */
+int sto_file_unchanged(const struct sto_file *file, struct sto_error *error);
+
+/* Whether all bytes are well-formed UTF-8 without control characters (tab and newline: @text). */
+bool sto_utf8_valid(const char *data, uint64_t bytes, bool text);
+
+#endif
