@@ -1,0 +1,198 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * wrk.h: the worker's own structures. One thread owns all of them; only the engine has more threads.
+ *
+ * A turn: adopt the epoch, hear the supervisor, take records from the lanes, admit, run one engine step
+ * for one version, send what came out. Without work: spin briefly, go offline, sleep on the bells.
+ */
+#ifndef WRK_H
+#define WRK_H
+
+#include <stdbool.h>
+#include <time.h>
+
+#include "eng_model.h"
+#include "eng_sample.h"
+#include "eng_tok.h"
+#include "heritage.h"
+#include "mhs_attach.h"
+#include "mhs_epoch.h"
+#include "mhs_ring.h"
+#include "mhs_stat.h"
+
+#define WRK_RECORD_BYTES	(512u << 10)	/* largest record taken from a client */
+#define WRK_LANE_RECORDS	32u		/* records taken from one lane in one turn */
+#define WRK_LANE_REQUESTS	1024u		/* open requests on one lane */
+#define WRK_BATCH_MAX		64u		/* running requests */
+#define WRK_LOGITS_ROWS		WRK_BATCH_MAX	/* rows of logits in one step; one more as scratch */
+#define WRK_PROMPT_ROWS		128u		/* prompt rows in a step when nothing streams */
+#define WRK_PROMPT_ROWS_SHARED	32u		/* the same while other requests stream */
+#define WRK_SPIN_NS		50000u		/* idle time before sleeping */
+#define WRK_SLOW_READER_NS	UINT64_C(10000000000)
+#define WRK_NS_PER_MS		UINT64_C(1000000)
+
+/* One attached version. */
+struct wrk_version {
+	uint32_t index;
+	uint64_t serial;
+	struct mhs_map maps[MHS_EXTENT_MAX];
+	const uint8_t *base;			/* the image */
+	const struct mhs_image_header *image;
+	struct eng_model model;
+	struct eng_tok *tok;
+	struct eng_sampler *sampler;
+	uint32_t token_bytes_max;		/* longest token */
+	struct wrk_pool *pool;			/* KV pages of this size */
+	struct wrk_version *next;
+};
+
+struct wrk_lane {
+	uint32_t id;
+	uint32_t uid;
+	int submit_bell, event_bell;		/* eventfds */
+	struct mhs_map map;
+	struct mhs_ring_end submit, event;
+	uint32_t request_count;
+	bool ring_bell;				/* events were put in this turn */
+	bool damaged;				/* the client's words in the event ring are nonsense */
+	bool bad;				/* rejected: nothing is read or written any more */
+	struct wrk_lane *next;
+};
+
+enum wrk_state {
+	WRK_QUEUED,	/* copied and checked, nothing held */
+	WRK_PREFILL,	/* pinned, KV pages taken, prompt not wholly computed */
+	WRK_DECODE,
+	WRK_ENDED,	/* nothing held; END waits for room in the ring */
+};
+
+struct wrk_request {
+	enum wrk_state state;
+	uint32_t kind;				/* enum mhs_record_type */
+	struct wrk_lane *lane;
+	struct wrk_request *next;
+	struct mhs_request rq;
+	uint8_t *payload;			/* stops and prompt, private copy */
+
+	struct wrk_version *version;		/* pinned while PREFILL or DECODE */
+	uint64_t begin_epoch;
+	uint32_t *tokens;			/* prompt, then output */
+	uint32_t token_count, prompt_count, max_tokens;
+	uint32_t computed;			/* tokens whose KV is in the pages */
+	uint32_t prompt_sent;			/* prompt tokens told to the client */
+	float *scores;				/* SCORE: [prompt_count] */
+	uint32_t scores_done, scores_sent;
+	void **pages;
+	uint32_t page_count;
+	struct eng_rng rng;
+	struct eng_tok_stream stream;
+	char *text;				/* text held back: may become a stop string */
+	uint32_t text_bytes, text_cap;		/* text_cap also bounds the text of one token event */
+
+	bool begun;				/* BEGIN was sent */
+	uint64_t arrived_ns, admitted_ns, first_ns, last_ns, deadline_ns, stalled_ns;
+	uint32_t reason, error;			/* once ENDED */
+	char message[MHS_MESSAGE_BYTES];
+};
+
+struct wrk {
+	int control;				/* HERITAGE_FD */
+	int epoll, bell;
+	uint32_t index;
+	const struct mhs_board *board;
+	struct mhs_slot *slot;
+	struct mhs_stats *stats;
+	struct mhs_map board_map, slot_map, stats_map;
+	struct hrt_limits limits;
+	struct eng *eng;
+	struct wrk_version *versions;
+	struct wrk_lane *lanes;
+	struct wrk_request *requests;		/* oldest first */
+	struct wrk_request **requests_end;
+	uint32_t queued_count, running_count;
+	uint64_t epoch;
+	uint64_t route_salt;			/* for requests without a session key */
+	uint64_t idle_since_ns;			/* 0: busy */
+	uint32_t turn;				/* rotates versions and prompts */
+	bool initialised, stopping, orphan;
+	float *logits;				/* [WRK_LOGITS_ROWS + 1][logits_vocab] */
+	uint32_t logits_vocab;
+	struct eng_row rows[ENG_ROWS_MAX];	/* the step being built */
+	struct wrk_request *row_owner[ENG_ROWS_MAX];
+	uint32_t row_count, logits_count;
+	uint8_t *record;			/* [WRK_RECORD_BYTES] */
+	uint64_t kv_bytes_used;
+	struct wrk_pool *pools;
+};
+
+uint64_t wrk_now_ns(void);
+
+/* wrk_control.c: the supervisor's messages */
+int wrk_control_poll(struct wrk *w);		/* 0; -EPIPE: supervisor gone */
+void wrk_control_say(struct wrk *w, uint32_t type, uint32_t index, uint64_t serial, int status,
+		     const char *text);
+
+/* wrk_version.c: attach and detach */
+int wrk_version_attach(struct wrk *w, const struct hrt_msg *msg, const int *fds,
+		       char text[HERITAGE_TEXT_BYTES]);
+void wrk_version_detach(struct wrk *w, uint32_t index, uint64_t serial);
+void wrk_version_free(struct wrk_version **version);
+struct wrk_version *wrk_version_by_index(struct wrk *w, uint32_t index);
+struct wrk_version *wrk_version_by_name(struct wrk *w, const char *model, const char *semver);
+
+/* wrk_kv.c: pages of the KV cache; memory comes in slabs, within limits.kv_bytes */
+struct wrk_pool *wrk_pool_get(struct wrk *w, size_t page_bytes);
+/* Takes @count pages at once. 0; -EBUSY: not enough now; -ENOMEM: never enough. */
+int wrk_pages_take(struct wrk *w, struct wrk_pool *pool, void **pages, uint32_t count);
+void wrk_pages_give(struct wrk_pool *pool, void **pages, uint32_t count);
+
+/* wrk_lane.c */
+int wrk_lane_open(struct wrk *w, const struct hrt_lane *lane, const int fds[3]);
+void wrk_lane_close(struct wrk *w, uint32_t id);
+void wrk_lane_reject(struct wrk *w, struct wrk_lane *lane, const char *why);
+uint32_t wrk_lanes_take(struct wrk *w);		/* records taken */
+bool wrk_lanes_pending(struct wrk *w);		/* a record waits in some ring */
+void wrk_lanes_arm(struct wrk *w);
+void wrk_lanes_disarm(struct wrk *w);
+void wrk_lanes_ring(struct wrk *w);		/* bells of clients that sleep */
+bool wrk_lane_put(struct wrk_lane *lane, uint32_t type, const struct mhs_piece *pieces,
+		  uint32_t count);
+
+/* wrk_request.c: from a record to an END */
+void wrk_request_take(struct wrk *w, struct wrk_lane *lane, uint32_t type, uint32_t bytes);
+void wrk_request_cancel(struct wrk *w, struct wrk_lane *lane, uint64_t id);
+void wrk_request_end(struct wrk *w, struct wrk_request *r, uint32_t reason, uint32_t error,
+		     const char *format, ...) __attribute__((format(printf, 5, 6)));
+void wrk_requests_flush(struct wrk *w);		/* prompts, scores and ENDs that waited for room */
+void wrk_requests_expire(struct wrk *w, uint64_t now_ns);
+void wrk_requests_drop_lane(struct wrk *w, struct wrk_lane *lane);
+void wrk_requests_reap(struct wrk *w);
+
+/* wrk_check.c: every rule of a request's fields; NULL or what is wrong (static or in @text) */
+const char *wrk_request_check(const struct mhs_request *rq, uint32_t kind, uint32_t payload_bytes,
+			      const uint8_t *payload, char text[MHS_MESSAGE_BYTES]);
+
+/* wrk_admit.c: pin, tokenize, take pages */
+void wrk_admit(struct wrk *w);
+
+/* wrk_batch.c: one engine step; wrk_emit.c: what came out of it */
+bool wrk_batch_step(struct wrk *w);		/* false: nothing to run */
+bool wrk_emit_has_room(const struct wrk_request *r);
+void wrk_emit_token(struct wrk *w, struct wrk_request *r, float *logits);
+void wrk_emit_score(struct wrk *w, struct wrk_request *r, uint32_t position, const float *logits);
+
+/* wrk_stop.c: stop strings over streamed text */
+/*
+ * Looks at @text[0..bytes). Returns how many bytes may be released now; *@stopped: a stop string begins
+ * right behind them. The rest is kept until it is decided.
+ */
+uint32_t wrk_stop_scan(const struct mhs_request *rq, const uint8_t *stops, const char *text,
+		       uint32_t bytes, bool *stopped);
+
+/* wrk_loop.c */
+int wrk_init(struct wrk *w, const struct hrt_msg *msg, const int fds[4],
+	     char text[HERITAGE_TEXT_BYTES]);
+int wrk_run(struct wrk *w);
+void wrk_fini(struct wrk *w);
+
+#endif

@@ -1,0 +1,301 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * wrk_admit.c: from the queue into the batch. In order: pin a version, turn the prompt into tokens, check
+ * it against the limits, take all KV pages that it can need, so that nothing fails half-way for memory.
+ */
+#include <errno.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "wrk.h"
+
+static void refuse(struct wrk *w, struct wrk_request *r, uint32_t error, const char *what)
+{
+	wrk_request_end(w, r, MHS_END_ERROR, error, "%s", what);
+}
+
+static uint64_t route_key(struct wrk *w, const struct wrk_request *r)
+{
+	return r->rq.session_key ? r->rq.session_key : (w->route_salt += UINT64_C(0x9e3779b97f4a7c15));
+}
+
+/* Pins. NULL with r ended, or NULL with r still queued when the next turn may see a new route. */
+static struct wrk_version *pin(struct wrk *w, struct wrk_request *r)
+{
+	const char *model = r->rq.model;
+	struct wrk_version *v;
+	int index;
+
+	if (r->rq.semver[0]) {
+		v = wrk_version_by_name(w, model, r->rq.semver);
+		if (v && mhs_pin_version(w->board, w->slot, v->index) == 0)
+			return v;
+		wrk_request_end(w, r, MHS_END_ERROR, MHS_ERR_NO_VERSION,
+				"%s@%s is not resident: load it first", model, r->rq.semver);
+		return NULL;
+	}
+	index = mhs_board_find_model(w->board, model);
+	if (index >= 0)
+		index = mhs_pin_route(w->board, w->slot, (uint32_t)index, route_key(w, r));
+	if (index == -EAGAIN)
+		return NULL;
+	if (index < 0) {
+		wrk_request_end(w, r, MHS_END_ERROR, MHS_ERR_NO_MODEL,
+				"model \"%s\" is unknown or has no active version", model);
+		return NULL;
+	}
+	v = wrk_version_by_index(w, (uint32_t)index);
+	if (!v) {
+		mhs_unpin(w->slot, (uint32_t)index);
+		refuse(w, r, MHS_ERR_BUSY, "this worker has not attached the version yet");
+	}
+	return v;
+}
+
+/* Ids of a text prompt; r->tokens gets room for @extra more. 0 or negative errno. */
+static int encode(struct wrk_request *r, struct wrk_version *v, uint32_t extra, uint32_t limit)
+{
+	const char *text = (const char *)r->payload + r->rq.stop_bytes;
+	uint32_t flags = r->rq.flags & MHS_REQ_NO_SPECIAL ? 0 : ENG_ENCODE_AFFIXES;
+	int64_t n = eng_tok_encode(v->tok, text, r->rq.prompt_bytes, flags, NULL, 0);
+
+	if (n < 0)
+		return (int)n;
+	r->prompt_count = (uint32_t)n;
+	if (n > limit)
+		return -E2BIG;
+	r->tokens = malloc(((size_t)n + extra + 1) * sizeof(*r->tokens));
+	if (!r->tokens)
+		return -ENOMEM;
+	eng_tok_encode(v->tok, text, r->rq.prompt_bytes, flags, r->tokens, (size_t)n);
+	return 0;
+}
+
+static int copy_ids(struct wrk_request *r, uint32_t vocab, uint32_t extra, uint32_t limit)
+{
+	r->prompt_count = r->rq.prompt_bytes / (uint32_t)sizeof(uint32_t);
+	if (r->prompt_count > limit)
+		return -E2BIG;
+	r->tokens = malloc(((size_t)r->prompt_count + extra + 1) * sizeof(*r->tokens));
+	if (!r->tokens)
+		return -ENOMEM;
+	memcpy(r->tokens, r->payload + r->rq.stop_bytes, r->rq.prompt_bytes);
+	for (uint32_t i = 0; i < r->prompt_count; i++)
+		if (r->tokens[i] >= vocab)
+			return -ERANGE;
+	return 0;
+}
+
+static uint32_t context_of(const struct wrk *w, const struct wrk_version *v)
+{
+	uint32_t most = v->model.config.context_max;
+
+	return w->limits.context && w->limits.context < most ? w->limits.context : most;
+}
+
+/* Tokenizing alone is not bound by the context. */
+static bool prompt_take(struct wrk *w, struct wrk_request *r, struct wrk_version *v)
+{
+	bool runs = r->kind == MHS_REC_GENERATE || r->kind == MHS_REC_SCORE;
+	uint32_t context = context_of(w, v), vocab = v->model.config.vocab_count;
+	uint32_t limit = runs ? context : UINT32_MAX, extra = runs ? context : 0;
+	int err = r->rq.flags & MHS_REQ_TOKENS ? copy_ids(r, vocab, extra, limit) :
+						 encode(r, v, extra, limit);
+
+	r->token_count = r->prompt_count;
+	if (err == -E2BIG)
+		wrk_request_end(w, r, MHS_END_ERROR, MHS_ERR_TOO_LONG,
+				"prompt has %u tokens, the context holds %u", r->prompt_count, context);
+	else if (err == -ERANGE)
+		wrk_request_end(w, r, MHS_END_ERROR, MHS_ERR_INVALID,
+				"prompt: a token id is not below the vocabulary's %u", vocab);
+	else if (err == -EINVAL)
+		refuse(w, r, MHS_ERR_INVALID, "prompt: the tokenizer gave up (match limit)");
+	else if (err)
+		refuse(w, r, MHS_ERR_INTERNAL, "out of memory for the prompt");
+	else if (runs && !r->prompt_count)
+		refuse(w, r, MHS_ERR_INVALID, "prompt is empty: give at least one token");
+	return r->state != WRK_ENDED;
+}
+
+static bool lengths_fit(struct wrk *w, struct wrk_request *r, struct wrk_version *v)
+{
+	uint32_t context = context_of(w, v), left = context - r->prompt_count;
+	uint32_t most = w->limits.max_tokens;
+
+	if (r->kind == MHS_REC_SCORE)
+		return true;
+	r->max_tokens = r->rq.max_tokens ? r->rq.max_tokens : left;
+	if (most && r->rq.max_tokens > most)
+		wrk_request_end(w, r, MHS_END_ERROR, MHS_ERR_INVALID,
+				"max_tokens is %u, the host allows %u", r->rq.max_tokens, most);
+	else if (!left || r->max_tokens > left)
+		wrk_request_end(w, r, MHS_END_ERROR, MHS_ERR_TOO_LONG,
+				"prompt of %u and max_tokens of %u exceed the context of %u tokens",
+				r->prompt_count, r->rq.max_tokens, context);
+	else if (most && r->max_tokens > most)
+		r->max_tokens = most;
+	return r->state != WRK_ENDED;
+}
+
+/* 0; -EBUSY: stays queued; other: ended. */
+static int pages_take(struct wrk *w, struct wrk_request *r, struct wrk_version *v)
+{
+	uint32_t tokens = r->prompt_count + r->max_tokens;
+	uint32_t count = (tokens + ENG_PAGE_TOKENS - 1) / ENG_PAGE_TOKENS;
+	int err;
+
+	r->pages = calloc(count, sizeof(*r->pages));
+	err = r->pages ? wrk_pages_take(w, v->pool, r->pages, count) : -ENOMEM;
+	if (!err) {
+		r->page_count = count;
+		return 0;
+	}
+	free(r->pages);
+	r->pages = NULL;
+	if (err == -EBUSY && w->running_count)
+		return -EBUSY;
+	wrk_request_end(w, r, MHS_END_ERROR, err == -EBUSY ? MHS_ERR_BUSY : MHS_ERR_TOO_LONG,
+			"%u tokens need %zu bytes of KV cache, kv_bytes is %llu", tokens,
+			count * eng_kv_page_bytes(&v->model.config),
+			(unsigned long long)w->limits.kv_bytes);
+	return -ENOMEM;
+}
+
+static void begin_send(struct wrk *w, struct wrk_request *r, const struct wrk_version *v)
+{
+	struct mhs_begin begin = {
+		.request_id = r->rq.request_id,
+		.epoch = w->epoch,
+		.version_index = v->index,
+		.prompt_count = r->prompt_count,
+	};
+	struct mhs_piece piece = { &begin, sizeof(begin) };
+
+	memcpy(begin.model, v->image->model, sizeof(begin.model));
+	memcpy(begin.semver, v->image->semver, sizeof(begin.semver));
+	memcpy(begin.content_hash, v->image->content_hash, sizeof(begin.content_hash));
+	r->begin_epoch = w->epoch;
+	r->begun = wrk_lane_put(r->lane, MHS_REC_BEGIN, &piece, 1);
+}
+
+static void text_send(struct wrk_request *r, const char *text, uint32_t bytes, uint32_t *first)
+{
+	struct mhs_chunk chunk = { .request_id = r->rq.request_id, .first = *first, .count = bytes };
+	struct mhs_piece pieces[] = { { &chunk, sizeof(chunk) }, { text, bytes } };
+
+	if (bytes)
+		wrk_lane_put(r->lane, MHS_REC_TEXT, pieces, 2);
+	*first += bytes;
+}
+
+/* Token by token; a reply that does not fit the ring is refused before anything is sent. */
+static void detokenize(struct wrk *w, struct wrk_request *r, struct wrk_version *v)
+{
+	size_t cap = v->token_bytes_max * (size_t)3 + 64, total = 64;
+	uint32_t first = 0, bytes;
+	char *text = malloc(cap);
+	int64_t n;
+
+	for (uint32_t i = 0; i < r->prompt_count; i++)
+		total += (eng_tok_bytes(v->tok, r->tokens[i], &bytes) ? bytes : 0) * (size_t)3 + 64;
+	if (!text || total > MHS_EVENT_BYTES / 2 || !mhs_ring_has_room(&r->lane->event, (uint32_t)total)) {
+		refuse(w, r, MHS_ERR_TOO_LONG, "the text is larger than the ring: use fewer tokens");
+		free(text);
+		return;
+	}
+	eng_tok_stream_init(&r->stream, false);
+	for (uint32_t i = 0; i < r->prompt_count; i++) {
+		n = eng_tok_stream_push(v->tok, &r->stream, r->tokens[i], text, cap);
+		text_send(r, text, n > 0 ? (uint32_t)n : 0, &first);
+	}
+	n = eng_tok_stream_finish(&r->stream, text, cap);
+	text_send(r, text, n > 0 ? (uint32_t)n : 0, &first);
+	free(text);
+	wrk_request_end(w, r, MHS_END_STOP, MHS_ERR_NONE, "%s", "");
+}
+
+/* What needs no engine step is answered here, under the pin. */
+static void answer_now(struct wrk *w, struct wrk_request *r, struct wrk_version *v)
+{
+	if (r->kind == MHS_REC_DETOKENIZE)
+		detokenize(w, r, v);
+	else
+		wrk_request_end(w, r, MHS_END_STOP, MHS_ERR_NONE, "%s", "");
+}
+
+static int scratch_new(struct wrk_request *r, const struct wrk_version *v)
+{
+	r->text_cap = MHS_STOP_BYTES + v->token_bytes_max * 3 + 64;
+	r->text = malloc(r->text_cap);
+	if (r->kind == MHS_REC_SCORE)
+		r->scores = malloc(r->prompt_count * sizeof(*r->scores));
+	return r->text && (r->scores || r->kind != MHS_REC_SCORE) ? 0 : -ENOMEM;
+}
+
+static void start(struct wrk *w, struct wrk_request *r, struct wrk_version *v)
+{
+	struct mhs_stats_row *row = mhs_stats_row(w->stats, v->index, v->serial);
+
+	w->queued_count--;
+	w->running_count++;
+	r->state = WRK_PREFILL;
+	r->version = v;
+	eng_rng_init(&r->rng, r->rq.seed);
+	eng_tok_stream_init(&r->stream, true);
+	mhs_stats_add(&row->requests, 1);
+	mhs_stats_add(&row->prompt_tokens, r->prompt_count);
+	mhs_hist_add(row->hist[MHS_HIST_QUEUE], r->admitted_ns - r->arrived_ns);
+	if (r->kind != MHS_REC_SCORE)
+		return;
+	r->scores[r->scores_done++] = NAN;	/* nothing comes before the first token */
+	if (r->prompt_count == 1)
+		wrk_request_end(w, r, MHS_END_STOP, MHS_ERR_NONE, "%s", "");
+}
+
+/* False: nothing behind it in the queue can go either. */
+static bool admit_one(struct wrk *w, struct wrk_request *r)
+{
+	bool runs = r->kind == MHS_REC_GENERATE || r->kind == MHS_REC_SCORE;
+	struct wrk_version *v;
+	int err = 0;
+
+	if (!mhs_ring_has_room(&r->lane->event, sizeof(struct mhs_begin)))
+		return true;
+	v = pin(w, r);
+	if (!v)
+		return true;
+	if ((r->tokens || prompt_take(w, r, v)) && runs && lengths_fit(w, r, v))
+		err = pages_take(w, r, v);
+	if (err == -EBUSY) {
+		free(r->tokens);
+		r->tokens = NULL;
+		mhs_unpin(w->slot, v->index);
+		return false;
+	}
+	r->admitted_ns = wrk_now_ns();
+	if (r->state != WRK_ENDED)
+		begin_send(w, r, v);
+	if (r->state != WRK_ENDED && !runs)
+		answer_now(w, r, v);
+	if (r->state != WRK_ENDED && scratch_new(r, v)) {
+		wrk_pages_give(v->pool, r->pages, r->page_count);
+		refuse(w, r, MHS_ERR_INTERNAL, "out of memory");
+	}
+	if (r->state == WRK_ENDED)
+		mhs_unpin(w->slot, v->index);
+	else
+		start(w, r, v);
+	return true;
+}
+
+void wrk_admit(struct wrk *w)
+{
+	for (struct wrk_request *r = w->requests; r && w->queued_count; r = r->next) {
+		if (r->state != WRK_QUEUED)
+			continue;
+		if (w->running_count >= WRK_BATCH_MAX || !admit_one(w, r))
+			return;
+	}
+}

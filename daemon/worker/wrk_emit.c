@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: MIT */
+/* wrk_emit.c: from a row of logits to a token, its text, and the end of the request. */
+#include <string.h>
+
+#include "wrk.h"
+
+static struct eng_sampling sampling_of(const struct mhs_request *rq)
+{
+	return (struct eng_sampling){
+		.temperature = rq->temperature,
+		.top_k = rq->top_k,
+		.top_p = rq->top_p,
+		.min_p = rq->min_p,
+		.repeat_penalty = rq->repeat_penalty,
+		.repeat_last = rq->repeat_last,
+	};
+}
+
+bool wrk_emit_has_room(const struct wrk_request *r)
+{
+	uint32_t bytes = (uint32_t)sizeof(struct mhs_token) + r->text_cap +
+			 r->rq.top_count * (uint32_t)sizeof(struct mhs_top);
+
+	return r->begun && r->prompt_sent == r->prompt_count &&
+	       mhs_ring_has_room(&r->lane->event, bytes);
+}
+
+static bool is_eos(const struct wrk_request *r, uint32_t token)
+{
+	const struct mhs_image_header *image = r->version->image;
+
+	for (uint32_t i = 0; i < image->eos_count; i++)
+		if (image->eos_ids[i] == token)
+			return !(r->rq.flags & MHS_REQ_IGNORE_EOS);
+	return false;
+}
+
+/* Samples; fills @t's token, logprob and @top. Negative errno when the logits are no numbers. */
+static int sample(struct wrk *w, struct wrk_request *r, float *logits, struct mhs_token *t,
+		  struct eng_top *top)
+{
+	struct eng_sampling params = sampling_of(&r->rq);
+	struct eng_sampler *sampler = r->version->sampler;
+	uint32_t vocab = r->version->model.config.vocab_count;
+	float *plain = w->logits + (size_t)WRK_LOGITS_ROWS * vocab;
+	bool wanted = r->rq.flags & MHS_REQ_LOGPROBS;
+	int64_t token;
+
+	if (wanted)
+		memcpy(plain, logits, vocab * sizeof(*plain));
+	token = eng_sample(sampler, &params, logits, r->tokens, r->token_count, &r->rng);
+	if (token < 0)
+		return (int)token;
+	t->token = (uint32_t)token;
+	if (!wanted)
+		return 0;
+	t->top_count = r->rq.top_count < vocab ? r->rq.top_count : vocab;
+	return eng_logprobs(sampler, plain, t->token, &t->logprob, top, t->top_count);
+}
+
+/* The token's text joins what is held back. @last: nothing comes after it. */
+static void text_push(struct wrk_request *r, uint32_t token, bool eos, bool last)
+{
+	int64_t n = 0;
+
+	if (!eos)
+		n = eng_tok_stream_push(r->version->tok, &r->stream, token, r->text + r->text_bytes,
+					r->text_cap - r->text_bytes);
+	r->text_bytes += n > 0 ? (uint32_t)n : 0;
+	if (!last)
+		return;
+	n = eng_tok_stream_finish(&r->stream, r->text + r->text_bytes, r->text_cap - r->text_bytes);
+	r->text_bytes += n > 0 ? (uint32_t)n : 0;
+}
+
+static void token_send(struct wrk_request *r, const struct mhs_token *t, const struct eng_top *top)
+{
+	struct mhs_piece pieces[] = {
+		{ t, sizeof(*t) },
+		{ top, t->top_count * (uint32_t)sizeof(*top) },
+		{ r->text, t->text_bytes },
+	};
+
+	_Static_assert(sizeof(struct eng_top) == sizeof(struct mhs_top), "the same two words");
+	wrk_lane_put(r->lane, MHS_REC_TOKEN, pieces, 3);
+	r->text_bytes -= t->text_bytes;
+	memmove(r->text, r->text + t->text_bytes, r->text_bytes);
+}
+
+static void count_token(struct wrk *w, struct wrk_request *r)
+{
+	struct mhs_stats_row *row = mhs_stats_row(w->stats, r->version->index, r->version->serial);
+	uint64_t now = wrk_now_ns();
+
+	if (r->first_ns)
+		mhs_hist_add(row->hist[MHS_HIST_INTER_TOKEN], now - r->last_ns);
+	else
+		mhs_hist_add(row->hist[MHS_HIST_FIRST_TOKEN], now - r->arrived_ns);
+	if (!r->first_ns)
+		r->first_ns = now;
+	r->last_ns = now;
+}
+
+/* Called only when wrk_emit_has_room(). */
+void wrk_emit_token(struct wrk *w, struct wrk_request *r, float *logits)
+{
+	struct eng_top top[MHS_TOP_MAX];
+	struct mhs_token t = {
+		.request_id = r->rq.request_id,
+		.index = r->token_count - r->prompt_count,
+		.logprob = __builtin_nanf(""),
+	};
+	bool eos, full, stopped;
+
+	if (sample(w, r, logits, &t, top)) {
+		wrk_request_end(w, r, MHS_END_ERROR, MHS_ERR_NAN,
+				"logits are not finite after %u tokens", r->token_count);
+		return;
+	}
+	r->tokens[r->token_count++] = t.token;
+	r->state = WRK_DECODE;
+	count_token(w, r);
+	eos = is_eos(r, t.token);
+	full = t.index + 1 >= r->max_tokens;
+	text_push(r, t.token, eos, eos || full);
+	t.text_bytes = wrk_stop_scan(&r->rq, r->payload, r->text, r->text_bytes, &stopped);
+	if ((eos || full) && !stopped)
+		t.text_bytes = r->text_bytes;
+	token_send(r, &t, top);
+	if (eos || stopped)
+		wrk_request_end(w, r, MHS_END_STOP, MHS_ERR_NONE, "%s", "");
+	else if (full)
+		wrk_request_end(w, r, MHS_END_LENGTH, MHS_ERR_NONE, "%s", "");
+}
+
+/* The logits at @position judge the prompt's next token. */
+void wrk_emit_score(struct wrk *w, struct wrk_request *r, uint32_t position, const float *logits)
+{
+	uint32_t next = position + 1;
+
+	if (eng_logprobs(r->version->sampler, logits, r->tokens[next], &r->scores[next], NULL, 0)) {
+		wrk_request_end(w, r, MHS_END_ERROR, MHS_ERR_NAN,
+				"logits are not finite at prompt token %u", position);
+		return;
+	}
+	r->scores_done = next + 1;
+	if (r->scores_done < r->prompt_count)
+		return;
+	r->first_ns = wrk_now_ns();
+	wrk_request_end(w, r, MHS_END_STOP, MHS_ERR_NONE, "%s", "");
+}

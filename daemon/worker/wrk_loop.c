@@ -1,0 +1,246 @@
+/* SPDX-License-Identifier: MIT */
+/* wrk_loop.c: the turn, and how a worker sleeps, wakes and ends. */
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <unistd.h>
+
+#include "log.h"
+#include "wrk.h"
+
+#define STOP_FLUSH_NS	UINT64_C(2000000000)	/* for clients to take their last events */
+#define NAP_MS		20			/* sleep while something waits for room or time */
+
+uint64_t wrk_now_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
+}
+
+static int map_segments(struct wrk *w, const int fds[4])
+{
+	int err = mhs_seg_map_ro(fds[0], sizeof(struct mhs_board), 0, &w->board_map);
+
+	if (!err)
+		err = mhs_seg_map_rw(fds[1], sizeof(struct mhs_slot), &w->slot_map);
+	if (!err)
+		err = mhs_seg_map_rw(fds[2], sizeof(struct mhs_stats), &w->stats_map);
+	if (err)
+		return err;
+	w->board = w->board_map.addr;
+	w->slot = w->slot_map.addr;
+	w->stats = w->stats_map.addr;
+	if (mhs_header_check(&w->board->head, MHS_MAGIC_BOARD, w->board_map.bytes, NULL, NULL) ||
+	    mhs_header_check(&w->slot->head, MHS_MAGIC_SLOT, w->slot_map.bytes, NULL, NULL) ||
+	    mhs_header_check(&w->stats->head, MHS_MAGIC_STATS, w->stats_map.bytes, NULL, NULL))
+		return -EPROTO;
+	return 0;
+}
+
+static int watch(struct wrk *w, int fd)
+{
+	struct epoll_event ev = { .events = EPOLLIN, .data.fd = fd };
+
+	return epoll_ctl(w->epoll, EPOLL_CTL_ADD, fd, &ev) ? -errno : 0;
+}
+
+/* Takes the four descriptors in every case. */
+int wrk_init(struct wrk *w, const struct hrt_msg *msg, const int fds[4],
+	     char text[HERITAGE_TEXT_BYTES])
+{
+	const struct hrt_init *init = &msg->init;
+	int err = map_segments(w, fds);
+
+	for (int i = 0; i < 3; i++)
+		close(fds[i]);
+	w->bell = fds[3];
+	w->index = init->worker;
+	w->limits = init->limits;
+	w->record = malloc(WRK_RECORD_BYTES);
+	if (!err && !w->record)
+		err = -ENOMEM;
+	if (!err)
+		err = watch(w, w->bell);
+	if (!err)
+		err = eng_new(&w->eng, init->isa, init->threads);
+	if (err)
+		snprintf(text, HERITAGE_TEXT_BYTES, "worker %u cannot start (isa %s, %u threads): %s",
+			 init->worker, eng_isa_name(init->isa), init->threads, strerror(-err));
+	w->initialised = !err;
+	return err;
+}
+
+static void control_lost(struct wrk *w)
+{
+	log_warning("the supervisor is gone; going on until idle for %d s", HERITAGE_ORPHAN_MS / 1000);
+	epoll_ctl(w->epoll, EPOLL_CTL_DEL, w->control, NULL);
+	w->orphan = true;
+}
+
+static void publish_load(struct wrk *w)
+{
+	atomic_store_explicit(&w->slot->running, w->running_count, memory_order_relaxed);
+	atomic_store_explicit(&w->slot->queued, w->queued_count, memory_order_relaxed);
+}
+
+/* One turn. True: something was done. */
+static bool turn(struct wrk *w)
+{
+	uint64_t now = wrk_now_ns();
+	bool worked;
+
+	/* The epoch comes first: only routes read after it are covered by the grace period. */
+	w->epoch = mhs_epoch_adopt(w->board, w->slot, now);
+	if (!w->orphan && wrk_control_poll(w))
+		control_lost(w);
+	worked = wrk_lanes_take(w) > 0;
+	wrk_requests_expire(w, now);
+	wrk_admit(w);
+	wrk_requests_flush(w);
+	if (wrk_batch_step(w))
+		worked = true;
+	wrk_requests_flush(w);
+	wrk_lanes_ring(w);
+	wrk_requests_reap(w);
+	publish_load(w);
+	return worked;
+}
+
+static void drain(struct wrk *w, int fd)
+{
+	uint64_t rings;
+
+	/* The control socket is read in the turn; bells are emptied here. */
+	if (fd != w->control && read(fd, &rings, sizeof(rings)) < 0 && errno != EAGAIN)
+		log_debug("bell: %s", strerror(errno));
+}
+
+static void starve_lanes(struct wrk *w)
+{
+	for (struct wrk_request *r = w->requests; r; r = r->next)
+		if (r->lane && !r->lane->bad)
+			mhs_ring_starve(&r->lane->event);
+}
+
+/* Arm every bell, look once more, then sleep. Offline while asleep: no route is read until adopt. */
+static void sleep_once(struct wrk *w)
+{
+	struct epoll_event events[16];
+	int n = 0;
+
+	atomic_store_explicit(&w->slot->asleep, 1, memory_order_seq_cst);
+	wrk_lanes_arm(w);
+	starve_lanes(w);
+	mhs_epoch_offline(w->slot);
+	eng_rest(w->eng);
+	if (!wrk_lanes_pending(w))
+		n = epoll_wait(w->epoll, events, 16, w->requests ? NAP_MS :
+			       w->orphan || w->stopping ? 100 : -1);
+	atomic_store_explicit(&w->slot->asleep, 0, memory_order_relaxed);
+	for (int i = 0; i < n; i++)
+		drain(w, events[i].data.fd);
+	wrk_lanes_disarm(w);
+}
+
+static bool may_spin(void)
+{
+	cpu_set_t set;
+
+	return sched_getaffinity(0, sizeof(set), &set) == 0 && CPU_COUNT(&set) > 1;
+}
+
+/* Idle: spin for a moment, since the next request often follows the last reply, then sleep. */
+static void idle(struct wrk *w, bool spins)
+{
+	uint64_t now = wrk_now_ns();
+
+	if (!w->idle_since_ns)
+		w->idle_since_ns = now;
+	if (spins && now - w->idle_since_ns < WRK_SPIN_NS && !w->requests) {
+		for (int i = 0; i < 64 && !wrk_lanes_pending(w); i++)
+			__builtin_ia32_pause();
+		return;
+	}
+	sleep_once(w);
+}
+
+static bool finished(const struct wrk *w, uint64_t stop_ns)
+{
+	uint64_t now = wrk_now_ns();
+
+	if (w->orphan && w->idle_since_ns)
+		return now - w->idle_since_ns > HERITAGE_ORPHAN_MS * WRK_NS_PER_MS;
+	if (!stop_ns || w->running_count)
+		return false;
+	return !w->requests || now - stop_ns > STOP_FLUSH_NS;
+}
+
+static void refuse_queued(struct wrk *w)
+{
+	for (struct wrk_request *r = w->requests; r; r = r->next)
+		if (r->state == WRK_QUEUED)
+			wrk_request_end(w, r, MHS_END_ERROR, MHS_ERR_STOPPING,
+					"the host is shutting down");
+}
+
+static int wait_for_init(struct wrk *w)
+{
+	while (!w->initialised) {
+		struct epoll_event ev;
+
+		epoll_wait(w->epoll, &ev, 1, -1);
+		if (wrk_control_poll(w))
+			return -EPIPE;
+	}
+	return 0;
+}
+
+int wrk_run(struct wrk *w)
+{
+	bool spins = may_spin();
+	uint64_t stop_ns = 0;
+	int err;
+
+	w->requests_end = &w->requests;
+	w->epoll = epoll_create1(EPOLL_CLOEXEC);
+	err = w->epoll < 0 ? -errno : watch(w, w->control);
+	if (!err)
+		err = wait_for_init(w);
+	if (err)
+		return err;
+	w->route_salt = wrk_now_ns() ^ ((uint64_t)getpid() << 32);
+	while (!finished(w, stop_ns)) {
+		bool worked = turn(w);
+
+		if (w->stopping && !stop_ns) {
+			stop_ns = wrk_now_ns();
+			refuse_queued(w);
+		}
+		if (worked)
+			w->idle_since_ns = 0;
+		else
+			idle(w, spins);
+	}
+	return 0;
+}
+
+void wrk_fini(struct wrk *w)
+{
+	while (w->lanes)
+		wrk_lane_close(w, w->lanes->id);
+	wrk_requests_reap(w);
+	while (w->versions)
+		wrk_version_detach(w, w->versions->index, w->versions->serial);
+	eng_free(&w->eng);
+	free(w->logits);
+	free(w->record);
+	mhs_seg_unmap(&w->board_map);
+	mhs_seg_unmap(&w->slot_map);
+	mhs_seg_unmap(&w->stats_map);
+}

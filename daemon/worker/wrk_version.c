@@ -1,0 +1,261 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * wrk_version.c: attach a version (map its sealed segments, check, bind the engine's view, smoke-test) and
+ * detach it. Attaching parses nothing: the image holds everything in final form.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "wrk.h"
+
+#define ARENA_SEALS	(F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL)
+
+static int fail(char text[HERITAGE_TEXT_BYTES], int err, const char *what)
+{
+	snprintf(text, HERITAGE_TEXT_BYTES, "%s: %s", what, strerror(-err));
+	return err;
+}
+
+static int map_image(struct wrk_version *v, const struct hrt_attach *a, const int *fds, char *text)
+{
+	const struct mhs_extent *x = &a->extents[0];
+	int err;
+
+	if (a->extent_count != 1 || x->segment >= a->fd_count || x->image_offset_bytes ||
+	    x->length_bytes != a->image_bytes || x->segment_offset_bytes % MHS_PAGE_BYTES)
+		return fail(text, -EINVAL, "extents");
+	err = mhs_seg_check_seals(fds[x->segment], ARENA_SEALS);
+	if (err)
+		return fail(text, err, "arena is not sealed");
+	err = mhs_seg_map_ro(fds[x->segment], x->segment_offset_bytes + x->length_bytes, 1,
+			     &v->maps[0]);
+	if (err)
+		return fail(text, err, "map arena");
+	v->base = (const uint8_t *)v->maps[0].addr + x->segment_offset_bytes;
+	v->image = (const struct mhs_image_header *)v->base;
+	return 0;
+}
+
+static struct eng_matrix matrix_of(const struct wrk_version *v, uint32_t role, uint32_t layer)
+{
+	const struct mhs_image_tensor *t = mhs_image_tensor_find(v->image, v->base, role, layer);
+	struct eng_matrix m = { .type = ENG_NONE };
+
+	/* Lengths were fixed at import; a table that lies is caught here, before any use. */
+	if (!t || t->rows > UINT32_MAX || t->cols > UINT32_MAX ||
+	    eng_packed_bytes(t->type, t->rows, t->cols) != t->length_bytes)
+		return m;
+	m.type = t->type;
+	m.rows = (uint32_t)t->rows;
+	m.cols = (uint32_t)t->cols;
+	m.data = v->base + t->offset_bytes;
+	return m;
+}
+
+static const float *vector_of(const struct wrk_version *v, uint32_t role, uint32_t layer,
+			      uint32_t count)
+{
+	struct eng_matrix m = matrix_of(v, role, layer);
+
+	return m.type == ENG_VEC_F32 && m.rows == 1 && m.cols == count ? m.data : NULL;
+}
+
+static void bind_config(struct eng_config *to, const struct mhs_image_config *c)
+{
+	to->layer_count = c->layer_count;
+	to->hidden = c->hidden;
+	to->intermediate = c->intermediate;
+	to->head_count = c->head_count;
+	to->kv_head_count = c->kv_head_count;
+	to->head_dim = c->head_dim;
+	to->vocab_count = c->vocab_count;
+	to->context_max = c->context_max;
+	to->rms_eps = c->rms_eps;
+	to->rope_attn_scale = c->rope_attn_scale;
+	to->kv_f32 = c->float_weights;
+}
+
+static void bind_layer(struct wrk_version *v, uint32_t i)
+{
+	struct eng_layer *layer = &v->model.layers[i];
+
+	layer->attn_norm = vector_of(v, MHS_ROLE_ATTN_NORM, i, v->model.config.hidden);
+	layer->ffn_norm = vector_of(v, MHS_ROLE_FFN_NORM, i, v->model.config.hidden);
+	layer->q = matrix_of(v, MHS_ROLE_ATTN_Q, i);
+	layer->k = matrix_of(v, MHS_ROLE_ATTN_K, i);
+	layer->v = matrix_of(v, MHS_ROLE_ATTN_V, i);
+	layer->o = matrix_of(v, MHS_ROLE_ATTN_O, i);
+	layer->gate = matrix_of(v, MHS_ROLE_FFN_GATE, i);
+	layer->up = matrix_of(v, MHS_ROLE_FFN_UP, i);
+	layer->down = matrix_of(v, MHS_ROLE_FFN_DOWN, i);
+}
+
+static int bind_model(struct wrk_version *v, char *text)
+{
+	struct eng_model *m = &v->model;
+	const char *field;
+
+	bind_config(&m->config, &v->image->config);
+	m->layers = calloc(m->config.layer_count, sizeof(*m->layers));
+	if (!m->layers)
+		return fail(text, -ENOMEM, "layers");
+	m->inv_freq = vector_of(v, MHS_ROLE_INV_FREQ, 0, m->config.head_dim / 2);
+	m->output_norm = vector_of(v, MHS_ROLE_OUTPUT_NORM, 0, m->config.hidden);
+	m->embed = matrix_of(v, MHS_ROLE_EMBED, 0);
+	m->output = v->image->config.tied ? m->embed : matrix_of(v, MHS_ROLE_OUTPUT, 0);
+	for (uint32_t i = 0; i < m->config.layer_count; i++)
+		bind_layer(v, i);
+	if (eng_model_check(m, &field))
+		return fail(text, -EINVAL, field);
+	return 0;
+}
+
+static int open_tokenizer(struct wrk_version *v, char *text)
+{
+	const struct mhs_image_span *span = &v->image->tokenizer;
+	int err = eng_tok_open(v->base + span->offset_bytes, span->length_bytes, &v->tok);
+
+	if (err)
+		return fail(text, err, "tokenizer");
+	if (eng_tok_count(v->tok) > v->model.config.vocab_count)
+		return fail(text, -EINVAL, "tokenizer has more tokens than the model has rows");
+	for (uint32_t id = 0, bytes; id < eng_tok_count(v->tok); id++)
+		if (eng_tok_bytes(v->tok, id, &bytes) && bytes > v->token_bytes_max)
+			v->token_bytes_max = bytes;
+	return 0;
+}
+
+static int reserve(struct wrk *w, struct wrk_version *v, char *text)
+{
+	uint32_t vocab = v->model.config.vocab_count;
+
+	if (eng_prepare(w->eng, &v->model) || eng_sampler_new(&v->sampler, vocab))
+		return fail(text, -ENOMEM, "engine scratch");
+	v->pool = wrk_pool_get(w, eng_kv_page_bytes(&v->model.config));
+	if (!v->pool)
+		return fail(text, -ENOMEM, "KV pool");
+	if (vocab > w->logits_vocab) {
+		float *logits = aligned_alloc(64, (WRK_LOGITS_ROWS + 1) * (size_t)((vocab + 15) & ~15u) *
+					      sizeof(*logits));
+
+		if (!logits)
+			return fail(text, -ENOMEM, "logits");
+		free(w->logits);
+		w->logits = logits;
+		w->logits_vocab = vocab;
+	}
+	return 0;
+}
+
+/* One token through the whole model: it must give finite numbers before anyone is routed to it. */
+static int smoke_test(struct wrk *w, struct wrk_version *v, char *text)
+{
+	uint32_t bos = v->image->bos_id;
+	struct eng_row row = { .token = bos < v->model.config.vocab_count ? bos : 0,
+			       .is_prompt = true };
+	void *page = aligned_alloc(64, (eng_kv_page_bytes(&v->model.config) + 63) & ~(size_t)63);
+	int err;
+
+	if (!page)
+		return fail(text, -ENOMEM, "smoke test");
+	row.pages = &page;
+	err = eng_step(w->eng, &v->model, &row, 1, w->logits);
+	free(page);
+	if (err)
+		return fail(text, err, "smoke test");
+	for (uint32_t i = 0; i < v->model.config.vocab_count; i++)
+		if (!isfinite(w->logits[i]))
+			return fail(text, -EDOM, "smoke test: logits are not finite");
+	return 0;
+}
+
+static int check_image(const struct wrk_version *v, const struct hrt_attach *a, char *text)
+{
+	const char *field = "";
+
+	if (mhs_image_check_header(v->image, a->image_bytes, NULL, &field) ||
+	    mhs_image_check_tensors(v->image, v->base, &field))
+		return fail(text, -EINVAL, field);
+	if (memcmp(v->image->content_hash, a->content_hash, MHS_HASH_BYTES))
+		return fail(text, -EINVAL, "content hash");
+	return 0;
+}
+
+int wrk_version_attach(struct wrk *w, const struct hrt_msg *msg, const int *fds,
+		       char text[HERITAGE_TEXT_BYTES])
+{
+	struct wrk_version *v = calloc(1, sizeof(*v));
+	int err;
+
+	if (!v)
+		return fail(text, -ENOMEM, "attach");
+	v->index = msg->index;
+	v->serial = msg->serial;
+	err = map_image(v, &msg->attach, fds, text);
+	if (!err)
+		err = check_image(v, &msg->attach, text);
+	if (!err)
+		err = bind_model(v, text);
+	if (!err)
+		err = open_tokenizer(v, text);
+	if (!err)
+		err = reserve(w, v, text);
+	if (!err)
+		err = smoke_test(w, v, text);
+	if (err) {
+		wrk_version_free(&v);
+		return err;
+	}
+	v->next = w->versions;
+	w->versions = v;
+	return 0;
+}
+
+void wrk_version_free(struct wrk_version **version)
+{
+	struct wrk_version *v = *version;
+
+	*version = NULL;
+	if (!v)
+		return;
+	eng_tok_close(&v->tok);
+	eng_sampler_free(&v->sampler);
+	free(v->model.layers);
+	for (uint32_t i = 0; i < MHS_EXTENT_MAX; i++)
+		mhs_seg_unmap(&v->maps[i]);
+	free(v);
+}
+
+void wrk_version_detach(struct wrk *w, uint32_t index, uint64_t serial)
+{
+	for (struct wrk_version **at = &w->versions; *at; at = &(*at)->next) {
+		struct wrk_version *v = *at;
+
+		if (v->index != index || v->serial != serial)
+			continue;
+		*at = v->next;
+		wrk_version_free(&v);
+		return;
+	}
+}
+
+struct wrk_version *wrk_version_by_index(struct wrk *w, uint32_t index)
+{
+	for (struct wrk_version *v = w->versions; v; v = v->next)
+		if (v->index == index)
+			return v;
+	return NULL;
+}
+
+struct wrk_version *wrk_version_by_name(struct wrk *w, const char *model, const char *semver)
+{
+	for (struct wrk_version *v = w->versions; v; v = v->next)
+		if (!strncmp(v->image->model, model, MHS_NAME_BYTES) &&
+		    !strncmp(v->image->semver, semver, MHS_SEMVER_BYTES))
+			return v;
+	return NULL;
+}
