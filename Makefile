@@ -34,7 +34,13 @@ CLIENT_SRC :=
 
 TOOL_SRC :=
 
-UNIT_TESTS :=
+UNIT_TESTS := \
+	attach \
+	epoch \
+	image_check \
+	ring \
+	seg \
+	stat
 
 SCENARIOS :=
 

@@ -29,15 +29,16 @@ enum mhs_attach_result mhs_header_check(const struct mhs_header *head, uint64_t 
 /*
  * Validate an image header page (private copy or sealed memory): magic, ABI, lengths, spans in
  * order and in bounds, counts, configuration limits, header hash when @check_hash is given.
- * @image_bytes: size of the file. Returns 0, or negative errno with *@field naming the field and
- * its limit (static text).
+ * @image_bytes: size of the file. Returns 0, or with *@field naming the field and its limit (static
+ * text) -EINVAL, -EBADMSG (header hash) or -ENOTSUP (another ABI major, unknown feature bits).
  */
 typedef void (*mhs_hash128_fn)(const void *data, size_t bytes, uint8_t out[16]);
 int mhs_image_check_header(const struct mhs_image_header *image, uint64_t image_bytes,
 			   mhs_hash128_fn check_hash, const char **field);
 /*
  * Validate the tensor table in a mapped image: offsets aligned, in the data range, without overlap
- * past the end, rows and cols not zero, names terminated. As above.
+ * past the end or with each other, rows and cols not zero, names terminated. @image has passed
+ * mhs_image_check_header() and @base maps image_bytes. Lengths against types are the engine's. As above.
  */
 int mhs_image_check_tensors(const struct mhs_image_header *image, const void *base,
 			    const char **field);

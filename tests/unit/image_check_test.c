@@ -1,0 +1,382 @@
+/* SPDX-License-Identifier: MIT */
+#include <errno.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "mhs_attach.h"
+#include "t.h"
+
+#define IMAGE_BYTES	(16u * 4096u)
+#define TENSORS		6u
+
+/* header | chunk table | tensor table | tokenizer | template | one page a tensor */
+static union {
+	struct mhs_image_header image;
+	uint8_t bytes[IMAGE_BYTES];
+} file;
+#define image	file.image
+
+/* Not a real hash: the check only has to be called on the right bytes. */
+static void sum128(const void *data, size_t bytes, uint8_t out[16])
+{
+	const uint8_t *p = data;
+	uint64_t sum[2] = { 1469598103934665603u, 42 };
+
+	for (size_t i = 0; i < bytes; i++)
+		sum[i % 2] = (sum[i % 2] ^ p[i]) * 1099511628211u;
+	memcpy(out, sum, 16);
+}
+
+static struct mhs_image_tensor *tensors(void)
+{
+	return (void *)(file.bytes + image.tensor_table.offset_bytes);
+}
+
+static void rehash(void)
+{
+	memset(image.header_hash, 0, 16);
+	sum128(&image, sizeof(image), image.header_hash);
+}
+
+static void build_tables(void)
+{
+	for (uint32_t i = 0; i < TENSORS; i++) {
+		struct mhs_image_tensor *t = &tensors()[i];
+
+		snprintf(t->name, sizeof(t->name), "tensor.%u", i);
+		t->role = MHS_ROLE_EMBED + i;
+		t->layer = i % 2;
+		t->rows = 8;
+		t->cols = 16;
+		t->offset_bytes = (5 + i) * 4096;
+		t->length_bytes = 512;
+	}
+	rehash();
+}
+
+static void build(void)
+{
+	memset(&file, 0, sizeof(file));
+	image.magic = MHS_IMAGE_MAGIC;
+	image.abi_major = MHS_IMAGE_ABI_MAJOR;
+	image.abi_minor = MHS_IMAGE_ABI_MINOR;
+	image.header_bytes = 4096;
+	image.image_bytes = IMAGE_BYTES;
+	image.kind = MHS_IMAGE_MODEL;
+	image.chunk_bytes = MHS_IMAGE_CHUNK_BYTES;
+	image.data_offset_bytes = 8192;
+	image.chunk_count = 1;
+	image.tensor_count = TENSORS;
+	image.chunk_table = (struct mhs_image_span){ 4096, 16 };
+	image.tensor_table = (struct mhs_image_span){ 8192, TENSORS * 128 };
+	image.tokenizer = (struct mhs_image_span){ 3 * 4096, 1000 };
+	image.chat_template = (struct mhs_image_span){ 4 * 4096, 77 };
+	image.config = (struct mhs_image_config){
+		.arch = MHS_ARCH_LLAMA, .layer_count = 2, .hidden = 16, .intermediate = 32,
+		.head_count = 4, .kv_head_count = 2, .head_dim = 4, .vocab_count = 100,
+		.context_max = 64, .rms_eps = 1e-5f, .rope_attn_scale = 1.0f,
+	};
+	image.bos_id = 1;
+	image.eos_count = 2;
+	image.eos_ids[0] = 2;
+	image.eos_ids[1] = 99;
+	strcpy(image.model, "smol");
+	strcpy(image.semver, "1.0.0");
+	build_tables();
+}
+
+static int check(const char **field)
+{
+	*field = NULL;
+	return mhs_image_check_header(&image, IMAGE_BYTES, NULL, field);
+}
+
+/* One wrong value at a time: the error and the field it names. */
+#define CASE(expr, want_err, want_field) do {						\
+	const char *field_;								\
+	build();									\
+	expr;										\
+	t_eq(check(&field_), want_err);							\
+	if (!t_ok(field_ && strncmp(field_, want_field, strlen(want_field)) == 0))	\
+		printf("# %s: \"%s\"\n", #expr, field_ ? field_ : "(null)");		\
+} while (0)
+
+static void sound(void)
+{
+	const char *field;
+
+	build();
+	t_eq(check(&field), 0);
+	t_eq(mhs_image_check_header(&image, IMAGE_BYTES, sum128, &field), 0);
+	t_eq(mhs_image_check_tensors(&image, &file, &field), 0);
+	image.chat_template = (struct mhs_image_span){ 0, 0 };
+	image.bos_id = UINT32_MAX;
+	image.eos_count = 0;
+	t_eq(check(&field), 0);
+	image.kind = MHS_IMAGE_ADAPTER;
+	image.tokenizer = (struct mhs_image_span){ 0, 0 };
+	t_eq(check(&field), 0);
+}
+
+static void identity(void)
+{
+	CASE(image.magic ^= 1, -EINVAL, "magic");
+	CASE(image.abi_major = 2, -ENOTSUP, "abi_major");
+	CASE(image.abi_major = 0, -ENOTSUP, "abi_major");
+	CASE(image.features = 1, -ENOTSUP, "features");
+	CASE(image.header_bytes = 0, -EINVAL, "header_bytes");
+	CASE(image.kind = 0, -EINVAL, "kind");
+	CASE(image.kind = 3, -EINVAL, "kind");
+	CASE(memset(image.model, 0, 64), -EINVAL, "model");
+	CASE(memset(image.model, 'x', 64), -EINVAL, "model");
+	CASE(image.model[63] = 'x', -EINVAL, "model");
+	CASE(memset(image.semver, 'x', 48), -EINVAL, "semver");
+	CASE(image.semver[0] = 0, -EINVAL, "semver");
+	CASE(image.reserved0[0] = 1, -EINVAL, "reserved0");
+	CASE(image.reserved0[sizeof(image.reserved0) - 1] = 1, -EINVAL, "reserved0");
+}
+
+static void lengths(void)
+{
+	CASE(image.image_bytes -= 4096, -EINVAL, "image_bytes");
+	CASE(image.image_bytes = 0, -EINVAL, "image_bytes");
+	CASE(image.image_bytes = UINT64_MAX, -EINVAL, "image_bytes");
+	CASE(image.data_offset_bytes = 0, -EINVAL, "data_offset_bytes");
+	CASE(image.data_offset_bytes = 8193, -EINVAL, "data_offset_bytes");
+	CASE(image.data_offset_bytes = IMAGE_BYTES, -EINVAL, "data_offset_bytes");
+	CASE(image.data_offset_bytes = UINT64_MAX - 4095, -EINVAL, "data_offset_bytes");
+	CASE(image.chunk_bytes = 0, -EINVAL, "chunk_bytes");
+	CASE(image.chunk_bytes = 4096, -EINVAL, "chunk_bytes");
+	CASE(image.chunk_count = 0, -EINVAL, "chunk_count");
+	CASE(image.chunk_count = 2, -EINVAL, "chunk_count");
+	CASE(image.chunk_count = UINT32_MAX, -EINVAL, "chunk_count");
+}
+
+static void file_sizes(void)
+{
+	const char *field;
+
+	build();
+	image.image_bytes = IMAGE_BYTES + 1;
+	t_eq(mhs_image_check_header(&image, IMAGE_BYTES + 1, NULL, &field), -EINVAL);
+	image.image_bytes = MHS_IMAGE_BYTES_MAX + 4096;
+	t_eq(mhs_image_check_header(&image, MHS_IMAGE_BYTES_MAX + 4096, NULL, &field), -EINVAL);
+	image.image_bytes = 0;
+	t_eq(mhs_image_check_header(&image, 0, NULL, &field), -EINVAL);
+	image.image_bytes = 8192;	/* header and chunk table only */
+	t_eq(mhs_image_check_header(&image, 8192, NULL, &field), -EINVAL);
+}
+
+static void spans(void)
+{
+	CASE(image.chunk_table.offset_bytes = 4080, -EINVAL, "chunk_table");
+	CASE(image.chunk_table.offset_bytes = 8192 - 8, -EINVAL, "chunk_table");
+	CASE(image.chunk_table.offset_bytes = 8192, -EINVAL, "chunk_table");
+	CASE(image.chunk_table.offset_bytes = UINT64_MAX - 15, -EINVAL, "chunk_table");
+	CASE(image.chunk_table.length_bytes = 32, -EINVAL, "chunk_table");
+	CASE(image.chunk_table.length_bytes = UINT64_MAX, -EINVAL, "chunk_table");
+	CASE(image.tensor_count = 0, -EINVAL, "tensor_count");
+	CASE(image.tensor_count = UINT32_MAX, -EINVAL, "tensor_count");
+	CASE(image.tensor_count++, -EINVAL, "tensor_table");
+	CASE(image.tensor_table.offset_bytes += 8, -EINVAL, "tensor_table");
+	CASE(image.tensor_table.offset_bytes = 4096, -EINVAL, "tensor_table");
+	CASE(image.tensor_table.offset_bytes = IMAGE_BYTES - 64, -EINVAL, "tensor_table");
+	CASE(image.tensor_table.offset_bytes = -(uint64_t)TENSORS * 128, -EINVAL, "tensor_table");
+	CASE(image.tokenizer.offset_bytes = 0, -EINVAL, "tokenizer");
+	CASE(image.tokenizer.offset_bytes += 64, -EINVAL, "tokenizer");
+	CASE(image.tokenizer.length_bytes = 0, -EINVAL, "tokenizer");
+	CASE(image.tokenizer.length_bytes = IMAGE_BYTES, -EINVAL, "tokenizer");
+	CASE(image.tokenizer.length_bytes = UINT64_MAX - 8191, -EINVAL, "tokenizer");
+	CASE(image.tokenizer = ((struct mhs_image_span){ 0, 0 }), -EINVAL, "tokenizer");
+	CASE(image.chat_template.offset_bytes = IMAGE_BYTES, -EINVAL, "chat_template");
+	CASE(image.chat_template.length_bytes = 0, -EINVAL, "chat_template");
+	CASE(image.chat_template.length_bytes = UINT64_MAX, -EINVAL, "chat_template");
+	CASE(image.chat_template.offset_bytes = 3 * 4096, -EINVAL, "tensor_table, tok");
+	CASE(image.tokenizer.offset_bytes = 8192, -EINVAL, "tensor_table, tok");
+	CASE(image.tokenizer.length_bytes = 4097, -EINVAL, "tensor_table, tok");
+	CASE(image.chat_template.offset_bytes = 8192, -EINVAL, "tensor_table, tok");
+}
+
+static void config(void)
+{
+	CASE(image.config.arch = 0, -EINVAL, "config.arch");
+	CASE(image.config.layer_count = 0, -EINVAL, "config.layer_count");
+	CASE(image.config.layer_count = 513, -EINVAL, "config.layer_count");
+	CASE(image.config.hidden = 0, -EINVAL, "config.hidden");
+	CASE(image.config.hidden = UINT32_MAX, -EINVAL, "config.hidden");
+	CASE(image.config.intermediate = 0, -EINVAL, "config.intermediate");
+	CASE(image.config.head_count = 0, -EINVAL, "config.head_count");
+	CASE(image.config.head_count = 4097, -EINVAL, "config.head_count");
+	CASE(image.config.kv_head_count = 0, -EINVAL, "config.kv_head_count");
+	CASE(image.config.kv_head_count = 3, -EINVAL, "config.kv_head_count");
+	CASE(image.config.kv_head_count = 8, -EINVAL, "config.kv_head_count");
+	CASE(image.config.head_dim = 0, -EINVAL, "config.head_dim");
+	CASE(image.config.head_dim = 5, -EINVAL, "config.head_dim");
+	CASE(image.config.vocab_count = 0, -EINVAL, "config.vocab_count");
+	CASE(image.config.vocab_count = 50, -EINVAL, "eos_ids");
+	CASE(image.config.context_max = 0, -EINVAL, "config.context_max");
+	CASE(image.config.context_max = 0x80000000u, -EINVAL, "config.context_max");
+	CASE(image.config.tied = 2, -EINVAL, "config.tied");
+	CASE(image.config.float_weights = 2, -EINVAL, "config.tied");
+	CASE(image.config.rms_eps = NAN, -EINVAL, "config.rms_eps");
+	CASE(image.config.rms_eps = INFINITY, -EINVAL, "config.rms_eps");
+	CASE(image.config.rms_eps = -1e-5f, -EINVAL, "config.rms_eps");
+	CASE(image.config.rms_eps = 0, -EINVAL, "config.rms_eps");
+	CASE(image.config.rope_attn_scale = NAN, -EINVAL, "config.rope_attn_scale");
+	CASE(image.config.rope_attn_scale = INFINITY, -EINVAL, "config.rope_attn_scale");
+	CASE(image.config.rope_attn_scale = 0, -EINVAL, "config.rope_attn_scale");
+	CASE(image.config.reserved0[2] = 1, -EINVAL, "config.reserved0");
+	CASE(image.bos_id = 100, -EINVAL, "bos_id");
+	CASE(image.eos_count = 9, -EINVAL, "eos_count");
+	CASE(image.eos_count = UINT32_MAX, -EINVAL, "eos_count");
+	CASE(image.eos_ids[1] = 100, -EINVAL, "eos_ids");
+}
+
+/* Any single flipped bit of the page fails the hash (or a check before it). */
+static void header_hash(void)
+{
+	const char *field;
+
+	build();
+	for (size_t bit = 0; bit < 8 * sizeof(image); bit++) {
+		file.bytes[bit / 8] ^= (uint8_t)(1u << bit % 8);
+		t_need(mhs_image_check_header(&image, IMAGE_BYTES, sum128, &field) < 0);
+		file.bytes[bit / 8] ^= (uint8_t)(1u << bit % 8);
+	}
+	image.header_hash[0] ^= 1;
+	t_eq(mhs_image_check_header(&image, IMAGE_BYTES, sum128, &field), -EBADMSG);
+}
+
+#define TCASE(expr, want_field) do {							\
+	const char *field_ = NULL;							\
+	build();									\
+	expr;										\
+	t_eq(mhs_image_check_tensors(&image, &file, &field_), -EINVAL);			\
+	if (!t_ok(field_ && strncmp(field_, want_field, strlen(want_field)) == 0))	\
+		printf("# %s: \"%s\"\n", #expr, field_ ? field_ : "(null)");		\
+} while (0)
+
+static void tensor_table(void)
+{
+	TCASE(memset(tensors()[5].name, 'x', 64), "tensor.name");
+	TCASE(tensors()[0].rows = 0, "tensor.rows");
+	TCASE(tensors()[0].cols = 0, "tensor.rows");
+	TCASE(tensors()[0].rows = UINT64_MAX, "tensor.rows");
+	TCASE(tensors()[1].layer = 2, "tensor.layer");
+	TCASE(tensors()[1].layer = UINT32_MAX, "tensor.layer");
+	TCASE(tensors()[2].offset_bytes += 1, "tensor.offset_bytes");
+	TCASE(tensors()[2].offset_bytes = 4096, "tensor.length_bytes");
+	TCASE(tensors()[2].offset_bytes = 0, "tensor.length_bytes");
+	TCASE(tensors()[2].offset_bytes = IMAGE_BYTES, "tensor.length_bytes");
+	TCASE(tensors()[2].offset_bytes = UINT64_MAX - 4095, "tensor.length_bytes");
+	TCASE(tensors()[2].length_bytes = 0, "tensor.length_bytes");
+	TCASE(tensors()[5].length_bytes = IMAGE_BYTES - 10 * 4096 + 1, "tensor.length_bytes");
+	TCASE(tensors()[5].length_bytes = UINT64_MAX, "tensor.length_bytes");
+	TCASE(tensors()[5].length_bytes = UINT64_MAX - 10 * 4096 + 1, "tensor.length_bytes");
+	TCASE(tensors()[3].reserved0 = 1, "tensor.reserved0");
+	TCASE(tensors()[3].offset_bytes = 8192, "tensor.offset_bytes: overlaps a table");
+	TCASE(tensors()[3].offset_bytes = 3 * 4096, "tensor.offset_bytes: overlaps a table");
+	TCASE(tensors()[3].offset_bytes = 4 * 4096, "tensor.offset_bytes: overlaps a table");
+	TCASE(tensors()[3].offset_bytes = tensors()[1].offset_bytes,
+	      "tensor.offset_bytes: overlaps another");
+	TCASE(tensors()[1].length_bytes = 4097, "tensor.offset_bytes: overlaps another");
+}
+
+static void tensors_in_any_order(void)
+{
+	struct mhs_image_tensor swap;
+	const char *field = NULL;
+
+	build();
+	swap = tensors()[0];
+	tensors()[0] = tensors()[5];
+	tensors()[5] = swap;
+	t_eq(mhs_image_check_tensors(&image, &file, &field), 0);
+	tensors()[5].length_bytes = 4097;	/* into the next one */
+	t_eq(mhs_image_check_tensors(&image, &file, &field), -EINVAL);
+}
+
+static void find(void)
+{
+	build();
+	t_ok(mhs_image_tensor_find(&image, &file, MHS_ROLE_EMBED + 3, 1) == &tensors()[3]);
+	t_ok(mhs_image_tensor_find(&image, &file, MHS_ROLE_EMBED, 0) == &tensors()[0]);
+	t_ok(!mhs_image_tensor_find(&image, &file, MHS_ROLE_EMBED, 1));
+	t_ok(!mhs_image_tensor_find(&image, &file, 999, 0));
+}
+
+/* A hostile page: whatever passes keeps every span and every tensor inside of the image. */
+static int spans_hold(void)
+{
+	const struct mhs_image_span *all[] = { &image.chunk_table, &image.tensor_table,
+					       &image.tokenizer, &image.chat_template };
+
+	for (int i = 0; i < 4; i++)
+		if (all[i]->offset_bytes > IMAGE_BYTES ||
+		    all[i]->length_bytes > IMAGE_BYTES - all[i]->offset_bytes)
+			return 0;
+	return image.config.layer_count - 1 < 512 && image.eos_count <= 8;
+}
+
+static void poke(uint64_t *seed)
+{
+	static const uint64_t odd[] = { 0, 1, 2, 63, 64, 4095, 4096, 8192, IMAGE_BYTES - 4096,
+					IMAGE_BYTES, 1u << 31, UINT32_MAX, INT64_MAX, UINT64_MAX };
+	uint64_t value = odd[t_random(seed) % (sizeof(odd) / sizeof(odd[0]))];
+	size_t area = t_random(seed) % 3 ? 400 : TENSORS * sizeof(struct mhs_image_tensor);
+	size_t at = area == 400 ? 0 : 8192;
+	size_t width = t_random(seed) % 2 ? 4 : 8;
+
+	if (t_random(seed) % 4 == 0) {
+		value = t_random(seed);
+		value >>= t_random(seed) % 64;
+	}
+	at += t_random(seed) % (area / width) * width;
+	memcpy(file.bytes + at, &value, width);
+}
+
+static void hostile_pages(void)
+{
+	uint64_t seed = 20;
+	int passed = 0, tables = 0;
+
+	for (int i = 0; i < 300000; i++) {
+		const char *field = NULL;
+		uint64_t pokes = 1 + t_random(&seed) % 3;
+
+		build();
+		for (uint64_t k = 0; k < pokes; k++)
+			poke(&seed);
+		if (check(&field)) {
+			t_need(field != NULL);
+			continue;
+		}
+		passed++;
+		t_need(spans_hold());
+		if (mhs_image_check_tensors(&image, &file, &field))
+			t_need(field != NULL);
+		else
+			tables++;
+		mhs_image_tensor_find(&image, &file, MHS_ROLE_FFN_DOWN, 1);
+	}
+	printf("# %d pages passed the header check, %d of them the table's too\n", passed, tables);
+	t_ok(passed > 1000 && tables > 100 && tables < passed);
+}
+
+int main(void)
+{
+	T_RUN(sound);
+	T_RUN(identity);
+	T_RUN(lengths);
+	T_RUN(file_sizes);
+	T_RUN(spans);
+	T_RUN(config);
+	T_RUN(header_hash);
+	T_RUN(tensor_table);
+	T_RUN(tensors_in_any_order);
+	T_RUN(find);
+	T_RUN(hostile_pages);
+	return t_done();
+}
