@@ -20,7 +20,11 @@ SHM_SRC := \
 	shm/mhs_seg.c \
 	shm/mhs_stat.c
 
-ENGINE_SRC :=
+ENGINE_SRC := \
+	daemon/engine/eng_pack.c \
+	daemon/engine/eng_quant.c \
+	daemon/engine/eng_source.c \
+	daemon/engine/eng_unpack.c
 
 STORE_SRC :=
 
@@ -38,6 +42,7 @@ UNIT_TESTS := \
 	attach \
 	epoch \
 	image_check \
+	pack \
 	ring \
 	seg \
 	stat

@@ -1,0 +1,197 @@
+/* SPDX-License-Identifier: MIT */
+/* eng_source.c: the block formats of GGUF files, read into plain fields and floats. */
+#include "eng_source.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "eng_half.h"
+
+static const struct {
+	const char *name;
+	uint16_t bytes, values;
+	uint32_t type;
+} sources[] = {
+	[ENG_SRC_F32] = { "F32", 4, 1, ENG_F32 },
+	[ENG_SRC_F16] = { "F16", 2, 1, ENG_F16 },
+	[ENG_SRC_BF16] = { "BF16", 2, 1, ENG_BF16 },
+	[ENG_SRC_Q4_0] = { "Q4_0", 18, 32, ENG_Q4 },
+	[ENG_SRC_Q4_1] = { "Q4_1", 20, 32, ENG_Q4M },
+	[ENG_SRC_Q5_0] = { "Q5_0", 22, 32, ENG_Q8 },
+	[ENG_SRC_Q5_1] = { "Q5_1", 24, 32, ENG_Q8M },
+	[ENG_SRC_Q8_0] = { "Q8_0", 34, 32, ENG_Q8 },
+	[ENG_SRC_Q4_K] = { "Q4_K", 144, 256, ENG_Q4K },
+	[ENG_SRC_Q5_K] = { "Q5_K", 176, 256, ENG_Q5K },
+	[ENG_SRC_Q6_K] = { "Q6_K", 210, 256, ENG_Q6K },
+};
+
+static bool known(uint32_t source)
+{
+	return source < sizeof(sources) / sizeof(sources[0]) && sources[source].name;
+}
+
+const char *eng_source_name(uint32_t source)
+{
+	return known(source) ? sources[source].name : NULL;
+}
+
+uint32_t eng_source_block_bytes(uint32_t source)
+{
+	return known(source) ? sources[source].bytes : 0;
+}
+
+uint32_t eng_source_block_values(uint32_t source)
+{
+	return known(source) ? sources[source].values : 0;
+}
+
+uint32_t eng_type_of_source(uint32_t source)
+{
+	return known(source) ? sources[source].type : ENG_NONE;
+}
+
+bool eng_source_is_float(uint32_t source)
+{
+	return source == ENG_SRC_F32 || source == ENG_SRC_F16 || source == ENG_SRC_BF16;
+}
+
+static uint16_t read16(const uint8_t *p)
+{
+	return (uint16_t)(p[0] | p[1] << 8);
+}
+
+static uint32_t read32(const uint8_t *p)
+{
+	return (uint32_t)read16(p) | (uint32_t)read16(p + 2) << 16;
+}
+
+float eng_source_float(uint32_t source, const void *src, uint64_t i)
+{
+	const uint8_t *p = src;
+
+	if (source == ENG_SRC_F32)
+		return eng_bits_float(read32(p + 4 * i));
+	if (source == ENG_SRC_F16)
+		return eng_f16_float(read16(p + 2 * i));
+	return eng_bf16_float(read16(p + 2 * i));
+}
+
+/* Q4_0, Q4_1, Q5_0, Q5_1: 16 bytes with values 0..15 below and 16..31 above, fifth bits in @high. */
+static void read_nibbles(const uint8_t *qs, uint32_t high, int centre, int8_t *q)
+{
+	for (int i = 0; i < 16; i++) {
+		q[i] = (int8_t)((qs[i] & 15) + (int)(high >> i & 1) * 16 - centre);
+		q[i + 16] = (int8_t)((qs[i] >> 4) + (int)(high >> (i + 16) & 1) * 16 - centre);
+	}
+}
+
+/* 8 pairs of 6 bits in 12 bytes: the first four plain, the others in four low and two high bits. */
+static void read_k_scales(const uint8_t *p, struct eng_source_block *b)
+{
+	for (int i = 0; i < 4; i++) {
+		b->s[i] = (int8_t)(p[i] & 63);
+		b->sm[i] = p[i + 4] & 63;
+		b->s[i + 4] = (int8_t)((p[i + 8] & 15) | p[i] >> 6 << 4);
+		b->sm[i + 4] = (uint8_t)(p[i + 8] >> 4 | p[i + 4] >> 6 << 4);
+	}
+}
+
+/* 64 values per 32 bytes: low halves first; @high has one bit plane per 32 values, or is NULL. */
+static void read_k_quants(const uint8_t *qs, const uint8_t *high, int8_t *q)
+{
+	for (int i = 0; i < 256; i++) {
+		int sub = i / 32, at = i % 32;
+		int value = qs[sub / 2 * 32 + at] >> (sub % 2 * 4) & 15;
+
+		if (high)
+			value += (high[at] >> sub & 1) * 16;
+		q[i] = (int8_t)value;
+	}
+}
+
+/* Q6_K: per 128 values 64 bytes of low halves and 32 bytes of bit pairs. */
+static void read_q6k(const uint8_t *p, struct eng_source_block *b)
+{
+	for (int i = 0; i < 256; i++) {
+		int half = i / 128, quarter = i / 32 % 4, at = i % 32;
+		int low = p[half * 64 + quarter % 2 * 32 + at] >> (quarter / 2 * 4) & 15;
+		int high = p[128 + half * 32 + at] >> (quarter * 2) & 3;
+
+		b->q[i] = (int8_t)((low | high << 4) - 32);
+	}
+	memcpy(b->s, p + 192, 16);
+	b->d = read16(p + 208);
+}
+
+void eng_source_read(uint32_t source, const void *src, struct eng_source_block *b)
+{
+	const uint8_t *p = src;
+
+	memset(b, 0, sizeof(*b));
+	if (source == ENG_SRC_Q6_K) {
+		read_q6k(p, b);
+		return;
+	}
+	b->d = read16(p);
+	switch (source) {
+	case ENG_SRC_Q4_0:
+		read_nibbles(p + 2, 0, 8, b->q);
+		break;
+	case ENG_SRC_Q4_1:
+		b->m = read16(p + 2);
+		read_nibbles(p + 4, 0, 0, b->q);
+		break;
+	case ENG_SRC_Q5_0:
+		read_nibbles(p + 6, read32(p + 2), 16, b->q);
+		break;
+	case ENG_SRC_Q5_1:
+		b->m = read16(p + 2);
+		read_nibbles(p + 8, read32(p + 4), 0, b->q);
+		break;
+	case ENG_SRC_Q8_0:
+		memcpy(b->q, p + 2, 32);
+		break;
+	default: /* Q4_K, Q5_K */
+		b->m = read16(p + 2);
+		read_k_scales(p + 4, b);
+		if (source == ENG_SRC_Q5_K)
+			read_k_quants(p + 48, p + 16, b->q);
+		else
+			read_k_quants(p + 16, NULL, b->q);
+	}
+}
+
+/* Products of an f16, a sub-scale and a quant fit 24 bits: only the last sum can round. */
+static float block_value(uint32_t source, const struct eng_source_block *b, uint32_t i)
+{
+	const float d = eng_f16_float(b->d), m = eng_f16_float(b->m);
+
+	if (source == ENG_SRC_Q6_K)
+		return d * b->s[i / 16] * b->q[i];
+	if (source == ENG_SRC_Q4_K || source == ENG_SRC_Q5_K)
+		return d * b->s[i / 32] * b->q[i] - m * b->sm[i / 32];
+	if (source == ENG_SRC_Q4_1 || source == ENG_SRC_Q5_1)
+		return d * b->q[i] + m;
+	return d * b->q[i];
+}
+
+int eng_dequant_row(uint32_t source, const void *src, uint64_t cols, float *out)
+{
+	const uint32_t values = eng_source_block_values(source);
+	const uint8_t *p = src;
+	struct eng_source_block b;
+
+	if (!values || cols % values)
+		return -EINVAL;
+	if (eng_source_is_float(source)) {
+		for (uint64_t i = 0; i < cols; i++)
+			out[i] = eng_source_float(source, src, i);
+		return 0;
+	}
+	for (uint64_t at = 0; at < cols; at += values, p += sources[source].bytes) {
+		eng_source_read(source, p, &b);
+		for (uint32_t i = 0; i < values; i++)
+			out[at + i] = block_value(source, &b, i);
+	}
+	return 0;
+}

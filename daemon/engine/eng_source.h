@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: MIT */
+/* eng_source.h: one quantised source block, taken apart. */
+#ifndef ENG_SOURCE_H
+#define ENG_SOURCE_H
+
+#include <stdbool.h>
+
+#include "eng_pack.h"
+
+/* Value i: d*s[i/..]*q[i] (+ m, or - m*sm[i/32] in the K types). Unused fields are zero. */
+struct eng_source_block {
+	uint16_t d, m;			/* f16 */
+	int8_t s[16];			/* per 32 values (Q4_K, Q5_K) or per 16 (Q6_K) */
+	uint8_t sm[8];			/* per 32 values (Q4_K, Q5_K) */
+	int8_t q[256];			/* centred for Q4_0, Q5_0, Q8_0, Q6_K; from 0 for the others */
+};
+
+/* Take one block of a quantised @source apart; any alignment. */
+void eng_source_read(uint32_t source, const void *src, struct eng_source_block *b);
+bool eng_source_is_float(uint32_t source);
+/* Element @i of a row of a float source, any alignment. */
+float eng_source_float(uint32_t source, const void *src, uint64_t i);
+
+#endif
