@@ -28,7 +28,9 @@ ENGINE_SRC := \
 
 STORE_SRC :=
 
-COMMON_SRC :=
+COMMON_SRC := \
+	daemon/common/hrt_io.c \
+	daemon/common/log.c
 
 SUP_SRC :=
 
@@ -41,6 +43,7 @@ TOOL_SRC :=
 UNIT_TESTS := \
 	attach \
 	epoch \
+	hrt \
 	image_check \
 	pack \
 	ring \
