@@ -34,11 +34,33 @@ COMMON_SRC := \
 
 SUP_SRC :=
 
-WRK_SRC :=
+WRK_SRC := \
+	daemon/worker/wrk_admit.c \
+	daemon/worker/wrk_batch.c \
+	daemon/worker/wrk_check.c \
+	daemon/worker/wrk_control.c \
+	daemon/worker/wrk_emit.c \
+	daemon/worker/wrk_kv.c \
+	daemon/worker/wrk_lane.c \
+	daemon/worker/wrk_loop.c \
+	daemon/worker/wrk_request.c \
+	daemon/worker/wrk_stop.c \
+	daemon/worker/wrk_version.c
 
-CLIENT_SRC :=
+CLIENT_SRC := \
+	client/mhc_event.c \
+	client/mhc_lane.c \
+	client/mhc_request.c \
+	client/mhc_socket.c \
+	client/mhost.c
 
-TOOL_SRC :=
+TOOL_SRC := \
+	tools/cmd.c \
+	tools/cmd_control.c \
+	tools/cmd_run.c \
+	tools/cmd_tokens.c \
+	tools/ctl.c \
+	tools/reply.c
 
 UNIT_TESTS := \
 	attach \

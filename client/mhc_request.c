@@ -1,0 +1,235 @@
+/* SPDX-License-Identifier: MIT */
+/* mhc_request.c: from struct mhost_request to a record in a ring, and the list of open requests. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "mhc_priv.h"
+
+#define BODY_MAX	(512u << 10)	/* what a worker takes in one record */
+
+static const uint32_t record_types[] = {
+	[MHOST_GENERATE] = MHS_REC_GENERATE,
+	[MHOST_SCORE] = MHS_REC_SCORE,
+	[MHOST_TOKENIZE] = MHS_REC_TOKENIZE,
+	[MHOST_DETOKENIZE] = MHS_REC_DETOKENIZE,
+	[MHOST_PING] = MHS_REC_PING,
+};
+
+static int name_copy(struct mhost *s, char *to, size_t cap, const char *from, const char *what)
+{
+	if (from && strlen(from) >= cap)
+		return mhc_fail(s, MHOST_E_INVALID, "%s: longer than %zu bytes", what, cap - 1);
+	if (from)
+		strcpy(to, from);
+	return 0;
+}
+
+static size_t prompt_bytes(const struct mhost_request *rq)
+{
+	if (rq->tokens)
+		return (size_t)rq->token_count * sizeof(uint32_t);
+	if (!rq->text)
+		return 0;
+	return rq->text_bytes ? rq->text_bytes : strlen(rq->text);
+}
+
+static size_t stop_bytes(const struct mhost_request *rq)
+{
+	size_t total = 0;
+
+	for (uint32_t i = 0; i < rq->stop_count; i++)
+		total += sizeof(uint32_t) + strlen(rq->stops[i]);
+	return total;
+}
+
+static int check(struct mhost *s, const struct mhost_request *rq)
+{
+	if (rq->size != sizeof(*rq))
+		return mhc_fail(s, MHOST_E_INVALID, "request size is %zu, this library knows %zu: "
+				"start from MHOST_REQUEST_INIT", rq->size, sizeof(*rq));
+	if (rq->kind > MHOST_PING)
+		return mhc_fail(s, MHOST_E_INVALID, "kind %u is not known", rq->kind);
+	if (rq->kind != MHOST_PING && !rq->model)
+		return mhc_fail(s, MHOST_E_INVALID, "model is not given");
+	if (rq->text && rq->tokens)
+		return mhc_fail(s, MHOST_E_INVALID, "prompt is given as text and as tokens");
+	if (rq->stop_count > MHS_STOP_MAX)
+		return mhc_fail(s, MHOST_E_INVALID, "%u stop strings, at most %u", rq->stop_count,
+				MHS_STOP_MAX);
+	for (uint32_t i = 0; i < rq->stop_count; i++)
+		if (!rq->stops[i][0] || strlen(rq->stops[i]) > MHS_STOP_BYTES)
+			return mhc_fail(s, MHOST_E_INVALID, "stop string %u: must have 1..%u bytes",
+					i + 1, MHS_STOP_BYTES);
+	if (prompt_bytes(rq) + stop_bytes(rq) > BODY_MAX - sizeof(struct mhs_request))
+		return mhc_fail(s, MHOST_E_TOO_LONG, "prompt has %zu bytes, at most %zu fit",
+				prompt_bytes(rq), BODY_MAX - sizeof(struct mhs_request));
+	return 0;
+}
+
+static uint32_t wire_flags(const struct mhost_request *rq)
+{
+	return (rq->tokens ? MHS_REQ_TOKENS : 0u) |
+	       (rq->flags & MHOST_IGNORE_EOS ? MHS_REQ_IGNORE_EOS : 0u) |
+	       (rq->flags & MHOST_NO_SPECIAL ? MHS_REQ_NO_SPECIAL : 0u) |
+	       (rq->flags & MHOST_LOGPROBS ? MHS_REQ_LOGPROBS : 0u);
+}
+
+static void numbers_copy(struct mhs_request *to, const struct mhost_request *rq)
+{
+	to->session_key = rq->session_key;
+	to->seed = rq->seed;
+	to->flags = wire_flags(rq);
+	to->max_tokens = rq->max_tokens;
+	to->top_k = rq->top_k;
+	to->top_count = rq->top_count;
+	to->stop_count = rq->stop_count;
+	to->stop_bytes = (uint32_t)stop_bytes(rq);
+	to->prompt_bytes = (uint32_t)prompt_bytes(rq);
+	to->deadline_ms = rq->deadline_ms;
+	to->temperature = rq->temperature;
+	to->top_p = rq->top_p;
+	to->min_p = rq->min_p;
+	to->repeat_penalty = rq->repeat_penalty;
+	to->repeat_last = rq->repeat_last;
+}
+
+static void payload_copy(uint8_t *at, const struct mhost_request *rq)
+{
+	for (uint32_t i = 0; i < rq->stop_count; i++) {
+		uint32_t n = (uint32_t)strlen(rq->stops[i]);
+
+		memcpy(at, &n, sizeof(n));
+		memcpy(at + sizeof(n), rq->stops[i], n);
+		at += sizeof(n) + n;
+	}
+	if (prompt_bytes(rq))
+		memcpy(at, rq->tokens ? (const void *)rq->tokens : rq->text, prompt_bytes(rq));
+}
+
+/* The whole record body in private memory, so that it can be sent again. */
+static int body_make(struct mhost *s, struct mhc_request *r, const struct mhost_request *rq)
+{
+	struct mhs_request head = { .request_id = r->id };
+	int err;
+
+	if (rq->kind == MHOST_PING) {
+		r->body_bytes = sizeof(struct mhs_ref);
+		r->body = malloc(r->body_bytes);
+		if (r->body)
+			memcpy(r->body, &(struct mhs_ref){ r->id }, r->body_bytes);
+		return r->body ? 0 : -ENOMEM;
+	}
+	numbers_copy(&head, rq);
+	err = name_copy(s, head.model, sizeof(head.model), rq->model, "model");
+	if (!err)
+		err = name_copy(s, head.semver, sizeof(head.semver), rq->version, "version");
+	if (err)
+		return err;
+	r->body_bytes = (uint32_t)sizeof(head) + head.stop_bytes + head.prompt_bytes;
+	r->body = malloc(r->body_bytes);
+	if (!r->body)
+		return mhc_fail(s, -ENOMEM, "out of memory");
+	memcpy(r->body, &head, sizeof(head));
+	payload_copy(r->body + sizeof(head), rq);
+	return 0;
+}
+
+int mhc_request_put(struct mhost *s, struct mhc_request *r)
+{
+	struct mhc_lane *lane = mhc_lane_least(s);
+	struct mhs_piece piece = { r->body, r->body_bytes };
+
+	if (!lane)
+		return mhc_fail(s, MHOST_E_BUSY, "no worker is ready now: try again");
+	if (mhs_ring_put(&lane->submit, r->type, &piece, 1))
+		return mhc_fail(s, MHOST_E_BUSY, "the ring to the worker is full: read events, "
+				"then try again");
+	lane->open_count++;
+	r->lane = lane;
+	if (mhs_ring_should_wake(&lane->submit))
+		mhc_lane_ring(lane);
+	return 0;
+}
+
+MHC_PUBLIC int mhost_submit(struct mhost *s, const struct mhost_request *rq, uint64_t *id)
+{
+	struct mhc_request *r;
+	int err;
+
+	mhc_socket_poll(s);
+	if (s->host_gone)
+		return mhc_fail(s, MHOST_E_GONE, "the host is gone: connect again");
+	err = check(s, rq);
+	if (err)
+		return err;
+	r = calloc(1, sizeof(*r));
+	if (!r)
+		return mhc_fail(s, -ENOMEM, "out of memory");
+	r->id = s->next_id;
+	r->type = record_types[rq->kind];
+	r->flags = rq->flags;
+	err = body_make(s, r, rq);
+	if (!err)
+		err = mhc_request_put(s, r);
+	if (err) {
+		mhc_request_free(&r);
+		return err;
+	}
+	r->next = s->requests;
+	s->requests = r;
+	s->open_count++;
+	*id = s->next_id++;
+	return 0;
+}
+
+struct mhc_request *mhc_request_find(struct mhost *s, uint64_t id)
+{
+	for (struct mhc_request *r = s->requests; r; r = r->next)
+		if (r->id == id)
+			return r;
+	return NULL;
+}
+
+MHC_PUBLIC int mhost_cancel(struct mhost *s, uint64_t id)
+{
+	struct mhc_request *r = mhc_request_find(s, id);
+	struct mhs_ref ref = { id };
+	struct mhs_piece piece = { &ref, sizeof(ref) };
+
+	if (!r)
+		return mhc_fail(s, -ENOENT, "request %llu is not open", (unsigned long long)id);
+	r->flags |= MHOST_NO_REPLAY;
+	if (!r->lane)
+		return 0;
+	if (mhs_ring_put(&r->lane->submit, MHS_REC_CANCEL, &piece, 1))
+		return mhc_fail(s, MHOST_E_BUSY, "the ring to the worker is full: try again");
+	if (mhs_ring_should_wake(&r->lane->submit))
+		mhc_lane_ring(r->lane);
+	return 0;
+}
+
+void mhc_request_free(struct mhc_request **r)
+{
+	if (!*r)
+		return;
+	free((*r)->body);
+	free(*r);
+	*r = NULL;
+}
+
+/* The caller may still read the event that this request owns: free it at the next call. */
+void mhc_request_close(struct mhost *s, struct mhc_request *r)
+{
+	struct mhc_request **at = &s->requests;
+
+	while (*at != r)
+		at = &(*at)->next;
+	*at = r->next;
+	if (r->lane)
+		r->lane->open_count--;
+	r->lane = NULL;
+	s->open_count--;
+	mhc_request_free(&s->finished);
+	s->finished = r;
+}

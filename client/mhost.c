@@ -1,0 +1,313 @@
+/* SPDX-License-Identifier: MIT */
+/* mhost.c: sessions and waiting. */
+#include "mhost.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "mhc_priv.h"
+
+uint64_t mhc_now_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
+}
+
+int mhc_fail(struct mhost *s, int code, const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(s->error, sizeof(s->error), format, args);
+	va_end(args);
+	return code;
+}
+
+MHC_PUBLIC uint32_t mhost_abi_version(void)
+{
+	return (uint32_t)MHOST_ABI_MAJOR << 16 | MHOST_ABI_MINOR;
+}
+
+MHC_PUBLIC const char *mhost_strerror(int code)
+{
+	static const struct {
+		int code;
+		const char *text;
+	} own[] = {
+		{ MHOST_E_INVALID, "invalid request" },
+		{ MHOST_E_NO_MODEL, "no such model, or it has no active version" },
+		{ MHOST_E_NO_VERSION, "that version is not resident" },
+		{ MHOST_E_TOO_LONG, "too long for the context" },
+		{ MHOST_E_BUSY, "busy, try again later" },
+		{ MHOST_E_DEADLINE, "deadline passed" },
+		{ MHOST_E_NAN, "the model produced numbers that are not finite" },
+		{ MHOST_E_STOPPING, "the host is shutting down" },
+		{ MHOST_E_WORKER_LOST, "the worker died, safe to retry" },
+		{ MHOST_E_SLOW_READER, "events were not read in time" },
+		{ MHOST_E_PROTOCOL, "host and library do not understand each other" },
+		{ MHOST_E_INTERNAL, "internal error of the host" },
+		{ MHOST_E_REFUSED, "the host refused the connection" },
+		{ MHOST_E_GONE, "the host is gone" },
+	};
+
+	for (size_t i = 0; i < sizeof(own) / sizeof(own[0]); i++)
+		if (own[i].code == code)
+			return own[i].text;
+	return code > 0 || code < -4095 ? "unknown error" : strerror(-code);
+}
+
+MHC_PUBLIC const char *mhost_errmsg(const struct mhost *s)
+{
+	return s ? s->error : "out of memory";
+}
+
+static const char *socket_path(const char *given)
+{
+	const char *env = getenv("MHOST_SOCKET");
+
+	return given ? given : env && env[0] ? env : MHOST_DEFAULT_SOCKET;
+}
+
+static int epoll_make(struct mhost *s)
+{
+	struct epoll_event ev = { .events = EPOLLIN };
+
+	s->epoll = epoll_create1(EPOLL_CLOEXEC);
+	if (s->epoll < 0 || epoll_ctl(s->epoll, EPOLL_CTL_ADD, s->sock, &ev) ||
+	    epoll_ctl(s->epoll, EPOLL_CTL_ADD, s->bell, &ev))
+		return mhc_fail(s, -errno, "epoll: %s", strerror(errno));
+	return 0;
+}
+
+MHC_PUBLIC int mhost_connect(struct mhost **session, const char *socket)
+{
+	struct mhost *s = calloc(1, sizeof(*s));
+	int err;
+
+	*session = s;
+	if (!s)
+		return -ENOMEM;
+	s->sock = s->bell = s->epoll = -1;
+	s->next_id = 1;
+	s->record = malloc(MHS_EVENT_BYTES);
+	s->scratch = malloc(MHS_EVENT_BYTES);
+	if (!s->record || !s->scratch)
+		return mhc_fail(s, -ENOMEM, "out of memory");
+	err = mhc_socket_open(s, socket_path(socket));
+	return err ? err : epoll_make(s);
+}
+
+static void close_fd(int fd)
+{
+	if (fd >= 0)
+		close(fd);
+}
+
+MHC_PUBLIC void mhost_close(struct mhost **session)
+{
+	struct mhost *s = *session;
+
+	*session = NULL;
+	if (!s)
+		return;
+	/* The supervisor sees the hang-up and has the workers end what still runs. */
+	close_fd(s->sock);
+	close_fd(s->epoll);
+	close_fd(s->bell);
+	while (s->requests)
+		mhc_request_close(s, s->requests);
+	mhc_request_free(&s->finished);
+	while (s->lanes) {
+		struct mhc_lane *lane = s->lanes;
+
+		s->lanes = lane->next;
+		mhc_lane_free(&lane);
+	}
+	free(s->record);
+	free(s->scratch);
+	free(s);
+}
+
+MHC_PUBLIC int mhost_fd(struct mhost *s)
+{
+	s->polled = true;
+	mhc_lanes_arm(s);
+	return s->epoll;
+}
+
+MHC_PUBLIC uint32_t mhost_open_count(const struct mhost *s)
+{
+	return s->open_count;
+}
+
+MHC_PUBLIC uint32_t mhost_worker_count(const struct mhost *s)
+{
+	uint32_t n = 0;
+
+	for (const struct mhc_lane *lane = s->lanes; lane; lane = lane->next)
+		n += !lane->down;
+	return n;
+}
+
+/* One record from some lane, lanes in turn. 0 with s->event, or -EAGAIN. */
+static int lanes_get(struct mhost *s)
+{
+	for (struct mhc_lane *lane = s->lanes; lane; lane = lane->next) {
+		int64_t n;
+		uint32_t type;
+		int err = -EAGAIN;
+
+		while (err == -EAGAIN) {
+			n = mhs_ring_get(&lane->event, &type, s->record, MHS_EVENT_BYTES);
+			if (n == -EAGAIN)
+				break;
+			err = n < 0 ? (int)n : mhc_event_take(s, type, (uint32_t)n);
+			if (mhs_ring_should_feed(&lane->event))
+				mhc_lane_ring(lane);
+		}
+		if (err == 0)
+			return 0;
+		if (err != -EAGAIN)
+			lane->down = true;	/* a ring that makes no sense is as good as dead */
+	}
+	return -EAGAIN;
+}
+
+/* Requests on dead lanes: send them again where nothing was told, else make their END. */
+static int lost_get(struct mhost *s)
+{
+	struct mhc_request *r = s->requests;
+
+	while (r && !(r->lane && r->lane->down) && !(s->host_gone && mhc_now_ns() > s->gone_ns))
+		r = r->next;
+	if (!r)
+		return -EAGAIN;
+	if (r->lane)
+		r->lane->open_count--;
+	r->lane = NULL;
+	if (!s->host_gone && !r->told && r->body && !(r->flags & MHOST_NO_REPLAY) &&
+	    mhc_request_put(s, r) == 0)
+		return -EAGAIN;
+	if (s->host_gone)
+		mhc_event_lost(s, r, MHOST_E_GONE, "the host is gone");
+	else
+		mhc_event_lost(s, r, MHOST_E_WORKER_LOST, "the worker died; safe to retry");
+	return 0;
+}
+
+/* Lanes that are down and have nobody waiting. */
+static void lanes_reap(struct mhost *s)
+{
+	struct mhc_lane **at = &s->lanes;
+
+	while (*at) {
+		struct mhc_lane *lane = *at;
+
+		if (!lane->down || lane->open_count) {
+			at = &lane->next;
+			continue;
+		}
+		*at = lane->next;
+		mhc_lane_free(&lane);
+	}
+}
+
+static int look(struct mhost *s)
+{
+	int err = lanes_get(s);
+
+	if (err)
+		err = lost_get(s);
+	return err;
+}
+
+static uint64_t deadline_of(int timeout_ms)
+{
+	return timeout_ms < 0 ? UINT64_MAX : mhc_now_ns() + (uint64_t)timeout_ms * 1000000u;
+}
+
+/* Sleep until a bell, the socket or @until_ns. */
+static void sleep_once(struct mhost *s, uint64_t until_ns)
+{
+	struct pollfd fds[2] = { { .fd = s->bell, .events = POLLIN },
+				 { .fd = s->host_gone ? -1 : s->sock, .events = POLLIN } };
+	uint64_t now = mhc_now_ns(), left = until_ns > now ? until_ns - now : 0;
+	uint64_t most = s->host_gone ? 100 : 60000, ms = left / 1000000u + (left % 1000000u != 0);
+
+	mhc_lanes_arm(s);
+	if (!mhc_lanes_pending(s))
+		poll(fds, 2, (int)(ms < most ? ms : most));
+	mhc_lanes_disarm(s);
+}
+
+static void bell_drain(struct mhost *s)
+{
+	uint64_t rings;
+
+	while (read(s->bell, &rings, sizeof(rings)) > 0)
+		continue;
+}
+
+/* -EAGAIN: the time is over. */
+static int wait_for_event(struct mhost *s, int timeout_ms)
+{
+	uint64_t until = deadline_of(timeout_ms), spin_until = mhc_now_ns() + MHC_SPIN_NS;
+	int err;
+
+	for (;;) {
+		uint64_t now;
+
+		for (int i = 0; i < 64; i++) {
+			if (mhc_lanes_pending(s) && (err = lanes_get(s)) == 0)
+				return 0;
+			__builtin_ia32_pause();
+		}
+		now = mhc_now_ns();
+		if (now >= until)
+			return -EAGAIN;
+		if (now < spin_until)
+			continue;
+		sleep_once(s, until);
+		bell_drain(s);
+		mhc_socket_poll(s);
+		err = look(s);
+		if (err != -EAGAIN)
+			return err;
+	}
+}
+
+MHC_PUBLIC int mhost_next(struct mhost *s, int timeout_ms, const struct mhost_event **event)
+{
+	int err;
+
+	*event = NULL;
+	mhc_request_free(&s->finished);
+	lanes_reap(s);
+	err = lanes_get(s);
+	if (err) {
+		mhc_socket_poll(s);
+		if (s->polled)
+			bell_drain(s);
+		err = look(s);
+	}
+	if (err == -EAGAIN && !s->open_count)
+		return s->host_gone ? mhc_fail(s, MHOST_E_GONE, "the host is gone") : -ENODATA;
+	if (err == -EAGAIN && timeout_ms)
+		err = wait_for_event(s, timeout_ms);
+	if (err == -EAGAIN && s->polled) {
+		mhc_lanes_arm(s);
+		err = lanes_get(s);	/* what came before the bells were armed */
+	}
+	if (!err)
+		*event = &s->event;
+	return err;
+}

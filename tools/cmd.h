@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: MIT */
+/* cmd.h: what the verbs of `mhost` share. Exit status: 0 done, 1 refused or failed, 2 bad usage. */
+#ifndef CMD_H
+#define CMD_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "mhost.h"
+
+#define CMD_OK		0
+#define CMD_FAILED	1
+#define CMD_USAGE	2
+
+struct cmd {
+	const char *verb;
+	const char *socket;	/* --socket, $MHOST_SOCKET or the default; never NULL */
+	bool json;		/* --json */
+};
+
+typedef int (*cmd_fn)(struct cmd *cmd, int argc, char **argv);
+
+/* One per verb: argv[0] is the verb. */
+int cmd_import(int argc, char **argv);
+int cmd_run(struct cmd *cmd, int argc, char **argv);
+int cmd_score(struct cmd *cmd, int argc, char **argv);
+int cmd_tokenize(struct cmd *cmd, int argc, char **argv);
+int cmd_detokenize(struct cmd *cmd, int argc, char **argv);
+int cmd_list(struct cmd *cmd, int argc, char **argv);
+int cmd_show(struct cmd *cmd, int argc, char **argv);
+int cmd_load(struct cmd *cmd, int argc, char **argv);
+int cmd_unload(struct cmd *cmd, int argc, char **argv);
+int cmd_activate(struct cmd *cmd, int argc, char **argv);
+int cmd_rollback(struct cmd *cmd, int argc, char **argv);
+int cmd_status(struct cmd *cmd, int argc, char **argv);
+int cmd_workers(struct cmd *cmd, int argc, char **argv);
+int cmd_bench(struct cmd *cmd, int argc, char **argv);
+
+/* One line on standard error, "mhost: VERB: ..."; the value is returned. */
+int cmd_fail(const struct cmd *cmd, int status, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
+int cmd_usage(const struct cmd *cmd, const char *synopsis);
+
+/* Whole-string numbers within limits; false when they are not. */
+bool cmd_parse_u64(const char *text, uint64_t low, uint64_t high, uint64_t *value);
+bool cmd_parse_float(const char *text, double low, double high, float *value);
+/* "1,2,3" to ids; malloc'd. False on anything else. */
+bool cmd_parse_ids(const char *text, uint32_t **ids, uint32_t *count);
+/* "MODEL[@VERSION]" in place: *version is NULL without one. */
+void cmd_split_ref(char *ref, const char **model, const char **version);
+/* The text given as argument, else standard input as a whole; malloc'd, NUL-terminated. */
+char *cmd_text(int argc, char **argv, size_t *bytes);
+
+json_t *cmd_json_ids(const uint32_t *ids, uint32_t count);
+json_t *cmd_json_text(const char *text, size_t bytes);	/* ill-formed UTF-8 becomes U+FFFD */
+void cmd_json_print(json_t *object);			/* one line on standard output; frees it */
+void cmd_hex(const uint8_t *bytes, size_t count, char *out);
+
+/* ---- ctl.c: the control socket (daemon/supervisor/CONTROL.md) ------------------------------- */
+
+/*
+ * Send @request (reference taken) and read the final line; progress is shown on a terminal. NULL when the
+ * host cannot be reached or refuses: the reason has been printed. The caller frees the object.
+ */
+json_t *ctl_call(const struct cmd *cmd, json_t *request);
+
+/* ---- reply.c: run one request to its end ----------------------------------------------------- */
+
+struct reply {
+	uint32_t *prompt, *tokens;
+	uint32_t prompt_count, token_count, token_cap;
+	float *scores;
+	char *text;
+	size_t text_bytes, text_cap;
+	json_t *logprobs;		/* NULL unless asked for */
+	char model[64], version[48], adapter[64], hash[65];
+	bool begun;
+	uint32_t finish;
+	int error, retriable;
+	char message[512];
+	double queue_ms, prefill_ms, decode_ms;
+};
+
+typedef void (*reply_text_fn)(const char *text, size_t bytes);
+/*
+ * Connect, submit, collect. @on_text, when given, sees text as it streams. Interrupt (SIGINT) cancels.
+ * 0, or CMD_FAILED with the reason printed. reply_free() in every case.
+ */
+int reply_run(const struct cmd *cmd, const struct mhost_request *rq, reply_text_fn on_text,
+	      struct reply *reply);
+void reply_free(struct reply *reply);
+
+#endif

@@ -1,0 +1,219 @@
+/* SPDX-License-Identifier: MIT */
+/* cmd_control.c: the verbs that are one request on the control socket and one thing to print. */
+#include <getopt.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "cmd.h"
+
+typedef void (*print_fn)(const json_t *answer);
+
+static const char *text_of(const json_t *object, const char *key)
+{
+	const char *text = json_string_value(json_object_get(object, key));
+
+	return text ? text : "-";
+}
+
+static double number_of(const json_t *object, const char *key)
+{
+	return json_number_value(json_object_get(object, key));
+}
+
+static int call(struct cmd *cmd, json_t *request, print_fn print)
+{
+	json_t *answer = ctl_call(cmd, request);
+
+	if (!answer)
+		return CMD_FAILED;
+	if (cmd->json) {
+		json_object_del(answer, "ok");
+		cmd_json_print(answer);
+		return CMD_OK;
+	}
+	print(answer);
+	json_decref(answer);
+	return CMD_OK;
+}
+
+/* No arguments but the verb. */
+static int call_plain(struct cmd *cmd, int argc, print_fn print)
+{
+	if (argc != 1)
+		return cmd_usage(cmd, "[--json]");
+	return call(cmd, json_pack("{s:s}", "command", cmd->verb), print);
+}
+
+/* One MODEL@VERSION. */
+static int call_version(struct cmd *cmd, int argc, char **argv, print_fn print)
+{
+	const char *model, *version;
+
+	if (argc != 2 || argv[1][0] == '-' || !strchr(argv[1], '@'))
+		return cmd_usage(cmd, "MODEL@VERSION");
+	cmd_split_ref(argv[1], &model, &version);
+	return call(cmd, json_pack("{s:s, s:s, s:s}", "command", cmd->verb, "model", model,
+				   "version", version), print);
+}
+
+static void print_list(const json_t *answer)
+{
+	const json_t *row;
+	size_t i;
+
+	printf("%-32s %-10s %12s\n", "VERSION", "STATE", "BYTES");
+	json_array_foreach(json_object_get(answer, "versions"), i, row) {
+		char name[128];
+
+		snprintf(name, sizeof(name), "%s@%s", text_of(row, "model"), text_of(row, "version"));
+		printf("%-32s %-10s %12.0f\n", name, text_of(row, "state"), number_of(row, "bytes"));
+	}
+}
+
+static void print_object(const json_t *answer)
+{
+	json_t *copy = json_copy((json_t *)(uintptr_t)answer);
+
+	json_object_del(copy, "ok");
+	json_dumpf(copy, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(9));
+	putchar('\n');
+	json_decref(copy);
+}
+
+static void print_load(const json_t *answer)
+{
+	double bytes = number_of(answer, "read_bytes"), ns = number_of(answer, "load_ns");
+
+	if (json_is_true(json_object_get(answer, "already"))) {
+		printf("%s@%s was resident already\n", text_of(answer, "model"),
+		       text_of(answer, "version"));
+		return;
+	}
+	printf("%s@%s loaded: %.1f MB in %.1f ms (%.2f GB/s, %s, %s pages), attached in %.1f ms\n",
+	       text_of(answer, "model"), text_of(answer, "version"), bytes / 1e6, ns / 1e6,
+	       ns > 0 ? bytes / ns : 0, text_of(answer, "method"), text_of(answer, "rung"),
+	       number_of(answer, "attach_ns") / 1e6);
+}
+
+static void print_unload(const json_t *answer)
+{
+	printf("unloaded, %.1f MB given back after %.1f ms of grace\n",
+	       number_of(answer, "freed_bytes") / 1e6, number_of(answer, "wait_ns") / 1e6);
+}
+
+static void print_flip(const json_t *answer)
+{
+	printf("%s -> %s (epoch %.0f): %.1f us until every worker had it, %.0f bytes read\n",
+	       text_of(answer, "from"), text_of(answer, "version"), number_of(answer, "epoch"),
+	       number_of(answer, "flip_ns") / 1e3, number_of(answer, "read_bytes"));
+}
+
+static void print_models(const json_t *models)
+{
+	const json_t *model, *version;
+	size_t i, j;
+
+	printf("%-20s %-12s %-12s %7s  %s\n", "MODEL", "ACTIVE", "CANDIDATE", "WEIGHT", "RESIDENT");
+	json_array_foreach(models, i, model) {
+		printf("%-20s %-12s %-12s %7.0f  ", text_of(model, "name"), text_of(model, "active"),
+		       text_of(model, "candidate"), number_of(model, "weight"));
+		json_array_foreach(json_object_get(model, "resident"), j, version)
+			printf("%s ", json_string_value(version));
+		putchar('\n');
+	}
+}
+
+static void print_status(const json_t *a)
+{
+	const json_t *pages = json_object_get(a, "pages"), *memory = json_object_get(a, "memory");
+	const json_t *loader = json_object_get(a, "loader"), *numa = json_object_get(a, "numa");
+
+	printf("mhostd %s, pid %.0f, up %.0f s, store %s\n", text_of(a, "version"),
+	       number_of(a, "pid"), number_of(a, "uptime_s"), text_of(a, "store"));
+	printf("workers %.0f x %.0f threads, %s; clients %.0f; epoch %.0f\n", number_of(a, "workers"),
+	       number_of(a, "threads"), text_of(a, "isa"), number_of(a, "clients"),
+	       number_of(a, "epoch"));
+	printf("pages   %s (%s) %s\n", text_of(pages, "rung"), text_of(pages, "wanted"),
+	       text_of(pages, "note"));
+	printf("loader  %s %s\n", text_of(loader, "method"), text_of(loader, "note"));
+	printf("numa    %s %s\n", text_of(numa, "mode"), text_of(numa, "note"));
+	printf("memory  arenas %.1f MB for %.1f MB of images, control %.1f MB\n\n",
+	       number_of(memory, "arena_bytes") / 1e6, number_of(memory, "image_bytes") / 1e6,
+	       number_of(memory, "control_bytes") / 1e6);
+	print_models(json_object_get(a, "models"));
+}
+
+static void print_workers(const json_t *answer)
+{
+	const json_t *worker, *pins, *n;
+	const char *name;
+	size_t i;
+
+	printf("%8s %-9s %5s %8s %8s %9s  %s\n", "PID", "STATE", "NODE", "RUNNING", "QUEUED",
+	       "RESTARTS", "PINS");
+	json_array_foreach(json_object_get(answer, "workers"), i, worker) {
+		printf("%8.0f %-9s %5.0f %8.0f %8.0f %9.0f  ", number_of(worker, "pid"),
+		       text_of(worker, "state"), number_of(worker, "node"),
+		       number_of(worker, "running"), number_of(worker, "queued"),
+		       number_of(worker, "restarts"));
+		pins = json_object_get(worker, "pins");
+		json_object_foreach((json_t *)(uintptr_t)pins, name, n)
+			printf("%s:%.0f ", name, json_number_value(n));
+		putchar('\n');
+	}
+}
+
+int cmd_list(struct cmd *cmd, int argc, char **argv)
+{
+	return call_plain(cmd, argc, print_list);
+}
+
+int cmd_status(struct cmd *cmd, int argc, char **argv)
+{
+	return call_plain(cmd, argc, print_status);
+}
+
+int cmd_workers(struct cmd *cmd, int argc, char **argv)
+{
+	return call_plain(cmd, argc, print_workers);
+}
+
+int cmd_show(struct cmd *cmd, int argc, char **argv)
+{
+	return call_version(cmd, argc, argv, print_object);
+}
+
+int cmd_load(struct cmd *cmd, int argc, char **argv)
+{
+	return call_version(cmd, argc, argv, print_load);
+}
+
+int cmd_unload(struct cmd *cmd, int argc, char **argv)
+{
+	return call_version(cmd, argc, argv, print_unload);
+}
+
+int cmd_activate(struct cmd *cmd, int argc, char **argv)
+{
+	return call_version(cmd, argc, argv, print_flip);
+}
+
+int cmd_rollback(struct cmd *cmd, int argc, char **argv)
+{
+	static const struct option options[] = { { "to", required_argument, NULL, 't' }, { 0 } };
+	const char *to = NULL;
+	json_t *request;
+	int opt;
+
+	while ((opt = getopt_long(argc, argv, "", options, NULL)) != -1) {
+		if (opt != 't')
+			return cmd_usage(cmd, "MODEL [--to VERSION]");
+		to = optarg;
+	}
+	if (argc - optind != 1)
+		return cmd_usage(cmd, "MODEL [--to VERSION]");
+	request = json_pack("{s:s, s:s}", "command", cmd->verb, "model", argv[optind]);
+	if (to)
+		json_object_set_new(request, "to", json_string(to));
+	return call(cmd, request, print_flip);
+}

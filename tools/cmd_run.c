@@ -1,0 +1,181 @@
+/* SPDX-License-Identifier: MIT */
+/* cmd_run.c: `mhost run`. */
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "cmd.h"
+
+#define SYNOPSIS "MODEL[@VERSION] [PROMPT | --tokens 1,2,3] [-n N] [--temperature T] [--top-k K]\n" \
+	"         [--top-p P] [--min-p P] [--repeat-penalty R] [--repeat-last N] [--seed S] [--stop STR]...\n" \
+	"         [--ignore-eos] [--no-special] [--logprobs K] [--deadline-ms N] [--session-key N]"
+
+struct run_args {
+	struct mhost_request rq;
+	const char *stops[16];
+	uint32_t *ids;
+	char *text;
+};
+
+enum { OPT_TOKENS = 256, OPT_TEMPERATURE, OPT_TOP_K, OPT_TOP_P, OPT_MIN_P, OPT_PENALTY, OPT_LAST,
+       OPT_SEED, OPT_STOP, OPT_IGNORE_EOS, OPT_NO_SPECIAL, OPT_LOGPROBS, OPT_DEADLINE, OPT_KEY };
+
+static const struct option options[] = {
+	{ "tokens", required_argument, NULL, OPT_TOKENS },
+	{ "max-tokens", required_argument, NULL, 'n' },
+	{ "temperature", required_argument, NULL, OPT_TEMPERATURE },
+	{ "top-k", required_argument, NULL, OPT_TOP_K },
+	{ "top-p", required_argument, NULL, OPT_TOP_P },
+	{ "min-p", required_argument, NULL, OPT_MIN_P },
+	{ "repeat-penalty", required_argument, NULL, OPT_PENALTY },
+	{ "repeat-last", required_argument, NULL, OPT_LAST },
+	{ "seed", required_argument, NULL, OPT_SEED },
+	{ "stop", required_argument, NULL, OPT_STOP },
+	{ "ignore-eos", no_argument, NULL, OPT_IGNORE_EOS },
+	{ "no-special", no_argument, NULL, OPT_NO_SPECIAL },
+	{ "logprobs", required_argument, NULL, OPT_LOGPROBS },
+	{ "deadline-ms", required_argument, NULL, OPT_DEADLINE },
+	{ "session-key", required_argument, NULL, OPT_KEY },
+	{ 0 },
+};
+
+static bool take_u32(const char *text, uint64_t low, uint64_t high, uint32_t *to)
+{
+	uint64_t value;
+
+	if (!cmd_parse_u64(text, low, high, &value))
+		return false;
+	*to = (uint32_t)value;
+	return true;
+}
+
+static bool take_stop(struct run_args *a)
+{
+	if (a->rq.stop_count == 16 || !optarg[0] || strlen(optarg) > 256)
+		return false;
+	a->stops[a->rq.stop_count++] = optarg;
+	return true;
+}
+
+/* One option; false when its value is out of range. */
+static bool take_option(struct run_args *a, int opt)
+{
+	struct mhost_request *rq = &a->rq;
+
+	switch (opt) {
+	case 'n':
+		return take_u32(optarg, 1, INT32_MAX, &rq->max_tokens);
+	case OPT_TOKENS:
+		return cmd_parse_ids(optarg, &a->ids, &rq->token_count);
+	case OPT_TEMPERATURE:
+		return cmd_parse_float(optarg, 0, 100, &rq->temperature);
+	case OPT_TOP_K:
+		return take_u32(optarg, 0, UINT32_MAX, &rq->top_k);
+	case OPT_TOP_P:
+		return cmd_parse_float(optarg, 1e-6, 1, &rq->top_p);
+	case OPT_MIN_P:
+		return cmd_parse_float(optarg, 0, 0.999999, &rq->min_p);
+	case OPT_PENALTY:
+		return cmd_parse_float(optarg, 0.01, 100, &rq->repeat_penalty);
+	case OPT_LAST:
+		return take_u32(optarg, 0, UINT32_MAX, &rq->repeat_last);
+	case OPT_SEED:
+		return cmd_parse_u64(optarg, 0, UINT64_MAX, &rq->seed);
+	case OPT_STOP:
+		return take_stop(a);
+	case OPT_IGNORE_EOS:
+		rq->flags |= MHOST_IGNORE_EOS;
+		return true;
+	case OPT_NO_SPECIAL:
+		rq->flags |= MHOST_NO_SPECIAL;
+		return true;
+	case OPT_LOGPROBS:
+		rq->flags |= MHOST_LOGPROBS;
+		return take_u32(optarg, 0, 64, &rq->top_count);
+	case OPT_DEADLINE:
+		return take_u32(optarg, 1, UINT32_MAX, &rq->deadline_ms);
+	case OPT_KEY:
+		return cmd_parse_u64(optarg, 0, UINT64_MAX, &rq->session_key);
+	default:
+		return false;
+	}
+}
+
+static int parse(struct cmd *cmd, int argc, char **argv, struct run_args *a)
+{
+	int opt;
+
+	while ((opt = getopt_long(argc, argv, "n:", options, NULL)) != -1) {
+		if (opt == '?')
+			return cmd_usage(cmd, SYNOPSIS);
+		if (!take_option(a, opt))
+			return cmd_fail(cmd, CMD_USAGE, "%s: the value is out of range; see mhost(1)",
+					optarg ? optarg : "option");
+	}
+	if (argc - optind < 1 || argc - optind > (a->ids ? 1 : 2))
+		return cmd_usage(cmd, SYNOPSIS);
+	cmd_split_ref(argv[optind], &a->rq.model, &a->rq.version);
+	a->rq.stops = a->stops;
+	a->rq.tokens = a->ids;
+	if (a->ids)
+		return CMD_OK;
+	a->text = cmd_text(argc - optind - 1, argv + optind + 1, &a->rq.text_bytes);
+	a->rq.text = a->text;
+	return a->text ? CMD_OK : cmd_fail(cmd, CMD_FAILED, "prompt: cannot be read");
+}
+
+static void print_text(const char *text, size_t bytes)
+{
+	fwrite(text, 1, bytes, stdout);
+	fflush(stdout);
+}
+
+static const char *finish_name(uint32_t finish)
+{
+	static const char *const names[] = { "", "stop", "length", "cancelled", "error" };
+
+	return finish < 5 ? names[finish] : "error";
+}
+
+static void print_json(struct reply *r)
+{
+	json_t *o = json_object();
+	double tokens_per_s = r->decode_ms > 0 && r->token_count > 1 ?
+			      (r->token_count - 1) * 1e3 / r->decode_ms : 0;
+
+	json_object_set_new(o, "model", json_string(r->model));
+	json_object_set_new(o, "version", json_string(r->version));
+	json_object_set_new(o, "content_hash", json_string(r->hash));
+	json_object_set_new(o, "adapter", r->adapter[0] ? json_string(r->adapter) : json_null());
+	json_object_set_new(o, "prompt_tokens", cmd_json_ids(r->prompt, r->prompt_count));
+	json_object_set_new(o, "tokens", cmd_json_ids(r->tokens, r->token_count));
+	json_object_set_new(o, "text", cmd_json_text(r->text ? r->text : "", r->text_bytes));
+	json_object_set_new(o, "finish_reason", json_string(finish_name(r->finish)));
+	if (r->logprobs)
+		json_object_set(o, "logprobs", r->logprobs);
+	json_object_set_new(o, "timings", json_pack("{s:f, s:f, s:f, s:f}", "queue_ms", r->queue_ms,
+						    "prefill_ms", r->prefill_ms, "decode_ms",
+						    r->decode_ms, "tokens_per_s", tokens_per_s));
+	cmd_json_print(o);
+}
+
+int cmd_run(struct cmd *cmd, int argc, char **argv)
+{
+	struct run_args a = { .rq = MHOST_REQUEST_INIT };
+	struct reply reply = { 0 };
+	int status = parse(cmd, argc, argv, &a);
+
+	if (status == CMD_OK) {
+		status = reply_run(cmd, &a.rq, cmd->json ? NULL : print_text, &reply);
+		if (cmd->json && reply.begun)
+			print_json(&reply);
+		else if (reply.text_bytes && reply.text[reply.text_bytes - 1] != '\n')
+			putchar('\n');
+	}
+	reply_free(&reply);
+	free(a.ids);
+	free(a.text);
+	return status;
+}

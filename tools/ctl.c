@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: MIT */
+/* ctl.c: one request on the control socket, one JSON object a line. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "cmd.h"
+
+static FILE *ctl_connect(const struct cmd *cmd)
+{
+	struct sockaddr_un addr = { .sun_family = AF_UNIX };
+	int fd, n;
+	FILE *f;
+
+	n = snprintf(addr.sun_path, sizeof(addr.sun_path), "%s.ctl", cmd->socket);
+	if (n < 0 || (size_t)n >= sizeof(addr.sun_path)) {
+		cmd_fail(cmd, CMD_FAILED, "socket path %s: too long", cmd->socket);
+		return NULL;
+	}
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (fd < 0 || connect(fd, (struct sockaddr *)&addr, sizeof(addr))) {
+		cmd_fail(cmd, CMD_FAILED, "cannot reach the host at %s: %s; is mhostd running?",
+			 addr.sun_path, strerror(errno));
+		if (fd >= 0)
+			close(fd);
+		return NULL;
+	}
+	f = fdopen(fd, "r+");
+	if (!f)
+		close(fd);
+	return f;
+}
+
+static void show_progress(const json_t *progress)
+{
+	double bytes = (double)json_integer_value(json_object_get(progress, "bytes"));
+	double total = (double)json_integer_value(json_object_get(progress, "total"));
+
+	if (isatty(STDERR_FILENO) && total > 0)
+		fprintf(stderr, "\r%5.1f %% of %.0f MB ", 100 * bytes / total, total / 1e6);
+}
+
+/* The first line that is no progress. */
+static json_t *final_line(FILE *f)
+{
+	bool shown = false;
+	char *line = NULL;
+	size_t cap = 0;
+	json_t *answer = NULL, *progress;
+
+	while (getline(&line, &cap, f) > 0) {
+		answer = json_loads(line, JSON_ALLOW_NUL, NULL);
+		progress = json_object_get(answer, "progress");
+		if (!progress)
+			break;
+		show_progress(progress);
+		shown = true;
+		json_decref(answer);
+		answer = NULL;
+	}
+	if (shown && isatty(STDERR_FILENO))
+		fprintf(stderr, "\r%30s\r", "");
+	free(line);
+	return answer;
+}
+
+json_t *ctl_call(const struct cmd *cmd, json_t *request)
+{
+	FILE *f = ctl_connect(cmd);
+	json_t *answer = NULL;
+	char *line = json_dumps(request, JSON_COMPACT);
+
+	json_decref(request);
+	if (!f) {
+		free(line);
+		return NULL;
+	}
+	if (fprintf(f, "%s\n", line) > 0 && fflush(f) == 0)
+		answer = final_line(f);
+	free(line);
+	fclose(f);
+	if (!answer) {
+		cmd_fail(cmd, CMD_FAILED, "the host at %s.ctl closed the connection without an "
+			 "answer; see its log", cmd->socket);
+		return NULL;
+	}
+	if (json_is_true(json_object_get(answer, "ok")))
+		return answer;
+	cmd_fail(cmd, CMD_FAILED, "%s", json_string_value(json_object_get(answer, "error")) ?:
+		 "refused without a reason");
+	json_decref(answer);
+	return NULL;
+}
