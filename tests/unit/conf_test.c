@@ -1,0 +1,241 @@
+/* SPDX-License-Identifier: MIT */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "eng_model.h"
+#include "log.h"
+#include "sup_conf.h"
+#include "t.h"
+
+static struct sup_conf conf;
+static struct sto_error error;
+
+static int read_bytes(const void *text, size_t bytes)
+{
+	struct sup_options options = { .config = t_path("mhost.ini") };
+
+	t_write_file(options.config, text, bytes);
+	error.text[0] = '\0';
+	return sup_conf_read(&options, &conf, &error);
+}
+
+static int read_text(const char *text)
+{
+	return read_bytes(text, strlen(text));
+}
+
+/* The error of @text, without the path of the file. */
+static const char *refused(const char *text)
+{
+	if (read_text(text) != -EINVAL)
+		return "(taken)";
+	return strstr(error.text, "mhost.ini") ? strstr(error.text, "mhost.ini") + 9 : error.text;
+}
+
+#define BASE	"[mhostd]\nstore = /s\nsocket = /k\n"
+
+static void a_whole_file(void)
+{
+	t_need(read_text("# comment\n"
+			 "[mhostd]\nstore = /var/lib/mhost ; inline\nsocket: /run/mhost/s\n"
+			 "workers=4\nthreads = 2\nhugepages = require\nnuma = bind:1\n"
+			 "keep_resident = 0\nisa = avx2\nlog_level = debug\n"
+			 "  worker_path = /x/y\n"
+			 "[limits]\ncontext = 2048\nmax_tokens = 512\nqueue = 9\nclients_per_uid = 3\n"
+			 "kv_bytes = 3G\ndeadline_ms = 1000\n"
+			 "[access]\nuse_users = root, 1234\nuse_groups = root\ncontrol_users =\n"
+			 "[model smol]\nactive = 1.2.3\n[model tiny]\n") == 0);
+	t_str_eq(conf.store, "/var/lib/mhost");
+	t_str_eq(conf.socket, "/run/mhost/s");
+	t_str_eq(conf.worker_path, "/x/y");
+	t_eq(conf.workers, 4);
+	t_eq(conf.threads, 2);
+	t_eq(conf.hugepages, SUP_HUGE_REQUIRE);
+	t_eq(conf.numa, SUP_NUMA_BIND);
+	t_eq(conf.numa_node, 1);
+	t_eq(conf.keep_resident, 0);
+	t_eq(conf.isa, ENG_ISA_AVX2);
+	t_eq(conf.log_level, LOG_LVL_DEBUG);
+	t_eq(conf.limits.context, 2048);
+	t_eq(conf.limits.max_tokens, 512);
+	t_eq(conf.limits.queue, 9);
+	t_eq(conf.limits.deadline_ms, 1000);
+	t_eq(conf.limits.kv_bytes, 3ll << 30);
+	t_eq(conf.clients_per_uid, 3);
+	t_eq(conf.use.users.count, 2);
+	t_eq(conf.use.users.ids[1], 1234);
+	t_eq(conf.use.groups.count, 1);
+	t_eq(conf.control.users.count, 0);
+	t_eq(conf.model_count, 2);
+	t_str_eq(conf.models[0].name, "smol");
+	t_str_eq(conf.models[0].active, "1.2.3");
+	t_str_eq(conf.models[1].active, "");
+}
+
+/* The supervisor passes the ISA on by number and includes no engine header. */
+static void isa_names_match_the_engine(void)
+{
+	t_str_eq(sup_isa_name(ENG_ISA_AUTO), "auto");
+	t_str_eq(sup_isa_name(ENG_ISA_GENERIC), "generic");
+	t_str_eq(sup_isa_name(ENG_ISA_AVX2), "avx2");
+	t_str_eq(sup_isa_name(ENG_ISA_AVX512), "avx512");
+	t_str_eq(sup_isa_name(ENG_ISA_AMX), "amx");
+	t_ok(sup_isa_name(ENG_ISA_COUNT) == NULL);
+}
+
+static void odd_but_valid_text(void)
+{
+	t_eq(read_text("\xef\xbb\xbf[mhostd]\r\nstore = /s\r\nsocket = /k"), 0);
+	t_str_eq(conf.store, "/s");
+	t_str_eq(conf.socket, "/k");
+	t_eq(read_text("\n\n;x\n#y\n" BASE "\n"), 0);
+	t_eq(conf.workers, 1);
+}
+
+static void unknown_and_double(void)
+{
+	t_str_eq(refused(BASE "wrokers = 2\n"),
+		 ":4: [mhostd] wrokers: unknown key; mhost.ini(5) lists them");
+	t_str_eq(refused("x = 1\n"), ":1: \"x\" stands before any [section]");
+	t_ok(strstr(refused(BASE "[limit]\n"), ":4: [limit]: unknown section"));
+	t_ok(strstr(refused(BASE "[limits]\n[mhostd]\n"), ":5: [mhostd]: there already is"));
+	t_str_eq(refused(BASE "workers = 1\nworkers = 1\n"), ":5: [mhostd] workers: given twice");
+	t_ok(strstr(refused(BASE "[model A/B]\n"), ":4: [model A/B]: "));
+	t_ok(strstr(refused(BASE "[model ]\n"), ":4: [model ]: "));
+	t_ok(strstr(refused(BASE "[model m]\n[model m]\n"), ":5: [model m]: there already"));
+	t_ok(strstr(refused(BASE "[model m]\nwhat = 1\n"), ":5: [model m] what: unknown key"));
+	t_ok(strstr(refused(BASE "[model m]\nactive = new\n"), ":5: [model m] active: \"new\""));
+	t_ok(strstr(refused(BASE "just words\n"), ":4: neither"));
+	t_ok(strstr(refused(BASE "[broken\n"), ":4: \"[broken\": not a [section]"));
+	t_ok(strstr(refused(BASE "[limits] x\n"), ":4: "));
+}
+
+static void bad_numbers(void)
+{
+	static const char *const bad[] = { "10GiB7", "-1", "+1", "", "0x10", "1.5", "1e3", "1 0",
+		"99999999999999999999", "18446744073709551615G", "18446744073709551616", "K",
+		"1KK", "1k", "4097G" };
+	char text[200];
+
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		snprintf(text, sizeof(text), BASE "[limits]\nkv_bytes = %s\n", bad[i]);
+		if (!t_ok(strstr(refused(text), ":5: [limits] kv_bytes: ")))
+			printf("# value \"%s\": %s\n", bad[i], error.text);
+	}
+	t_str_eq(refused(BASE "workers = 0\n"),
+		 ":4: [mhostd] workers: 0 is out of range; give 1 to 64");
+	t_str_eq(refused(BASE "workers = 65\n"),
+		 ":4: [mhostd] workers: 65 is out of range; give 1 to 64");
+	t_ok(strstr(refused(BASE "workers = 1K\n"), "is no number"));
+	t_ok(strstr(refused(BASE "hugepages = yes\n"), "none of prefer, require, never"));
+	t_ok(strstr(refused(BASE "numa = bind:x\n"), "[mhostd] numa: "));
+	t_ok(strstr(refused(BASE "isa = sse\n"), "none of auto, generic, avx2, avx512, amx"));
+	t_ok(strstr(refused(BASE "log_level = loud\n"), "none of error"));
+	t_ok(strstr(refused(BASE "[access]\nuse_users = no-such-user-here\n"), "unknown user"));
+	t_ok(strstr(refused(BASE "[access]\nuse_groups = no-such-group-here\n"), "unknown group"));
+	t_ok(strstr(refused(BASE "[access]\nuse_users = 4294967295\n"), "unknown user"));
+	t_ok(strstr(refused(BASE "[limits]\ncontext = 100\nmax_tokens = 200\n"), "more than context"));
+}
+
+static void bad_files(void)
+{
+	struct sup_options options = { .config = t_path("mhost.ini") };
+	size_t bytes = 1 << 20;
+	char *big = malloc(bytes);
+
+	t_need(big);
+	memset(big, 'a', bytes);
+	t_eq(read_bytes(big, bytes), -EINVAL);
+	t_ok(strstr(error.text, "larger than"));
+	memcpy(big, "[mhostd]\n", 9);
+	t_eq(read_bytes(big, 100000), -EINVAL);
+	t_ok(strstr(error.text, ":2: a line of 99991 bytes; at most 197"));
+	free(big);
+	t_eq(read_bytes("[mhostd]\nstore=/a\0b\n", 20), -EINVAL);
+	t_ok(strstr(error.text, ":2: control character 0x00 in column 9"));
+	t_need(read_text(BASE) == 0);
+	t_need(chmod(options.config, 0646) == 0);
+	t_eq(sup_conf_read(&options, &conf, &error), -EINVAL);
+	t_ok(strstr(error.text, "anybody may write it (mode 0646)"));
+	options.config = t_tmpdir();
+	t_eq(sup_conf_read(&options, &conf, &error), -EINVAL);
+	t_ok(strstr(error.text, "not a regular file"));
+	options.config = t_path("fifo");
+	t_need(mkfifo(options.config, 0600) == 0);
+	t_eq(sup_conf_read(&options, &conf, &error), -EINVAL);
+	options.config = t_path("absent");
+	t_eq(sup_conf_read(&options, &conf, &error), -EINVAL);
+	t_ok(strstr(error.text, "No such file"));
+}
+
+static int parse_options(struct sup_options *options, int argc, const char *const *args)
+{
+	char *argv[20];
+
+	for (int i = 0; i < argc; i++)
+		argv[i] = (char *)(uintptr_t)args[i];
+	argv[argc] = NULL;
+	return sup_options_parse(argc, argv, options, &error);
+}
+
+#define OPTIONS(...)	parse_options(&options, \
+	(int)(sizeof((const char *[]){ "mhostd", __VA_ARGS__ }) / sizeof(char *)), \
+	(const char *[]){ "mhostd", __VA_ARGS__ })
+
+static void options_win(void)
+{
+	struct sup_options options;
+	const char *path = t_path("options.ini");
+
+	t_write_file(path, BASE "workers = 4\n", strlen(BASE "workers = 4\n"));
+	t_need(OPTIONS("--config", path, "--workers", "2", "--hugepages=never", "--isa", "generic",
+		       "--keep-resident", "5") == 0);
+	t_need(sup_conf_read(&options, &conf, &error) == 0);
+	t_eq(conf.workers, 2);
+	t_eq(conf.hugepages, SUP_HUGE_NEVER);
+	t_eq(conf.isa, ENG_ISA_GENERIC);
+	t_eq(conf.keep_resident, 5);
+	t_str_eq(conf.store, "/s");
+	t_need(OPTIONS("--store", "/a", "--socket", "/b") == 0);
+	t_eq(sup_conf_read(&options, &conf, &error), 0);
+	t_need(OPTIONS("--store", "/a") == 0);
+	t_eq(sup_conf_read(&options, &conf, &error), -EINVAL);
+	t_ok(strstr(error.text, "no socket; give --socket"));
+	t_need(OPTIONS("--store", "/a", "--socket", "/b", "--workers", "many") == 0);
+	t_eq(sup_conf_read(&options, &conf, &error), -EINVAL);
+	t_ok(strstr(error.text, "workers: \"many\" is no number"));
+	t_eq(OPTIONS("--wat"), -EINVAL);
+	t_eq(OPTIONS("--workers"), -EINVAL);
+	t_eq(OPTIONS("--workers", "1", "--workers", "2"), -EINVAL);
+	t_eq(OPTIONS("stray"), -EINVAL);
+}
+
+static void access_lists(void)
+{
+	struct sup_access access = { .users = { 1, { 5000 } }, .groups = { 1, { 6000 } } };
+	uint32_t gids[] = { 1, 6000 };
+
+	t_ok(sup_access_allows(&access, 0, NULL, 0));
+	t_ok(sup_access_allows(&access, geteuid(), NULL, 0));
+	t_ok(sup_access_allows(&access, 5000, NULL, 0));
+	t_ok(!sup_access_allows(&access, 5001, NULL, 0));
+	t_ok(sup_access_allows(&access, 5001, gids, 2));
+	t_ok(!sup_access_allows(&access, 5001, gids, 1));
+}
+
+int main(void)
+{
+	T_RUN(a_whole_file);
+	T_RUN(isa_names_match_the_engine);
+	T_RUN(odd_but_valid_text);
+	T_RUN(unknown_and_double);
+	T_RUN(bad_numbers);
+	T_RUN(bad_files);
+	T_RUN(options_win);
+	T_RUN(access_lists);
+	return t_done();
+}
