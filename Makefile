@@ -21,9 +21,17 @@ SHM_SRC := \
 	shm/mhs_stat.c
 
 ENGINE_SRC := \
+	daemon/engine/eng_attention.c \
+	daemon/engine/eng_llama.c \
+	daemon/engine/eng_matmul.c \
+	daemon/engine/eng_model.c \
 	daemon/engine/eng_pack.c \
 	daemon/engine/eng_quant.c \
+	daemon/engine/eng_sample.c \
+	daemon/engine/eng_scratch.c \
 	daemon/engine/eng_source.c \
+	daemon/engine/eng_step.c \
+	daemon/engine/eng_threads.c \
 	daemon/engine/eng_unpack.c
 
 STORE_SRC :=
@@ -70,7 +78,8 @@ UNIT_TESTS := \
 	pack \
 	ring \
 	seg \
-	stat
+	stat \
+	threads
 
 SCENARIOS :=
 
@@ -114,7 +123,7 @@ $(B)/%.o: %.c
 $(B)/daemon/engine/kernels/%_avx2.o: ISA_FLAGS := -mavx2 -mfma -mf16c
 $(B)/daemon/engine/kernels/%_avx512.o: ISA_FLAGS := -mavx512f -mavx512bw -mavx512vl -mavx512dq -mavx512vnni -mavx2 -mfma -mf16c
 
-$(B)/libmhost-all.a: $(call objs,$(LIB_SRC) tests/lib/t.c)
+$(B)/libmhost-all.a: $(call objs,$(LIB_SRC) tests/lib/t.c tests/lib/t_model.c)
 	$(call say,AR,$@)
 	$(Q)rm -f $@ && ar rcs $@ $^
 

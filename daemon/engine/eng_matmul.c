@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * eng_matmul.c: which product a row goes through. Quantised matrices have one path for all rows; float
+ * matrices have two, and the row's own kind chooses: BLAS for prompts, the own kernel otherwise.
+ */
+#include "eng_priv.h"
+
+static void apply_float(struct eng *eng, uint32_t thread, const struct eng_matrix *m,
+			uint32_t first, uint32_t count, const float *x, size_t stride,
+			uint32_t rows, bool prompt, float *out, size_t out_stride)
+{
+	if (!rows)
+		return;
+	if (prompt)
+		eng_blas_matmul(m, first, count, x, stride, rows, out, out_stride,
+				eng->step.buf.own[thread].blas);
+	else
+		eng->kernels->matmul_f(m, first, count, x, stride, rows, out, out_stride);
+}
+
+void eng_apply(struct eng *eng, uint32_t thread, const struct eng_matrix *m, uint32_t first,
+	       uint32_t count, const struct eng_operand *in, float *out, size_t out_stride)
+{
+	uint32_t rows = eng->step.row_count, prompts = eng->step.prompt_count;
+
+	if (!count)
+		return;
+	if (eng_quantized(m)) {
+		eng->kernels->matmul_q(m, first, count, &in->act, rows, out, out_stride);
+		return;
+	}
+	apply_float(eng, thread, m, first, count, in->x, in->stride, prompts, true, out,
+		    out_stride);
+	apply_float(eng, thread, m, first, count, in->x + prompts * in->stride, in->stride,
+		    rows - prompts, false, out + prompts * out_stride, out_stride);
+}
+
+/* How many rows from @at on have consecutive indices and are of one kind. */
+static uint32_t run_length(const struct eng_step *step, uint32_t at)
+{
+	const struct eng_row *first = &step->rows[step->logits_rows[at]];
+	uint32_t n = 1;
+
+	while (at + n < step->logits_count) {
+		const struct eng_row *row = &step->rows[step->logits_rows[at + n]];
+
+		if (row->logits != first->logits + (int32_t)n || row->is_prompt != first->is_prompt)
+			break;
+		n++;
+	}
+	return n;
+}
+
+void eng_apply_logits(struct eng *eng, uint32_t thread, const struct eng_operand *in)
+{
+	const struct eng_step *step = &eng->step;
+	const struct eng_matrix *m = &step->model->output;
+	size_t vocab = step->model->config.vocab_count;
+	uint32_t begin, end, n;
+
+	eng_split(eng_panels(m), thread, eng->threads, &begin, &end);
+	if (begin == end)
+		return;
+	for (uint32_t at = 0; at < step->logits_count; at += n) {
+		const struct eng_row *row = &step->rows[step->logits_rows[at]];
+		float *out = step->logits + (size_t)row->logits * vocab;
+		struct eng_act act = eng_act_from(&in->act, at);
+
+		n = run_length(step, at);
+		if (eng_quantized(m))
+			eng->kernels->matmul_q(m, begin, end - begin, &act, n, out, vocab);
+		else
+			apply_float(eng, thread, m, begin, end - begin, in->x + at * in->stride,
+				    in->stride, n, row->is_prompt, out, vocab);
+	}
+}

@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * eng_priv.h: the inside of an engine. A step is one function that all threads run; between its phases they
+ * meet at barriers. Every element of every buffer has one writer in each phase.
+ */
+#ifndef ENG_PRIV_H
+#define ENG_PRIV_H
+
+#include "eng_kernels.h"
+#include "eng_model.h"
+#include "eng_threads.h"
+
+/* Up to so many rows each thread computes norms and rounds activations for itself: dearer than once,
+ * cheaper than a barrier. The bits are the same. */
+#define ENG_FEW_ROWS	4u
+/* Queries (rows x heads) that share one pass over a KV page. */
+#define ENG_QUERIES	16u
+
+/* Inputs of a matmul: the float rows, and the same rounded when a quantised matrix needs them. */
+struct eng_operand {
+	const float *x;
+	size_t stride;
+	struct eng_act act;
+};
+
+/* Consecutive rows of one sequence, at most ENG_QUERIES / (heads per KV head) and at least one. */
+struct eng_group {
+	uint32_t first, count;
+};
+
+/* Scratch of one thread. */
+struct eng_own {
+	float *norm;			/* [ENG_FEW_ROWS][hidden] */
+	struct eng_act_block *act;	/* ENG_FEW_ROWS rows */
+	float *scores;			/* [ENG_QUERIES][score_stride] */
+	void *blas;
+};
+
+/* Strides in floats, each a multiple of 16, so that no two threads write one cache line. */
+struct eng_buffers {
+	size_t hidden_stride, qkv_stride, heads_stride, ffn_stride, half_stride, score_stride;
+	size_t k_offset, v_offset;	/* in a row of qkv */
+	float *x;			/* [rows][hidden] residual stream */
+	float *norm;			/* [rows][hidden] */
+	float *delta;			/* [rows][hidden] what a block adds to x */
+	float *qkv;
+	float *heads;			/* [rows][head_count * head_dim] output of attention */
+	float *gate, *up;		/* [rows][intermediate] */
+	float *cosine, *sine;		/* [rows][head_dim / 2] */
+	struct eng_act_block *act;	/* input of q/k/v, o, gate/up, output */
+	struct eng_act_block *ffn_act;	/* input of down */
+	struct eng_own own[ENG_THREADS_MAX];
+};
+
+/* Rows in computing order: prompts first, so that BLAS sees them in one piece. */
+struct eng_step {
+	const struct eng_model *model;
+	float *logits;
+	uint32_t row_count, prompt_count;
+	uint32_t group_count;
+	uint32_t logits_count;
+	struct eng_row rows[ENG_ROWS_MAX];
+	struct eng_group groups[ENG_ROWS_MAX];
+	uint32_t logits_rows[ENG_ROWS_MAX];	/* rows that want logits, by their index */
+	struct eng_buffers buf;
+};
+
+struct eng {
+	const struct eng_kernels *kernels;
+	struct eng_pool *pool;
+	uint32_t threads;
+	unsigned char *arena;
+	size_t arena_bytes;
+	struct eng_step step;
+};
+
+static inline bool eng_quantized(const struct eng_matrix *m)
+{
+	return m->type >= ENG_Q8;
+}
+
+static inline uint32_t eng_panels(const struct eng_matrix *m)
+{
+	return (m->rows + ENG_PANEL_ROWS - 1) / ENG_PANEL_ROWS;
+}
+
+/* eng_scratch.c: point @buf into @base, or only measure when it is NULL. Returns the bytes needed. */
+size_t eng_buffers_place(struct eng_buffers *buf, const struct eng_config *c, uint32_t threads,
+			 unsigned char *base);
+
+/* eng_matmul.c */
+
+/* Panels [first, first + count) of @m for all rows of the step. */
+void eng_apply(struct eng *eng, uint32_t thread, const struct eng_matrix *m, uint32_t first,
+	       uint32_t count, const struct eng_operand *in, float *out, size_t out_stride);
+/* Logits of the rows that want them; @in holds those rows in the order of their index. */
+void eng_apply_logits(struct eng *eng, uint32_t thread, const struct eng_operand *in);
+
+/* eng_attention.c: rotate q and k, store k and v, attend. buf.qkv in, buf.heads out; a barrier inside. */
+void eng_attention(struct eng *eng, uint32_t thread, uint32_t layer);
+
+/* eng_llama.c: the whole step, run by every thread. */
+void eng_llama_run(void *eng, uint32_t thread);
+
+#endif

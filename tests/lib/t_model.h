@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * t_model.h: small random Llamas in any mix of weight formats, and a plain forward pass in double
+ * precision to hold the engine against. The pass takes its weights from the source rows, not from the packed
+ * ones, and rounds activations and KV only where the engine's formats do.
+ */
+#ifndef T_MODEL_H
+#define T_MODEL_H
+
+#include "eng_model.h"
+
+#define T_TIED	UINT32_MAX	/* as output source: the embedding is used */
+
+struct t_shape {
+	uint32_t layers, hidden, intermediate, heads, kv_heads, head_dim, vocab, context;
+};
+
+/* Source formats (enum eng_source) of the parts. */
+struct t_sources {
+	uint32_t embed, attention, v, ffn, down, output;
+};
+
+struct t_matrix;
+
+struct t_model {
+	struct eng_model model;		/* ready for eng_step() */
+	struct t_matrix *parts;		/* what it points into, with the same weights as floats */
+	uint32_t part_count;
+	bool tied;
+};
+
+/* One source for all parts, output tied. */
+struct t_sources t_sources_all(uint32_t source);
+/* Exits the program when memory is short or packing fails. */
+struct t_model *t_model_new(const struct t_shape *shape, const struct t_sources *sources,
+			    uint64_t seed);
+void t_model_free(struct t_model **model);
+/* Logits after each of @count tokens, [count][vocab]. */
+void t_model_reference(const struct t_model *model, const uint32_t *tokens, uint32_t count,
+		       double *logits);
+
+#endif

@@ -1,0 +1,666 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * model_test.c: the forward pass against a plain one in double precision, and the same bits whatever the
+ * batch, the cut of the prompt, the threads and the ISA.
+ */
+#include <errno.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "eng_sample.h"
+#include "t.h"
+#include "t_model.h"
+
+#define TOKENS		70u	/* two page borders */
+#define PAGES		3u
+#define SEQUENCES	4u
+
+static const struct t_shape SHAPE = { .layers = 2, .hidden = 256, .intermediate = 512, .heads = 8,
+				      .kv_heads = 2, .head_dim = 32, .vocab = 300, .context = 96 };
+
+static const uint32_t SOURCES[] = {
+	ENG_SRC_F32, ENG_SRC_F16, ENG_SRC_BF16, ENG_SRC_Q8_0, ENG_SRC_Q4_0, ENG_SRC_Q4_1,
+	ENG_SRC_Q5_0, ENG_SRC_Q5_1, ENG_SRC_Q4_K, ENG_SRC_Q5_K, ENG_SRC_Q6_K,
+};
+#define SOURCE_COUNT	(sizeof(SOURCES) / sizeof(SOURCES[0]))
+
+/* Allocations by anyone in this program: a step must not make any. */
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+#define COUNT_ALLOCATIONS
+static unsigned long allocations;
+void *__libc_malloc(size_t bytes);
+
+void *malloc(size_t bytes)
+{
+	__atomic_fetch_add(&allocations, 1, __ATOMIC_RELAXED);
+	return __libc_malloc(bytes);
+}
+#endif
+
+/* -- running --------------------------------------------------------------------------------------- */
+
+struct sequence {
+	void *pages[PAGES];
+	uint32_t tokens[TOKENS];
+	uint32_t count;			/* tokens in the pages */
+};
+
+/* Filled with NaN (all ones, in each format): slots never written must not matter. */
+static void *new_page(const struct t_model *t)
+{
+	size_t bytes = eng_kv_page_bytes(&t->model.config);
+	void *p = aligned_alloc(64, bytes);
+
+	if (!p)
+		exit(1);
+	memset(p, 0xff, bytes);
+	return p;
+}
+
+static void sequence_init(struct sequence *s, const struct t_model *t, uint64_t seed)
+{
+	for (uint32_t i = 0; i < PAGES; i++)
+		s->pages[i] = new_page(t);
+	for (uint32_t i = 0; i < TOKENS; i++)
+		s->tokens[i] = (uint32_t)(t_random(&seed) % t->model.config.vocab_count);
+	s->count = 0;
+}
+
+static void sequence_fini(struct sequence *s)
+{
+	for (uint32_t i = 0; i < PAGES; i++)
+		free(s->pages[i]);
+}
+
+static struct eng_row next_row(struct sequence *s, bool prompt, int32_t logits)
+{
+	struct eng_row row = {
+		.token = s->tokens[s->count], .position = s->count, .pages = s->pages,
+		.is_prompt = prompt, .logits = logits,
+	};
+
+	s->count++;
+	return row;
+}
+
+static struct eng *engine(uint32_t isa, uint32_t threads, const struct t_model *t)
+{
+	struct eng *eng;
+
+	if (eng_new(&eng, isa, threads) || eng_prepare(eng, &t->model))
+		exit(1);
+	return eng;
+}
+
+/* How rows are run: none of it may change a bit, but prompt for float weights. */
+struct manner {
+	uint32_t isa, threads, chunk;
+	bool prompt;
+};
+
+/* Logits of the first @count tokens of one sequence, [count][vocab]; the caller frees. */
+static float *run_first(const struct t_model *t, const struct manner *how, uint32_t count,
+			uint64_t seed)
+{
+	size_t vocab = t->model.config.vocab_count;
+	float *logits = malloc(count * vocab * sizeof(float));
+	struct eng *eng = engine(how->isa, how->threads, t);
+	struct eng_row rows[TOKENS];
+	struct sequence s;
+
+	sequence_init(&s, t, seed);
+	while (s.count < count) {
+		uint32_t first = s.count, n = 0;
+
+		while (n < how->chunk && s.count < count) {
+			rows[n] = next_row(&s, how->prompt, (int32_t)n);
+			n++;
+		}
+		t_eq(eng_step(eng, &t->model, rows, n, logits + first * vocab), 0);
+	}
+	sequence_fini(&s);
+	eng_free(&eng);
+	return logits;
+}
+
+static float *run(const struct t_model *t, const struct manner *how, uint64_t seed)
+{
+	return run_first(t, how, TOKENS, seed);
+}
+
+static bool same_bits(const struct t_model *t, const float *a, const struct manner *how,
+		      uint64_t seed)
+{
+	float *b = run(t, how, seed);
+	size_t bytes = TOKENS * (size_t)t->model.config.vocab_count * sizeof(float);
+	bool same = memcmp(a, b, bytes) == 0;
+
+	if (!same)
+		printf("# isa %s, %u threads, chunks of %u, prompt %d\n", eng_isa_name(how->isa),
+		       how->threads, how->chunk, how->prompt);
+	free(b);
+	return same;
+}
+
+/* Root mean square of the difference over that of the reference, for the first @count tokens. */
+static double distance(const struct t_model *t, const float *logits, uint32_t count, uint64_t seed)
+{
+	size_t n = count * (size_t)t->model.config.vocab_count;
+	double *reference = malloc(n * sizeof(double)), off = 0, all = 0;
+	struct sequence s;
+
+	sequence_init(&s, t, seed);
+	t_model_reference(t, s.tokens, count, reference);
+	for (size_t i = 0; i < n; i++) {
+		off += (logits[i] - reference[i]) * (logits[i] - reference[i]);
+		all += reference[i] * reference[i];
+	}
+	sequence_fini(&s);
+	free(reference);
+	return sqrt(off / all);
+}
+
+/* -- against the reference ------------------------------------------------------------------------- */
+
+/*
+ * A rounding to int8 that falls the other way is an error of 1/254 in one value; it makes others fall the other way,
+ * so over a whole sequence quantised models only agree to about their own rounding noise.
+ * Single tokens mostly agree to float precision: see that most do.
+ */
+#define LIMIT_FLOAT	2e-6
+#define LIMIT_KV_F16	5e-4
+#define LIMIT_QUANT	0.025
+
+static void check_single_tokens(const struct t_model *t)
+{
+	struct manner how = { .isa = ENG_ISA_AUTO, .threads = 1, .chunk = 1 };
+	uint32_t near = 0;
+
+	for (uint64_t seed = 0; seed < 15; seed++) {
+		float *logits = run_first(t, &how, 1, seed);
+
+		near += distance(t, logits, 1, seed) < 1e-5;
+		free(logits);
+	}
+	if (!t_ok(near >= 8))
+		printf("# %u of 15 tokens agree\n", near);
+}
+
+static void check_against_reference(const struct t_model *t, double limit)
+{
+	const char *field = "none";
+
+	if (!t_eq(eng_model_check(&t->model, &field), 0))
+		printf("# field %s\n", field);
+	for (int prompt = 0; prompt < 2; prompt++) {
+		struct manner how = { .isa = ENG_ISA_AUTO, .threads = 2, .chunk = 33,
+				      .prompt = prompt };
+		float *logits = run(t, &how, 5);
+		double d = distance(t, logits, TOKENS, 5);
+
+		if (!t_ok(d < limit))
+			printf("# prompt %d: distance %.3g, limit %.3g\n", prompt, d, limit);
+		free(logits);
+	}
+}
+
+static void check_model(const struct t_shape *shape, const struct t_sources *sources, double limit)
+{
+	struct t_model *t = t_model_new(shape, sources, 11);
+
+	check_against_reference(t, limit);
+	if (limit == LIMIT_QUANT)
+		check_single_tokens(t);
+	t_model_free(&t);
+}
+
+/* The same attention, but for the rounding of what is stored. */
+static void kv_in_f16(void)
+{
+	struct t_sources sources = t_sources_all(ENG_SRC_F32);
+	struct t_model *t = t_model_new(&SHAPE, &sources, 12);
+
+	t->model.config.kv_f32 = false;
+	check_against_reference(t, LIMIT_KV_F16);
+	t_model_free(&t);
+}
+
+static void every_format(void)
+{
+	for (uint32_t i = 0; i < SOURCE_COUNT; i++) {
+		struct t_sources sources = t_sources_all(SOURCES[i]);
+
+		check_model(&SHAPE, &sources, i < 3 ? LIMIT_FLOAT : LIMIT_QUANT);
+	}
+}
+
+static void odd_shapes(void)
+{
+	static const struct t_shape shapes[] = {
+		/* heads alone, one KV head, ratio 3, narrow and wide heads, odd sizes */
+		{ 1, 64, 96, 4, 4, 16, 33, 96 },
+		{ 2, 64, 64, 5, 1, 24, 50, 70 },
+		{ 1, 72, 40, 6, 2, 80, 17, 96 },
+		{ 3, 40, 56, 3, 3, 2, 1, 96 },
+		{ 1, 32, 32, 34, 1, 8, 20, 96 },
+		{ 1, 32, 48, 1, 1, 256, 64, 128 },
+	};
+	struct t_sources f32 = t_sources_all(ENG_SRC_F32), q8 = t_sources_all(ENG_SRC_Q8_0);
+	const struct t_shape quantised[] = {
+		{ 2, 96, 160, 4, 2, 24, 33, 96 },
+		{ 1, 64, 32, 6, 3, 80, 47, 96 },
+		{ 2, 32, 64, 9, 3, 32, 100, 96 },
+	};
+
+	for (uint32_t i = 0; i < 6; i++)
+		check_model(&shapes[i], &f32, LIMIT_FLOAT);
+	f32.output = ENG_SRC_F32;
+	check_model(&shapes[0], &f32, LIMIT_FLOAT);
+	for (uint32_t i = 0; i < 3; i++)
+		check_model(&quantised[i], &q8, LIMIT_QUANT);
+}
+
+static void mixed_formats(void)
+{
+	const struct t_sources mixes[] = {
+		{ ENG_SRC_F16, ENG_SRC_Q4_K, ENG_SRC_Q6_K, ENG_SRC_Q4_K, ENG_SRC_Q6_K, ENG_SRC_F32 },
+		{ ENG_SRC_Q6_K, ENG_SRC_Q4_0, ENG_SRC_F32, ENG_SRC_Q8_0, ENG_SRC_F16, T_TIED },
+		{ ENG_SRC_Q8_0, ENG_SRC_BF16, ENG_SRC_Q5_1, ENG_SRC_F32, ENG_SRC_Q4_1, ENG_SRC_Q5_0 },
+	};
+
+	for (uint32_t i = 0; i < 3; i++)
+		check_model(&SHAPE, &mixes[i], LIMIT_QUANT);
+}
+
+/* -- bits ------------------------------------------------------------------------------------------ */
+
+static void same_bits_by_chunk(void)
+{
+	static const uint32_t chunks[] = { 1, 2, 7, 32, 33, TOKENS };
+
+	for (uint32_t i = 0; i < SOURCE_COUNT; i++) {
+		struct t_sources sources = t_sources_all(SOURCES[i]);
+		struct t_model *t = t_model_new(&SHAPE, &sources, 3);
+
+		for (int prompt = 0; prompt < 2; prompt++) {
+			struct manner how = { ENG_ISA_AUTO, 1, 5, prompt };
+			float *logits = run(t, &how, 1);
+
+			for (uint32_t c = 0; c < 6; c++) {
+				how.chunk = chunks[c];
+				t_ok(same_bits(t, logits, &how, 1));
+			}
+			free(logits);
+		}
+		t_model_free(&t);
+	}
+}
+
+/* Quantised rows have one path; only float weights tell prompts from generated rows. */
+static void same_bits_prompt_or_generated(void)
+{
+	struct t_sources sources = t_sources_all(ENG_SRC_Q4_1);
+	struct t_model *t = t_model_new(&SHAPE, &sources, 3);
+	struct manner how = { ENG_ISA_AUTO, 2, 16, true };
+	float *logits = run(t, &how, 1);
+
+	how.prompt = false;
+	t_ok(same_bits(t, logits, &how, 1));
+	free(logits);
+	t_model_free(&t);
+}
+
+static void same_bits_by_threads(void)
+{
+	static const struct t_shape three = { 2, 96, 160, 9, 3, 32, 100, 96 };
+
+	for (uint32_t i = 0; i < SOURCE_COUNT; i += 2) {
+		bool k = SOURCES[i] >= ENG_SRC_Q4_K && SOURCES[i] <= ENG_SRC_Q6_K;
+		struct t_sources sources = t_sources_all(SOURCES[i]);
+		struct t_model *t = t_model_new(i % 4 && !k ? &three : &SHAPE, &sources, 9);
+
+		for (uint32_t chunk = 1; chunk <= 20; chunk += 19) {
+			struct manner how = { ENG_ISA_AUTO, 1, chunk, chunk > 1 };
+			float *logits = run(t, &how, 2);
+
+			for (how.threads = 2; how.threads <= 4; how.threads++)
+				t_ok(same_bits(t, logits, &how, 2));
+			free(logits);
+		}
+		t_model_free(&t);
+	}
+}
+
+/* Generated rows of every format; prompt rows of quantised ones. */
+static void same_bits_by_isa(void)
+{
+	for (uint32_t isa = ENG_ISA_GENERIC; isa < ENG_ISA_COUNT; isa++)
+		printf("# isa %s: %s\n", eng_isa_name(isa), eng_isa_usable(isa) ? "run" : "not here");
+	for (uint32_t i = 0; i < SOURCE_COUNT; i++) {
+		struct t_sources sources = t_sources_all(SOURCES[i]);
+		struct t_model *t = t_model_new(&SHAPE, &sources, 21);
+		struct manner how = { ENG_ISA_GENERIC, 1, 24, false };
+		float *logits = run(t, &how, 4);
+
+		for (how.isa = ENG_ISA_AVX2; how.isa < ENG_ISA_COUNT; how.isa++)
+			if (eng_isa_usable(how.isa))
+				t_ok(same_bits(t, logits, &how, 4));
+		free(logits);
+		t_model_free(&t);
+	}
+}
+
+/* Rows of several sequences, prompts and generated, in steps of random mixture. */
+static void run_mixed(const struct t_model *t, struct sequence *s, float **logits, uint64_t seed)
+{
+	size_t vocab = t->model.config.vocab_count;
+	float *step = malloc(ENG_ROWS_MAX * vocab * sizeof(float));
+	struct eng *eng = engine(ENG_ISA_AUTO, 2, t);
+	struct eng_row rows[ENG_ROWS_MAX];
+	uint32_t left = SEQUENCES * TOKENS;
+
+	while (left) {
+		float *to[ENG_ROWS_MAX];
+		uint32_t n = 0;
+
+		for (uint32_t i = 0; i < SEQUENCES; i++)
+			for (uint32_t k = t_random(&seed) % 24; k && s[i].count < TOKENS; k--) {
+				/* indices descending, with holes: any order will do */
+				int32_t at = (int32_t)(ENG_ROWS_MAX - 1 - n - n / 7);
+
+				to[n] = logits[i] + s[i].count * vocab;
+				rows[n++] = next_row(&s[i], i % 2, at);
+			}
+		if (!n)
+			continue;
+		t_eq(eng_step(eng, &t->model, rows, n, step), 0);
+		for (uint32_t i = 0; i < n; i++)
+			memcpy(to[i], step + (size_t)rows[i].logits * vocab, vocab * sizeof(float));
+		left -= n;
+	}
+	eng_free(&eng);
+	free(step);
+}
+
+static void same_bits_in_any_company(void)
+{
+	static const uint32_t sources[] = { ENG_SRC_F32, ENG_SRC_Q8_0, ENG_SRC_Q4_K };
+
+	for (uint32_t f = 0; f < 3; f++) {
+		struct t_sources all = t_sources_all(sources[f]);
+		struct t_model *t = t_model_new(&SHAPE, &all, 13);
+		size_t bytes = TOKENS * (size_t)SHAPE.vocab * sizeof(float);
+		struct sequence s[SEQUENCES];
+		float *logits[SEQUENCES];
+
+		for (uint32_t i = 0; i < SEQUENCES; i++) {
+			sequence_init(&s[i], t, 100 + i);
+			logits[i] = malloc(bytes);
+		}
+		run_mixed(t, s, logits, f);
+		for (uint32_t i = 0; i < SEQUENCES; i++) {
+			struct manner alone = { ENG_ISA_AUTO, 1, 1, i % 2 };
+
+			t_ok(same_bits(t, logits[i], &alone, 100 + i));
+			sequence_fini(&s[i]);
+			free(logits[i]);
+		}
+		t_model_free(&t);
+	}
+}
+
+/* Pages of a shared beginning serve two sequences. */
+static void shared_pages(void)
+{
+	struct t_sources sources = t_sources_all(ENG_SRC_Q4_0);
+	struct t_model *t = t_model_new(&SHAPE, &sources, 3);
+	size_t vocab = SHAPE.vocab;
+	float *a = malloc(TOKENS * vocab * sizeof(float)), *b = malloc(TOKENS * vocab * sizeof(float));
+	struct eng *eng = engine(ENG_ISA_AUTO, 2, t);
+	struct eng_row rows[TOKENS];
+	struct sequence s, other;
+	void *pages[PAGES];
+
+	sequence_init(&s, t, 1);
+	sequence_init(&other, t, 1);
+	for (uint32_t i = 0; i < TOKENS; i++)
+		rows[i] = next_row(&s, true, (int32_t)i);
+	t_eq(eng_step(eng, &t->model, rows, TOKENS, a), 0);
+	memcpy(pages, other.pages, sizeof(pages));
+	other.pages[0] = s.pages[0];
+	other.count = ENG_PAGE_TOKENS;
+	for (uint32_t i = 0; i < TOKENS - ENG_PAGE_TOKENS; i++)
+		rows[i] = next_row(&other, false, (int32_t)i);
+	t_eq(eng_step(eng, &t->model, rows, TOKENS - ENG_PAGE_TOKENS, b), 0);
+	t_mem_eq(a + ENG_PAGE_TOKENS * vocab, b,
+		 (TOKENS - ENG_PAGE_TOKENS) * vocab * sizeof(float));
+	memcpy(other.pages, pages, sizeof(pages));
+	sequence_fini(&s);
+	sequence_fini(&other);
+	eng_free(&eng);
+	free(a);
+	free(b);
+	t_model_free(&t);
+}
+
+/* -- refusals -------------------------------------------------------------------------------------- */
+
+static void expect_field(const struct t_model *t, const char *expected)
+{
+	const char *field = "none";
+
+	t_eq(eng_model_check(&t->model, &field), -EINVAL);
+	t_str_eq(field, expected);
+}
+
+#define REFUSED(lvalue, value, name) do {				\
+		__typeof__(lvalue) kept = (lvalue);			\
+		(lvalue) = (value);					\
+		expect_field(t, name);					\
+		(lvalue) = kept;					\
+	} while (0)
+
+static void misfits_are_named(void)
+{
+	struct t_sources sources = t_sources_all(ENG_SRC_Q4_K);
+	struct t_model *t = t_model_new(&SHAPE, &sources, 3);
+	struct eng_config *c = &t->model.config;
+	struct eng_layer *last = &t->model.layers[1];
+	const char *field = "none";
+
+	REFUSED(c->layer_count, 0, "layer_count");
+	REFUSED(c->layer_count, 513, "layer_count");
+	REFUSED(c->hidden, 0, "hidden");
+	REFUSED(c->hidden, UINT32_MAX, "hidden");
+	REFUSED(c->intermediate, 0, "intermediate");
+	REFUSED(c->head_dim, 0, "head_dim");
+	REFUSED(c->head_dim, 33, "head_dim");
+	REFUSED(c->head_dim, 258, "head_dim");
+	REFUSED(c->head_count, 0, "head_count");
+	REFUSED(c->head_count, 1u << 31, "head_count");
+	REFUSED(c->kv_head_count, 0, "kv_head_count");
+	REFUSED(c->kv_head_count, 3, "kv_head_count");
+	REFUSED(c->kv_head_count, 16, "kv_head_count");
+	REFUSED(c->vocab_count, 0, "vocab_count");
+	REFUSED(c->vocab_count, (1u << 20) + 1, "vocab_count");
+	REFUSED(c->context_max, 0, "context_max");
+	REFUSED(c->context_max, (1u << 20) + 1, "context_max");
+	REFUSED(c->rms_eps, NAN, "rms_eps");
+	REFUSED(c->rms_eps, -1.0f, "rms_eps");
+	REFUSED(c->rope_attn_scale, INFINITY, "rope_attn_scale");
+	REFUSED(t->model.inv_freq, NULL, "inv_freq");
+	REFUSED(t->model.output_norm, NULL, "output_norm");
+	REFUSED(t->model.embed.rows, 299, "embed");
+	REFUSED(t->model.embed.type, ENG_NONE, "embed");
+	REFUSED(t->model.output.type, ENG_TYPE_COUNT, "output");
+	REFUSED(t->model.output.type, ENG_VEC_F32, "output");
+	REFUSED(last->attn_norm, NULL, "attn_norm");
+	REFUSED(last->ffn_norm, NULL, "ffn_norm");
+	REFUSED(last->q.cols, 512, "attn_q");
+	REFUSED(last->k.rows, 256, "attn_k");
+	REFUSED(last->v.data, NULL, "attn_v");
+	REFUSED(last->o.data, (const void *)((const char *)last->o.data + 32), "attn_o");
+	REFUSED(last->gate.rows, 0, "ffn_gate");
+	REFUSED(last->up.type, 99, "ffn_up");
+	REFUSED(last->down.cols, 256, "ffn_down");
+	t_eq(eng_model_check(&t->model, &field), 0);
+	t_model_free(&t);
+	/* 96 columns hold no whole block of 256 */
+	t = t_model_new(&(struct t_shape){ 1, 96, 96, 3, 3, 32, 40, 96 },
+			&(struct t_sources){ ENG_SRC_F32, ENG_SRC_Q8_0, ENG_SRC_Q8_0, ENG_SRC_Q8_0,
+					     ENG_SRC_Q8_0, T_TIED }, 1);
+	t->model.layers[0].gate.type = ENG_Q4K;
+	expect_field(t, "ffn_gate");
+	t_model_free(&t);
+}
+
+static void bad_rows_refused(void)
+{
+	struct t_sources sources = t_sources_all(ENG_SRC_Q8_0);
+	struct t_model *t = t_model_new(&SHAPE, &sources, 3);
+	struct eng *eng = engine(ENG_ISA_AUTO, 1, t);
+	float *logits = malloc(2 * SHAPE.vocab * sizeof(float));
+	size_t page_bytes = eng_kv_page_bytes(&t->model.config);
+	void *before = malloc(page_bytes), *no_pages[PAGES] = { NULL };
+	struct eng_row good[2], rows[2];
+	struct sequence s;
+
+	sequence_init(&s, t, 1);
+	memcpy(before, s.pages[0], page_bytes);
+	good[0] = next_row(&s, false, 0);
+	good[1] = next_row(&s, false, 1);
+#define BAD(change) do {							\
+		memcpy(rows, good, sizeof(rows));				\
+		change;								\
+		t_eq(eng_step(eng, &t->model, rows, 2, logits), -EINVAL);	\
+	} while (0)
+	BAD(rows[1].token = SHAPE.vocab);
+	BAD(rows[1].token = UINT32_MAX);
+	BAD(rows[1].position = SHAPE.context);
+	BAD(rows[1].position = 0);
+	BAD(rows[0].position = 5);
+	BAD(rows[1].pages = NULL);
+	BAD(rows[1].pages = no_pages);
+	BAD(rows[1].logits = -2);
+	BAD(rows[1].logits = ENG_ROWS_MAX);
+	BAD(rows[1].logits = 0);
+	t_eq(eng_step(eng, &t->model, good, 0, logits), -EINVAL);
+	t_eq(eng_step(eng, &t->model, good, ENG_ROWS_MAX + 1, logits), -EINVAL);
+	t_mem_eq(before, s.pages[0], page_bytes);
+	t_eq(eng_step(eng, &t->model, good, 2, logits), 0);
+	t_ok(memcmp(before, s.pages[0], page_bytes) != 0);
+	eng_free(&eng);
+	/* an engine that has not been prepared for the model */
+	t_need(eng_new(&eng, ENG_ISA_AUTO, 1) == 0);
+	t_eq(eng_step(eng, &t->model, good, 2, logits), -EINVAL);
+	eng_free(&eng);
+	sequence_fini(&s);
+	free(before);
+	free(logits);
+	t_model_free(&t);
+}
+
+static void engine_is_what_was_asked_for(void)
+{
+	struct eng *eng;
+
+	t_eq(eng_new(&eng, ENG_ISA_GENERIC, 0), -EINVAL);
+	t_eq(eng_new(&eng, ENG_ISA_GENERIC, 65), -EINVAL);
+	t_eq(eng_new(&eng, ENG_ISA_COUNT, 1), -EINVAL);
+	t_ok(!eng);
+	t_need(eng_new(&eng, ENG_ISA_GENERIC, 3) == 0);
+	t_eq(eng_isa(eng), ENG_ISA_GENERIC);
+	t_eq(eng_threads(eng), 3);
+	eng_rest(eng);
+	eng_free(&eng);
+	eng_free(&eng);
+	t_need(eng_new(&eng, ENG_ISA_AUTO, 1) == 0);
+	t_eq(eng_isa(eng), eng_isa_best());
+	eng_free(&eng);
+}
+
+/* A broken weight shows in the logits, and the sampler says so: no silent rubbish. */
+static void broken_weights_show(void)
+{
+	static const struct eng_sampling greedy = { .top_p = 1, .repeat_penalty = 1 };
+	struct t_sources sources = t_sources_all(ENG_SRC_Q8_0);
+	struct t_model *t = t_model_new(&SHAPE, &sources, 3);
+	float *logits = malloc(SHAPE.vocab * sizeof(float)), norm[256];
+	struct eng *eng = engine(ENG_ISA_AUTO, 1, t);
+	struct eng_sampler *sampler;
+	struct eng_rng rng = { 0 };
+	struct sequence s;
+	struct eng_row row;
+
+	t_need(eng_sampler_new(&sampler, SHAPE.vocab) == 0);
+	memcpy(norm, t->model.layers[0].attn_norm, sizeof(norm));
+	norm[77] = NAN;
+	t->model.layers[0].attn_norm = norm;
+	sequence_init(&s, t, 1);
+	row = next_row(&s, true, 0);
+	t_eq(eng_step(eng, &t->model, &row, 1, logits), 0);
+	t_eq(eng_sample(sampler, &greedy, logits, NULL, 0, &rng), -EDOM);
+	sequence_fini(&s);
+	eng_sampler_free(&sampler);
+	eng_free(&eng);
+	free(logits);
+	t_model_free(&t);
+}
+
+static void steps_do_not_allocate(void)
+{
+#ifdef COUNT_ALLOCATIONS
+	struct t_sources sources = t_sources_all(ENG_SRC_Q4_1);
+	struct t_model *t = t_model_new(&SHAPE, &sources, 3);
+	float *logits = malloc(20 * SHAPE.vocab * sizeof(float));
+	struct eng *eng = engine(ENG_ISA_AUTO, 2, t);
+	struct eng_sampling params = { .temperature = 1, .top_p = 0.9f, .repeat_penalty = 1.1f,
+				       .repeat_last = 64 };
+	struct eng_sampler *sampler;
+	struct eng_rng rng = { 0 };
+	struct eng_row rows[20];
+	unsigned long before;
+	struct sequence s;
+
+	t_need(eng_sampler_new(&sampler, SHAPE.vocab) == 0);
+	sequence_init(&s, t, 1);
+	before = __atomic_load_n(&allocations, __ATOMIC_RELAXED);
+	t_ok(before > 0);
+	for (uint32_t n = 1; n <= 20; n += 19) {
+		for (uint32_t i = 0; i < n; i++)
+			rows[i] = next_row(&s, n > 1, (int32_t)i);
+		t_eq(eng_step(eng, &t->model, rows, n, logits), 0);
+		t_ok(eng_sample(sampler, &params, logits, s.tokens, s.count, &rng) >= 0);
+	}
+	t_eq(__atomic_load_n(&allocations, __ATOMIC_RELAXED), before);
+	sequence_fini(&s);
+	eng_sampler_free(&sampler);
+	eng_free(&eng);
+	free(logits);
+	t_model_free(&t);
+#else
+	t_skip("sanitizers bring their own malloc");
+#endif
+}
+
+int main(void)
+{
+	T_RUN(engine_is_what_was_asked_for);
+	T_RUN(misfits_are_named);
+	T_RUN(bad_rows_refused);
+	T_RUN(every_format);
+	T_RUN(kv_in_f16);
+	T_RUN(odd_shapes);
+	T_RUN(mixed_formats);
+	T_RUN(same_bits_by_chunk);
+	T_RUN(same_bits_prompt_or_generated);
+	T_RUN(same_bits_by_threads);
+	T_RUN(same_bits_by_isa);
+	T_RUN(same_bits_in_any_company);
+	T_RUN(shared_pages);
+	T_RUN(broken_weights_show);
+	T_RUN(steps_do_not_allocate);
+	return t_done();
+}
