@@ -63,7 +63,13 @@ CLIENT_SRC := \
 	client/mhost.c
 
 TOOL_SRC := \
+	tools/bench_flip.c \
+	tools/bench_load.c \
+	tools/bench_memory.c \
+	tools/bench_rtt.c \
+	tools/bench_speed.c \
 	tools/cmd.c \
+	tools/cmd_bench.c \
 	tools/cmd_control.c \
 	tools/cmd_run.c \
 	tools/cmd_tokens.c \
