@@ -32,7 +32,12 @@ ENGINE_SRC := \
 	daemon/engine/eng_source.c \
 	daemon/engine/eng_step.c \
 	daemon/engine/eng_threads.c \
-	daemon/engine/eng_unpack.c
+	daemon/engine/eng_unpack.c \
+	daemon/engine/kernels/eng_blas.c \
+	daemon/engine/kernels/eng_dispatch.c \
+	daemon/engine/kernels/eng_k_avx2.c \
+	daemon/engine/kernels/eng_k_avx512.c \
+	daemon/engine/kernels/eng_k_generic.c
 
 STORE_SRC :=
 
@@ -81,6 +86,7 @@ UNIT_TESTS := \
 	epoch \
 	hrt \
 	image_check \
+	kernels \
 	pack \
 	ring \
 	seg \

@@ -2,7 +2,7 @@
 /*
  * eng_kernels.h: the inner loops, one table of functions per ISA.
  *
- * Every function gives the same bits on every ISA: eng_generic.c is the specification (fmaf() where
+ * Every function gives the same bits on every ISA: eng_k_generic.c is the specification (fmaf() where
  * it says fma, one fixed order), the others repeat its order lane by lane. A row's result depends on
  * that row alone, never on row_count or on how panels are cut. No function allocates or locks.
  * Pointers marked 64 need 64-byte alignment; all others the alignment of their element.
@@ -66,6 +66,9 @@ struct eng_kernels {
 	void (*matmul_f)(const struct eng_matrix *m, uint32_t first_panel, uint32_t panel_count,
 			 const float *x, size_t x_stride, uint32_t row_count, float *out,
 			 size_t out_stride);
+
+	/* One panel of float weights as floats: 16 at out[col * out_stride]. */
+	void (*widen)(uint32_t type, const void *panel, uint32_t cols, float *out, size_t out_stride);
 
 	/* out = x / sqrt(mean(x^2) + eps) * weight. @out may be @x. */
 	void (*rms_norm)(float *out, const float *x, const float *weight, uint32_t n, float eps);

@@ -1,0 +1,185 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * eng_k_avx512.c: AVX-512 with VNNI. vpdpbusd multiplies unsigned by signed bytes and adds four products
+ * to an int32 without saturation: |255 * 127 * 32| is far below 2^31. Signed weights are read as q + 128
+ * (one xor), and the sum starts at -128 * sum(activations), which makes it exact again.
+ */
+#include <immintrin.h>
+#include <math.h>
+
+#include "eng_model.h"
+#include "eng_tables.h"
+
+#include "eng_lanes_avx512.h"
+
+#include "eng_act.h"
+#include "eng_attention_impl.h"
+#include "eng_float_impl.h"
+#include "eng_vector_impl.h"
+
+#define TILE_ROWS	16u
+#define TILE_CASES(type)								\
+	TILE_CASE(type, 1) TILE_CASE(type, 2) TILE_CASE(type, 3) TILE_CASE(type, 4)	\
+	TILE_CASE(type, 5) TILE_CASE(type, 6) TILE_CASE(type, 7) TILE_CASE(type, 8)	\
+	TILE_CASE(type, 9) TILE_CASE(type, 10) TILE_CASE(type, 11) TILE_CASE(type, 12)	\
+	TILE_CASE(type, 13) TILE_CASE(type, 14) TILE_CASE(type, 15) TILE_CASE(type, 16)
+
+#include "eng_tiles.h"
+
+/* Bytes ahead of the running block; weights of a thread lie in one sequence. */
+#define PREFETCH_AHEAD	2048u
+
+struct scales {
+	__m512 scale[2];		/* of columns 0..15 and 16..31; one unless Q6K */
+	__m512 min;
+};
+
+ENG_INLINE __m512 half_floats(const uint8_t *p)
+{
+	return _mm512_cvtph_ps(_mm256_load_si256((const __m256i *)p));
+}
+
+ENG_INLINE __m512 byte_floats(const uint8_t *p, bool is_signed)
+{
+	const __m128i bytes = _mm_load_si128((const __m128i *)p);
+
+	return _mm512_cvtepi32_ps(is_signed ? _mm512_cvtepi8_epi32(bytes) : _mm512_cvtepu8_epi32(bytes));
+}
+
+ENG_INLINE void load_scales(uint32_t type, const uint8_t *panel, uint32_t block, struct scales *s)
+{
+	const uint8_t *head = panel + eng_panel_scales(type, block);
+	const uint8_t *sub = head + ENG_SCALE_BYTES + block % 8 * 32;	/* K types only */
+
+	s->scale[0] = half_floats(head);
+	if (eng_type_has_min(type))
+		s->min = half_floats(head + 32);
+	if (type == ENG_Q4K || type == ENG_Q5K) {
+		const __m512 sign = _mm512_set1_ps(-0.0f);
+
+		s->scale[0] = _mm512_mul_ps(s->scale[0], byte_floats(sub, false));
+		s->min = _mm512_xor_ps(sign, _mm512_mul_ps(s->min, byte_floats(sub + 16, false)));
+	}
+	if (type == ENG_Q6K) {
+		s->scale[1] = _mm512_mul_ps(s->scale[0], byte_floats(sub + 16, true));
+		s->scale[0] = _mm512_mul_ps(s->scale[0], byte_floats(sub, true));
+	}
+}
+
+/* 32 columns of 16 rows as unsigned bytes, four columns to a register. */
+ENG_INLINE void load_weights(uint32_t type, const uint8_t *weights, __m512i *w)
+{
+	const __m512i low = _mm512_set1_epi8(15), top = _mm512_set1_epi8((char)0x80);
+
+	if (eng_type_is_4bit(type)) {
+		ENG_UNROLL
+		for (int i = 0; i < 4; i++) {
+			const __m512i both = _mm512_load_si512(weights + 64 * i);
+
+			w[i] = _mm512_and_si512(both, low);
+			w[i + 4] = _mm512_and_si512(_mm512_srli_epi16(both, 4), low);
+		}
+		return;
+	}
+	ENG_UNROLL
+	for (int i = 0; i < 8; i++) {
+		w[i] = _mm512_load_si512(weights + 64 * i);
+		if (type != ENG_Q5K)
+			w[i] = _mm512_xor_si512(w[i], top);
+	}
+}
+
+/* @start plus the dot products of @count groups of four columns. */
+ENG_INLINE __m512i dot(const __m512i *w, const int8_t *q, int count, int32_t start)
+{
+	__m512i sum = _mm512_set1_epi32(start);
+
+	ENG_UNROLL
+	for (int i = 0; i < count; i++) {
+		int32_t four;
+
+		__builtin_memcpy(&four, q + 4 * i, sizeof(four));
+		sum = _mm512_dpbusd_epi32(sum, w[i], _mm512_set1_epi32(four));
+	}
+	return sum;
+}
+
+ENG_INLINE __m512 step(uint32_t type, const __m512i *w, const struct scales *s,
+		       const struct eng_act_block *a, __m512 acc)
+{
+	const __m512 scale = _mm512_set1_ps(a->scale);
+	const int32_t start = type == ENG_Q4 ? a->neg8_sum :
+			      type == ENG_Q8 || type == ENG_Q8M ? a->neg128_sum : 0;
+
+	if (type == ENG_Q6K) {
+		for (int i = 0; i < 2; i++) {
+			const __m512i sum = dot(w + 4 * i, a->q + 16 * i, 4, a->neg128_half[i]);
+
+			acc = _mm512_fmadd_ps(_mm512_mul_ps(s->scale[i], scale), _mm512_cvtepi32_ps(sum), acc);
+		}
+		return acc;
+	}
+	acc = _mm512_fmadd_ps(_mm512_mul_ps(s->scale[0], scale),
+			      _mm512_cvtepi32_ps(dot(w, a->q, 8, start)), acc);
+	if (eng_type_has_min(type))
+		acc = _mm512_fmadd_ps(s->min, _mm512_set1_ps(a->scaled_sum), acc);
+	return acc;
+}
+
+ENG_INLINE void tile(uint32_t type, uint32_t rows, const struct tile_job *job)
+{
+	const __mmask16 valid = lanes_first(job->valid);
+	__m512 acc[TILE_ROWS];
+
+	ENG_UNROLL
+	for (uint32_t r = 0; r < rows; r++)
+		acc[r] = _mm512_setzero_ps();
+	for (uint32_t b = 0; b < job->blocks; b++) {
+		const uint8_t *weights = job->panel + eng_panel_weights(type, b);
+		const struct eng_act_block *a = job->act + b;
+		struct scales s;
+		__m512i w[8];
+
+		if (rows == 1) {
+			ENG_UNROLL
+			for (uint32_t i = 0; i < eng_block_bytes(type) + ENG_SCALE_BYTES; i += 64)
+				_mm_prefetch((const char *)weights + PREFETCH_AHEAD + i, _MM_HINT_T0);
+		}
+		load_scales(type, job->panel, b, &s);
+		load_weights(type, weights, w);
+		ENG_UNROLL
+		for (uint32_t r = 0; r < rows; r++)
+			acc[r] = step(type, w, &s, a + (size_t)r * job->blocks, acc[r]);
+	}
+	ENG_UNROLL
+	for (uint32_t r = 0; r < rows; r++)
+		_mm512_mask_storeu_ps(job->out + r * job->out_stride, valid, acc[r]);
+}
+
+static void quantize_block(const float *x, struct eng_act_block *b)
+{
+	const __m512 low = _mm512_loadu_ps(x), high = _mm512_loadu_ps(x + 16);
+	const __m512i magnitude = _mm512_set1_epi32(0x7fffffff);
+	const uint32_t amax_bits = _mm512_reduce_max_epu32(
+		_mm512_max_epu32(_mm512_and_si512(_mm512_castps_si512(low), magnitude),
+				 _mm512_and_si512(_mm512_castps_si512(high), magnitude)));
+	__m512i q_low, q_high;
+	float inverse;
+
+	if (!eng_act_block_start(b, amax_bits, &inverse))
+		return;
+	q_low = _mm512_cvtps_epi32(_mm512_mul_ps(low, _mm512_set1_ps(inverse)));
+	q_high = _mm512_cvtps_epi32(_mm512_mul_ps(high, _mm512_set1_ps(inverse)));
+	_mm_store_si128((__m128i *)b->q, _mm512_cvtepi32_epi8(q_low));
+	_mm_store_si128((__m128i *)(b->q + 16), _mm512_cvtepi32_epi8(q_high));
+	eng_act_block_finish(b, _mm512_reduce_add_epi32(q_low), _mm512_reduce_add_epi32(q_high));
+}
+
+#include "eng_quantize_impl.h"
+
+const struct eng_kernels eng_kernels_avx512 = {
+	.isa = ENG_ISA_AVX512, .quantize = quantize, .matmul_q = matmul_q, .matmul_f = matmul_f,
+	.rms_norm = rms_norm, .rope = rope, .silu_mul = silu_mul, .add = add, .softmax = softmax,
+	.max = max, .sum_exp = sum_exp, .widen = widen, .kv_put = kv_put,
+	.attn_scores = attn_scores, .attn_mix = attn_mix,
+};

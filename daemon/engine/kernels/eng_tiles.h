@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * eng_tiles.h: the walk over panels and rows that the vector ISAs share. A tile is one panel times up to
+ * TILE_ROWS rows; TILE_ROWS and tile(type, rows, ...) come from the including file. Type and rows are
+ * constants in each copy of tile(), so its loops unroll.
+ */
+#ifndef ENG_TILES_H
+#define ENG_TILES_H
+
+#include "eng_kernels.h"
+#include "eng_panel.h"
+#include "eng_unroll.h"
+
+/* Weights that stay in the second-level cache while all rows pass over them. */
+#define CHUNK_BYTES	(256u << 10)
+
+struct tile_job {
+	const uint8_t *panel;
+	const struct eng_act_block *act;	/* of the tile's first row */
+	uint32_t blocks;			/* per row */
+	uint32_t valid;				/* outputs of this panel, 1..16 */
+	float *out;				/* of the first row and the panel's first output */
+	size_t out_stride;
+};
+
+ENG_INLINE void tile(uint32_t type, uint32_t rows, const struct tile_job *job);
+
+/* One function per type, one copy of tile() per row count. */
+#define TILE_CASE(type, n)	case n: tile(type, n, job); break;
+#define TILE_FUNCTION(type)						\
+static void tile_##type(const struct tile_job *job, uint32_t rows)	\
+{									\
+	switch (rows) {							\
+	TILE_CASES(type)						\
+	}								\
+}
+
+TILE_FUNCTION(ENG_Q8)
+TILE_FUNCTION(ENG_Q8M)
+TILE_FUNCTION(ENG_Q4)
+TILE_FUNCTION(ENG_Q4M)
+TILE_FUNCTION(ENG_Q4K)
+TILE_FUNCTION(ENG_Q5K)
+TILE_FUNCTION(ENG_Q6K)
+
+typedef void tile_function(const struct tile_job *job, uint32_t rows);
+
+static tile_function *const tile_functions[ENG_TYPE_COUNT] = {
+	[ENG_Q8] = tile_ENG_Q8, [ENG_Q8M] = tile_ENG_Q8M, [ENG_Q4] = tile_ENG_Q4,
+	[ENG_Q4M] = tile_ENG_Q4M, [ENG_Q4K] = tile_ENG_Q4K, [ENG_Q5K] = tile_ENG_Q5K,
+	[ENG_Q6K] = tile_ENG_Q6K,
+};
+
+/* All rows over the panels [first, first + count). */
+static void chunk(const struct eng_matrix *m, uint32_t first, uint32_t count, uint64_t panel_bytes,
+		  const struct eng_act *act, uint32_t row_count, float *out, size_t out_stride)
+{
+	struct tile_job job = { .blocks = m->cols / ENG_BLOCK_COLS, .out_stride = out_stride };
+
+	for (uint32_t row = 0; row < row_count; row += TILE_ROWS) {
+		const uint32_t rows = row_count - row < TILE_ROWS ? row_count - row : TILE_ROWS;
+
+		job.act = eng_act_from(act, row).block;
+		job.panel = (const uint8_t *)m->data + first * panel_bytes;
+		for (uint32_t p = first; p < first + count; p++, job.panel += panel_bytes) {
+			const uint32_t left = m->rows - p * ENG_PANEL_ROWS;
+
+			job.valid = left < ENG_PANEL_ROWS ? left : ENG_PANEL_ROWS;
+			job.out = out + row * out_stride + p * ENG_PANEL_ROWS;
+			tile_functions[m->type](&job, rows);
+		}
+	}
+}
+
+static void matmul_q(const struct eng_matrix *m, uint32_t first_panel, uint32_t panel_count,
+		     const struct eng_act *act, uint32_t row_count, float *out, size_t out_stride)
+{
+	const uint64_t panel_bytes = eng_panel_bytes(m->type, m->cols);
+	const uint64_t fitting = CHUNK_BYTES / panel_bytes;
+	const uint32_t step = fitting ? (uint32_t)fitting : 1;
+
+	while (panel_count) {
+		const uint32_t count = panel_count < step ? panel_count : step;
+
+		chunk(m, first_panel, count, panel_bytes, act, row_count, out, out_stride);
+		first_panel += count;
+		panel_count -= count;
+	}
+}
+
+#endif
