@@ -32,6 +32,17 @@ ENGINE_SRC := \
 	daemon/engine/eng_source.c \
 	daemon/engine/eng_step.c \
 	daemon/engine/eng_threads.c \
+	daemon/engine/eng_tok.c \
+	daemon/engine/eng_tok_added.c \
+	daemon/engine/eng_tok_build.c \
+	daemon/engine/eng_tok_compile.c \
+	daemon/engine/eng_tok_decode.c \
+	daemon/engine/eng_tok_merge.c \
+	daemon/engine/eng_tok_nfc.c \
+	daemon/engine/eng_tok_open.c \
+	daemon/engine/eng_tok_regex.c \
+	daemon/engine/eng_tok_step.c \
+	daemon/engine/eng_tok_util.c \
 	daemon/engine/eng_unpack.c \
 	daemon/engine/kernels/eng_blas.c \
 	daemon/engine/kernels/eng_dispatch.c \
@@ -39,7 +50,12 @@ ENGINE_SRC := \
 	daemon/engine/kernels/eng_k_avx512.c \
 	daemon/engine/kernels/eng_k_generic.c
 
-STORE_SRC :=
+STORE_SRC := \
+	daemon/store/sto_tok.c \
+	daemon/store/sto_tok_json.c \
+	daemon/store/sto_tok_json_decode.c \
+	daemon/store/sto_tok_json_pipe.c \
+	daemon/store/sto_tok_regex.c
 
 COMMON_SRC := \
 	daemon/common/hrt_io.c \
@@ -93,12 +109,20 @@ UNIT_TESTS := \
 	stat \
 	threads
 
-SCENARIOS :=
+SCENARIOS := \
+	tests/scenario/b01_serve.sh \
+	tests/scenario/k01_kill.sh \
+	tests/scenario/v01_flip.sh \
+	tests/scenario/v02_storm.sh
+
+MAN_PAGES := tools/mhost.1 daemon/supervisor/mhostd.8 daemon/supervisor/mhost.ini.5
+CHECKS    := tests/check-layers.sh $(UNIT_TESTS:%=$(B)/tests/unit/%_test) $(SCENARIOS)
+LONG_CHECKS := tests/scenario/v02_storm.sh tests/scenario/k01_kill.sh
 
 # -- flags -----------------------------------------------------------------------------------------
 WARN    := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wcast-qual -Wvla \
 	-Wno-unused-parameter
-PKGS    := liburing inih jansson libxxhash libpcre2-8 openblas libcrypto
+PKGS    := liburing inih jansson libxxhash libpcre2-8 libutf8proc openblas libcrypto
 DIRS    := shm client daemon/common daemon/engine daemon/engine/kernels daemon/store tests/lib
 CFLAGS  ?= -O2 -g
 # One rounding per operation: the same bits on every ISA.
@@ -121,7 +145,8 @@ PROGRAMS := $(if $(SUP_SRC),$(B)/mhostd) $(if $(WRK_SRC),$(B)/mhost-worker) $(if
 	$(if $(CLIENT_SRC),$(B)/libmhost.so)
 TESTS   := $(UNIT_TESTS:%=$(B)/tests/unit/%_test)
 
-all: deps $(PROGRAMS)
+all: ## build everything (after `make deps`)
+all: programs
 
 help:
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 20
@@ -155,9 +180,62 @@ $(B)/libmhost.so: $(call objs,$(CLIENT_SRC) $(SHM_SRC)) client/libmhost.map
 
 $(TESTS): $(B)/tests/unit/%_test: $(B)/tests/unit/%_test.o $(B)/libmhost-all.a
 
+# Programs that scenarios drive.
+STORMS  := $(B)/tests/scenario/storm $(B)/tests/fault/kill
+$(STORMS): %: %.o $(B)/tests/lib/t_storm.o $(B)/libmhost-all.a
+	$(call say,LD,$@)
+	$(Q)$(CC) $(ALL_CFLAGS) -o $@ $(filter %.o,$^) $(filter %.a,$^) $(LIBS)
+$(B)/tests/lib/t_storm.o $(STORMS:%=%.o): ALL_CFLAGS += -Itools
+$(B)/example: client/example.c $(B)/libmhost.so
+	$(Q)$(CC) -std=c99 -Wall -Wextra -Iclient $< -o $@ -L$(B) -lmhost -Wl,-rpath,$(abspath $(B))
+
 .SECONDARY:
 -include $(shell find $(B) -name '*.d' 2>/dev/null)
 
-deps:
-	@true
-.PHONY: all help deps
+# -- for people ------------------------------------------------------------------------------------
+deps: ## install the Debian packages that a build needs
+	@tools/deps.sh build
+
+quickstart: ## a real model from import to rollback, in a private directory
+	@tools/deps.sh quickstart
+	@$(MAKE) --no-print-directory programs
+	@tools/quickstart.sh $(B)
+
+check: ## all tests, in minutes
+	@tools/deps.sh check
+	@$(MAKE) --no-print-directory programs tests
+	@B=$(B) tests/run.sh $(CHECKS)
+
+check-long: ## the long campaigns: storms, kills, fuzzing
+	@tools/deps.sh check
+	@$(MAKE) --no-print-directory programs tests
+	@B=$(B) FLIPS=100000 KILLS=200 tests/run.sh -t 3600 $(LONG_CHECKS)
+
+check-layers: ## who may include whom
+	@tests/check-layers.sh
+
+lint: ## warnings as errors under gcc and clang, layers, man pages
+	@tools/deps.sh lint
+	@$(MAKE) --no-print-directory B=$(B)/lint-gcc CC=gcc WERROR=1 programs tests
+	@$(MAKE) --no-print-directory B=$(B)/lint-clang CC=clang WERROR=1 programs tests
+	@tests/check-layers.sh
+	@mandoc -T lint -W warning $(MAN_PAGES) && echo "lint: clean"
+
+install: programs ## into DESTDIR/PREFIX
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/sbin $(DESTDIR)$(PREFIX)/lib/pkgconfig \
+		$(DESTDIR)$(PREFIX)/include $(foreach s,1 5 8,$(DESTDIR)$(PREFIX)/share/man/man$(s))
+	install $(B)/mhost $(DESTDIR)$(PREFIX)/bin
+	install $(B)/mhostd $(B)/mhost-worker $(DESTDIR)$(PREFIX)/sbin
+	install -m 644 $(B)/libmhost.so.1 $(DESTDIR)$(PREFIX)/lib
+	ln -sf libmhost.so.1 $(DESTDIR)$(PREFIX)/lib/libmhost.so
+	install -m 644 client/mhost.h $(DESTDIR)$(PREFIX)/include
+	sed 's|@PREFIX@|$(PREFIX)|; s|@VERSION@|$(VERSION)|' client/mhost.pc.in \
+		> $(DESTDIR)$(PREFIX)/lib/pkgconfig/mhost.pc
+	$(foreach m,$(MAN_PAGES),install -m 644 $(m) $(DESTDIR)$(PREFIX)/share/man/man$(subst .,,$(suffix $(m)));)
+
+clean: ## remove what was built
+	rm -rf $(B)
+
+programs: $(PROGRAMS)
+tests: $(TESTS) $(STORMS) $(B)/example $(RACE_TESTS)
+.PHONY: all help deps quickstart check check-long check-layers lint install clean programs tests

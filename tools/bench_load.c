@@ -91,7 +91,8 @@ static int host_load(struct bench *b, double *read_s, double *allocate_s, json_t
 int bench_part_load(struct bench *b)
 {
 	struct raw raw = { .fd = -1, .memory = MAP_FAILED };
-	double raw_gb[1000], host_gb[1000], ratio[1000], allocate_ms[1000], read_s, allocate_s;
+	double raw_gb[1000], host_gb[1000], ratio[1000], allocate_ms[1000];
+	double read_s = 1, allocate_s = 0;
 	json_t *answer = NULL, *out = json_object();
 	int err = CMD_OK;
 

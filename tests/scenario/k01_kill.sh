@@ -1,0 +1,23 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+# Workers die by SIGKILL, KILLS times (default 40; the long campaign runs 200), while 6 clients stream.
+. "$(dirname "$0")/../lib/host.sh"
+model=$here/tools/tiny/model
+pages() { awk '/HugePages_Free|HugePages_Total/ { s = s $2 " " } END { print s }' /proc/meminfo; }
+fds() { ls "/proc/$host_pid/fd" | wc -l; }
+
+"$MHOST" import tiny@1.0.0 "$model" >/dev/null
+"$MHOST" import tiny@2.0.0 "$model" --quantize q4_0 >/dev/null
+host_start --workers 3 --threads 1
+"$MHOST" activate tiny@1.0.0 >/dev/null
+"$MHOST" load tiny@2.0.0 >/dev/null
+vocab=$("$MHOST" show tiny@1.0.0 --json | json 'o["config"]["vocab_count"]')
+pages_before=$(pages) fds_before=$(fds)
+"$B/tests/fault/kill" "$MHOST_SOCKET" tiny 1.0.0 2.0.0 "$vocab" "${KILLS:-40}" 6
+all_ready() { [ "$("$MHOST" workers | grep -c ' ready ')" = 3 ]; }
+wait_for 20 all_ready
+same_fds() { [ "$(fds)" = "$fds_before" ]; }
+wait_for 10 same_fds
+same_pages() { [ "$(pages)" = "$pages_before" ]; }
+wait_for 10 same_pages
+"$MHOST" run tiny hi -n 4 >/dev/null
