@@ -59,7 +59,10 @@ class Host:
 		while self.call("status", "--json").returncode != 0:
 			if self.daemon.poll() is not None or time.monotonic() > until:
 				self.stop()
-				raise SystemExit("mhostd did not start:\n" + open(self.log, errors="replace").read())
+				with open(self.log, errors="replace") as log:
+					said = log.read()
+				self.remove()
+				raise SystemExit("mhostd did not start:\n" + said)
 			time.sleep(0.05)
 
 	def stop(self):
