@@ -1,0 +1,360 @@
+/* SPDX-License-Identifier: MIT */
+/* sto_tok_json_pipe.c: tokenizer.json: normalizer, pre-tokenizer and post-processor. */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "sto_tok_json_priv.h"
+#include "sto_tok_regex.h"
+
+#define NESTED_MAX	8
+#define GPT2_PATTERN \
+	"'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+"
+#define PUNCTUATION	"[\\p{P}$+<=>^`|~]"
+/* Words in the sense of the library's own Whitespace, which counts the two joiners too. */
+#define WORD_SET	STO_TOK_WORD "\\x{200c}\\x{200d}"
+#define WHITESPACE	"[" WORD_SET "]+|[^" WORD_SET STO_TOK_SPACE "]+"
+
+const char *tok_json_type(struct sto_tok *t, const json_t *object, const char *field)
+{
+	const json_t *type = tok_json_get(object, "type");
+
+	if (!json_is_object(object))
+		sto_tok_fail(t, "%s: must be an object", field);
+	else if (!json_is_string(type))
+		sto_tok_fail(t, "%s.type: is missing or no string", field);
+	else
+		return json_string_value(type);
+	return NULL;
+}
+
+int tok_json_pattern(struct sto_tok *t, const json_t *object, const char *field,
+		     struct eng_tok_string *pattern, bool *literal)
+{
+	const json_t *both = tok_json_get(object, "pattern"), *text = tok_json_get(both, "String");
+
+	*literal = text;
+	if (!text)
+		text = tok_json_get(both, "Regex");
+	if (!json_is_string(text) || json_object_size(both) != 1)
+		return sto_tok_fail(t, "%s.pattern: must be {\"String\": ...} or {\"Regex\": ...}",
+				    field);
+	*pattern = tok_json_text(text);
+	return 0;
+}
+
+int tok_json_sequence(struct sto_tok_pipe *pipe, const json_t *object, const char *field,
+		      const char *key, int depth, tok_json_each each)
+{
+	const char *type = tok_json_type(pipe->t, object, field);
+	char inner[TOK_FIELD_BYTES];
+	const json_t *list;
+	json_t *item;
+	size_t i;
+	int err;
+
+	if (!type)
+		return -EINVAL;
+	if (strcmp(type, "Sequence"))
+		return each(pipe, object, type, field);
+	list = tok_json_get(object, key);
+	if (!json_is_array(list) || json_array_size(list) > TOK_LIST_MAX || depth > NESTED_MAX)
+		return sto_tok_fail(pipe->t, "%s.%s: must be a list of at most %d", field, key,
+				    TOK_LIST_MAX);
+	json_array_foreach(list, i, item) {
+		snprintf(inner, sizeof(inner), "%.100s.%s[%zu]", field, key, i);
+		err = tok_json_sequence(pipe, item, inner, key, depth + 1, each);
+		if (err)
+			return err;
+	}
+	return 0;
+}
+
+/* -- normalizer ---------------------------------------------------------------------- */
+
+static int normalizer_replace(struct sto_tok *t, const json_t *object, const char *field)
+{
+	struct eng_tok_step step = {.op = ENG_OP_REPLACE};
+	struct eng_tok_string pattern;
+	bool literal;
+	int err = tok_json_pattern(t, object, field, &pattern, &literal);
+
+	err = err ? err : tok_json_string(t, object, field, "content", &step.content);
+	return err ? err : sto_tok_add_pattern(t, field, true, pattern, literal, step);
+}
+
+static int normalizer_strip(struct sto_tok *t, const json_t *object, const char *field)
+{
+	bool left, right;
+	int err = tok_json_bool(t, object, field, "strip_left", true, &left);
+
+	err = err ? err : tok_json_bool(t, object, field, "strip_right", true, &right);
+	if (!err && left)
+		err = sto_tok_add_normal(t, field, (struct eng_tok_step){.op = ENG_OP_STRIP_LEFT});
+	if (!err && right)
+		err = sto_tok_add_normal(t, field, (struct eng_tok_step){.op = ENG_OP_STRIP_RIGHT});
+	return err;
+}
+
+static int each_normalizer(struct sto_tok_pipe *pipe, const json_t *object, const char *type,
+			   const char *field)
+{
+	struct sto_tok *t = pipe->t;
+	struct eng_tok_step step = {.op = ENG_OP_PREPEND};
+	int err;
+
+	if (!strcmp(type, "NFC"))
+		return sto_tok_add_normal(t, field, (struct eng_tok_step){.op = ENG_OP_NFC});
+	if (!strcmp(type, "Replace"))
+		return normalizer_replace(t, object, field);
+	if (!strcmp(type, "Strip"))
+		return normalizer_strip(t, object, field);
+	if (strcmp(type, "Prepend"))
+		return sto_tok_fail(t, "%s: %.80s is not supported", field, type);
+	err = tok_json_string(t, object, field, "prepend", &step.content);
+	return err ? err : sto_tok_add_normal(t, field, step);
+}
+
+int tok_json_normalizer(struct sto_tok_pipe *pipe, const json_t *root)
+{
+	const json_t *normalizer = tok_json_get(root, "normalizer");
+
+	return normalizer ? tok_json_sequence(pipe, normalizer, "normalizer", "normalizers", 0,
+					      each_normalizer)
+			  : 0;
+}
+
+/* -- pre-tokenizer ------------------------------------------------------------------- */
+
+static int read_behavior(struct sto_tok *t, const json_t *object, const char *field,
+			 const char *fallback, uint32_t *split)
+{
+	static const char *const names[] = {
+		NULL, "Isolated", "Removed", "MergedWithPrevious", "MergedWithNext", "Contiguous"};
+	const json_t *found = tok_json_get(object, "behavior");
+	const char *name = json_is_string(found) ? json_string_value(found) : found ? "" : fallback;
+
+	for (uint32_t i = 1; name && i < sizeof(names) / sizeof(*names); i++) {
+		if (strcmp(names[i], name))
+			continue;
+		*split = i;
+		return 0;
+	}
+	return sto_tok_fail(t, "%s.behavior: is missing or unknown", field);
+}
+
+static int pre_split(struct sto_tok *t, const json_t *object, const char *field)
+{
+	struct eng_tok_step step = {.op = ENG_OP_SPLIT};
+	struct eng_tok_string pattern;
+	bool literal;
+	int err = tok_json_pattern(t, object, field, &pattern, &literal);
+
+	err = err ? err : read_behavior(t, object, field, NULL, &step.split);
+	err = err ? err : tok_json_bool(t, object, field, "invert", false, &step.invert);
+	return err ? err : sto_tok_add_pattern(t, field, false, pattern, literal, step);
+}
+
+static int pre_byte_level(struct sto_tok_pipe *pipe, const json_t *object, const char *field)
+{
+	struct eng_tok_step prefix = {.op = ENG_OP_PREFIX, .content = STO_TOK_STR(" ")};
+	struct eng_tok_step split = {.op = ENG_OP_SPLIT, .split = ENG_SPLIT_ISOLATED};
+	bool add_space, use_regex;
+	int err = tok_json_bool(pipe->t, object, field, "add_prefix_space", true, &add_space);
+
+	err = err ? err : tok_json_bool(pipe->t, object, field, "use_regex", true, &use_regex);
+	if (!err && add_space)
+		err = sto_tok_add_step(pipe->t, field, prefix);
+	if (!err && use_regex)
+		err = sto_tok_add_pattern(pipe->t, field, false, STO_TOK_STR(GPT2_PATTERN), false,
+					  split);
+	pipe->byte_level = true;
+	return err;
+}
+
+static int pre_digits(struct sto_tok *t, const json_t *object, const char *field)
+{
+	struct eng_tok_step step = {.op = ENG_OP_SPLIT};
+	bool individual;
+	int err = tok_json_bool(t, object, field, "individual_digits", false, &individual);
+
+	step.split = individual ? ENG_SPLIT_ISOLATED : ENG_SPLIT_CONTIGUOUS;
+	return err ? err : sto_tok_add_pattern(t, field, false, STO_TOK_STR("\\p{N}"), false, step);
+}
+
+static int pre_punctuation(struct sto_tok *t, const json_t *object, const char *field)
+{
+	struct eng_tok_step step = {.op = ENG_OP_SPLIT};
+	/* ASCII: what Unicode calls symbols is punctuation too. */
+	int err = read_behavior(t, object, field, "Isolated", &step.split);
+
+	return err ? err
+		   : sto_tok_add_pattern(t, field, false, STO_TOK_STR(PUNCTUATION), false, step);
+}
+
+static int pre_delimiter(struct sto_tok *t, const json_t *object, const char *field)
+{
+	struct eng_tok_step step = {.op = ENG_OP_SPLIT, .split = ENG_SPLIT_REMOVED};
+	struct eng_tok_string delimiter;
+	int err = tok_json_string(t, object, field, "delimiter", &delimiter);
+
+	return err ? err : sto_tok_add_pattern(t, field, false, delimiter, true, step);
+}
+
+/* Of Metaspace, as pre-tokenizer and as decoder. Older files have add_prefix_space instead. */
+static int prepend_scheme(struct sto_tok *t, const json_t *object, const char *field, uint32_t *op)
+{
+	const json_t *scheme = tok_json_get(object, "prepend_scheme");
+	const char *name = !scheme ? "always" : json_string_value(scheme);
+	bool add;
+	int err = tok_json_bool(t, object, field, "add_prefix_space", true, &add);
+
+	if (err)
+		return err;
+	name = name ? name : "";
+	if (!strcmp(name, "never") || (!scheme && !add))
+		*op = ENG_OP_SPLIT;	/* none */
+	else if (!strcmp(name, "always"))
+		*op = ENG_OP_PREFIX;
+	else if (!strcmp(name, "first"))
+		*op = ENG_OP_PREFIX_FIRST;
+	else
+		return sto_tok_fail(t, "%s.prepend_scheme: is unknown", field);
+	return 0;
+}
+
+static int pre_metaspace(struct sto_tok *t, const json_t *object, const char *field)
+{
+	struct eng_tok_step step = {.op = ENG_OP_REPLACE}, prefix = {0},
+			    split = {.split = ENG_SPLIT_MERGED_NEXT};
+	bool cut;
+	int err = tok_json_string(t, object, field, "replacement", &step.content);
+
+	prefix.content = step.content;
+	err = err ? err : prepend_scheme(t, object, field, &prefix.op);
+	err = err ? err : tok_json_bool(t, object, field, "split", true, &cut);
+	err = err ? err : sto_tok_add_pattern(t, field, false, STO_TOK_STR(" "), true, step);
+	if (!err && prefix.op != ENG_OP_SPLIT)
+		err = sto_tok_add_step(t, field, prefix);
+	if (!err && cut)
+		err = sto_tok_add_pattern(t, field, false, step.content, true, split);
+	return err;
+}
+
+static int pre_whitespace(struct sto_tok *t, const char *field, bool words)
+{
+	struct eng_tok_step step = {
+		.op = ENG_OP_SPLIT, .split = ENG_SPLIT_REMOVED, .invert = words};
+
+	step.pattern = words ? STO_TOK_STR(WHITESPACE) : STO_TOK_STR("[" STO_TOK_SPACE "]");
+	return sto_tok_add_step(t, field, step);
+}
+
+static int each_pre_tokenizer(struct sto_tok_pipe *pipe, const json_t *object, const char *type,
+			      const char *field)
+{
+	struct sto_tok *t = pipe->t;
+
+	if (pipe->byte_level)
+		return sto_tok_fail(t, "%s: %.80s after ByteLevel is not supported", field, type);
+	if (!strcmp(type, "Split"))
+		return pre_split(t, object, field);
+	if (!strcmp(type, "ByteLevel"))
+		return pre_byte_level(pipe, object, field);
+	if (!strcmp(type, "Digits"))
+		return pre_digits(t, object, field);
+	if (!strcmp(type, "Punctuation"))
+		return pre_punctuation(t, object, field);
+	if (!strcmp(type, "Metaspace"))
+		return pre_metaspace(t, object, field);
+	if (!strcmp(type, "CharDelimiterSplit"))
+		return pre_delimiter(t, object, field);
+	if (!strcmp(type, "Whitespace") || !strcmp(type, "WhitespaceSplit"))
+		return pre_whitespace(t, field, !strcmp(type, "Whitespace"));
+	return sto_tok_fail(t, "%s: %.80s is not supported", field, type);
+}
+
+int tok_json_pre_tokenizer(struct sto_tok_pipe *pipe, const json_t *root)
+{
+	const json_t *pre = tok_json_get(root, "pre_tokenizer");
+
+	return pre ? tok_json_sequence(pipe, pre, "pre_tokenizer", "pretokenizers", 0,
+				       each_pre_tokenizer)
+		   : 0;
+}
+
+/* -- post-processor ------------------------------------------------------------------ */
+
+static int add_affixes(struct sto_tok *t, const char *field, const json_t *ids, bool suffix)
+{
+	uint32_t *to = suffix ? t->src.suffix : t->src.prefix;
+	uint32_t *count = suffix ? &t->src.suffix_count : &t->src.prefix_count;
+	json_t *id;
+	size_t i;
+
+	if (!json_is_array(ids))
+		return sto_tok_fail(t, "%s: names a token that special_tokens lacks", field);
+	json_array_foreach(ids, i, id) {
+		json_int_t value = json_integer_value(id);
+
+		if (!json_is_integer(id) || value < 0 || value >= t->src.token_count)
+			return sto_tok_fail(t, "%s.special_tokens: id out of range", field);
+		if (*count == ENG_TOK_AFFIX_MAX)
+			return sto_tok_fail(t, "%s: over %u tokens around a text", field,
+					    ENG_TOK_AFFIX_MAX);
+		to[(*count)++] = (uint32_t)value;
+	}
+	return 0;
+}
+
+static int post_template(struct sto_tok *t, const json_t *object, const char *field)
+{
+	const json_t *single = tok_json_get(object, "single"),
+		     *known = tok_json_get(object, "special_tokens");
+	bool behind = false;
+	json_t *part;
+	size_t i;
+	int err;
+
+	if (t->src.prefix_count || t->src.suffix_count)
+		return sto_tok_fail(t, "%s: a second TemplateProcessing is not supported", field);
+	if (!json_is_array(single))
+		return sto_tok_fail(t, "%s.single: must be a list", field);
+	json_array_foreach(single, i, part) {
+		const char *name =
+			json_string_value(tok_json_get(tok_json_get(part, "SpecialToken"), "id"));
+
+		if (!name && (behind || !tok_json_get(part, "Sequence")))
+			return sto_tok_fail(
+				t, "%s.single[%zu]: must be one Sequence or a SpecialToken", field,
+				i);
+		if (!name) {
+			behind = true;
+			continue;
+		}
+		err = add_affixes(t, field, tok_json_get(tok_json_get(known, name), "ids"), behind);
+		if (err)
+			return err;
+	}
+	return behind ? 0 : sto_tok_fail(t, "%s.single: has no Sequence", field);
+}
+
+static int each_post_processor(struct sto_tok_pipe *pipe, const json_t *object, const char *type,
+			       const char *field)
+{
+	/* ByteLevel changes offsets only, and those are not asked for. */
+	if (!strcmp(type, "ByteLevel"))
+		return 0;
+	if (!strcmp(type, "TemplateProcessing"))
+		return post_template(pipe->t, object, field);
+	return sto_tok_fail(pipe->t, "%s: %.80s is not supported", field, type);
+}
+
+int tok_json_post_processor(struct sto_tok_pipe *pipe, const json_t *root)
+{
+	const json_t *post = tok_json_get(root, "post_processor");
+
+	return post ? tok_json_sequence(pipe, post, "post_processor", "processors", 0,
+					each_post_processor)
+		    : 0;
+}
