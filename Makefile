@@ -51,11 +51,21 @@ ENGINE_SRC := \
 	daemon/engine/kernels/eng_k_generic.c
 
 STORE_SRC := \
+	daemon/store/sto_file.c \
+	daemon/store/sto_gguf.c \
+	daemon/store/sto_gguf_get.c \
+	daemon/store/sto_image.c \
+	daemon/store/sto_manifest.c \
+	daemon/store/sto_model.c \
+	daemon/store/sto_pack.c \
+	daemon/store/sto_semver.c \
+	daemon/store/sto_store.c \
 	daemon/store/sto_tok.c \
 	daemon/store/sto_tok_json.c \
 	daemon/store/sto_tok_json_decode.c \
 	daemon/store/sto_tok_json_pipe.c \
-	daemon/store/sto_tok_regex.c
+	daemon/store/sto_tok_regex.c \
+	daemon/store/sto_work.c
 
 COMMON_SRC := \
 	daemon/common/hrt_io.c \

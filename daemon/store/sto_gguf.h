@@ -2,9 +2,10 @@
 /*
  * sto_gguf.h: metadata and tensor list of a GGUF file, versions 2 and 3, little-endian.
  *
- * The metadata is read into own memory and checked whole before any of it is used: every length against what is
- * left of the file, keys and tensor names unique and clean UTF-8, arrays flat, tensors gapless and without overlap,
- * nothing behind the last one but its padding. Big-endian files and version 1 are refused by name.
+ * The metadata is read into own memory and checked whole before any of it is used: every length
+ * against what is left of the file, keys and tensor names unique and clean UTF-8, arrays flat,
+ * tensors gapless and without overlap, nothing behind the last one but its padding (trailing bytes
+ * are refused). Big-endian files and version 1 are refused by name.
  */
 #ifndef STO_GGUF_H
 #define STO_GGUF_H
@@ -17,7 +18,7 @@
 #define STO_GGUF_TENSOR_MAX	65536u
 #define STO_GGUF_KEY_MAX	256u			/* bytes */
 #define STO_GGUF_NAME_MAX	127u			/* bytes of a tensor name */
-#define STO_GGUF_STRING_MAX	(16u << 20)
+#define STO_GGUF_STRING_MAX	(UINT64_C(16) << 20)
 #define STO_GGUF_DIMS_MAX	4u
 #define STO_GGUF_ALIGN_MAX	65536u
 
@@ -29,34 +30,32 @@ enum sto_gguf_type {
 
 /* One key and its value. A scalar is an array of one item. */
 struct sto_gguf_pair {
-	const char *key;	/* NUL-terminated copy */
+	const char *key;	/* NUL-terminated */
 	uint32_t type;		/* enum sto_gguf_type of the items */
 	bool is_array;
 	uint64_t count;
-	const uint8_t *data;	/* items as in the file, not aligned; strings: 8 bytes of length, then text */
-	uint64_t data_bytes;
+	const uint8_t *data;	/* items as in the file, unaligned; strings: u64 length, then text */
 };
 
 struct sto_gguf_tensor {
-	const char *name;	/* NUL-terminated copy */
+	const char *name;			/* NUL-terminated */
 	uint32_t dim_count;
-	uint64_t dims[STO_GGUF_DIMS_MAX];	/* dims[0] is the row length; 1 beyond dim_count */
-	uint32_t type;		/* enum eng_source, supported */
-	uint64_t offset_bytes;	/* in the file */
+	uint64_t dims[STO_GGUF_DIMS_MAX];	/* dims[0]: row length; 1 beyond dim_count */
+	uint32_t type;				/* enum eng_source, supported */
+	uint64_t offset_bytes;			/* in the file */
 	uint64_t bytes;
 };
 
 struct sto_gguf {
-	const struct sto_file *file;	/* borrowed */
+	const struct sto_file *file;		/* borrowed */
 	uint32_t version;
 	uint32_t alignment;
 	uint64_t data_offset_bytes;
 	uint32_t pair_count;
-	struct sto_gguf_pair *pairs;
 	uint32_t tensor_count;
-	struct sto_gguf_tensor *tensors;
-	void *memory;			/* metadata as in the file */
-	char *text;			/* keys and names */
+	struct sto_gguf_pair *pairs;		/* sorted by key */
+	struct sto_gguf_tensor *tensors;	/* sorted by name */
+	uint8_t *memory;			/* metadata; keys and names NUL-terminated in place */
 };
 
 /* Read and check everything but the tensor data. 0 or negative errno with @error. */
@@ -67,8 +66,8 @@ const struct sto_gguf_pair *sto_gguf_find(const struct sto_gguf *gguf, const cha
 const struct sto_gguf_tensor *sto_gguf_find_tensor(const struct sto_gguf *gguf, const char *name);
 
 /*
- * Typed access. Return 0; -ENOENT without @error when the key is absent; -EINVAL with @error when it has another
- * type. u32: any unsigned type whose value fits; f32: F32 or F64; string: without control characters but tab and newline.
+ * Typed access. Return 0; -ENOENT without @error when the key is absent; -EINVAL with @error when
+ * it has another type; -ENOMEM. u32: any unsigned type whose value fits; f32: F32 or F64.
  */
 int sto_gguf_u32(const struct sto_gguf *gguf, const char *key, uint32_t *value,
 		 struct sto_error *error);
@@ -76,20 +75,19 @@ int sto_gguf_f32(const struct sto_gguf *gguf, const char *key, float *value,
 		 struct sto_error *error);
 int sto_gguf_bool(const struct sto_gguf *gguf, const char *key, bool *value,
 		  struct sto_error *error);
-/* Borrowed from the metadata, not NUL-terminated. */
+/* Borrowed from the metadata, not NUL-terminated; not checked for UTF-8. */
 int sto_gguf_string(const struct sto_gguf *gguf, const char *key, struct eng_tok_string *value,
 		    struct sto_error *error);
-/* An array of strings; *@strings is freed by the caller, the text is borrowed. Text is not checked. */
-int sto_gguf_strings(const struct sto_gguf *gguf, const char *key, struct eng_tok_string **strings,
+/* Arrays: *@values is freed by the caller; the texts are borrowed and not checked. */
+int sto_gguf_strings(const struct sto_gguf *gguf, const char *key, struct eng_tok_string **values,
 		     uint32_t *count, struct sto_error *error);
-/* An array of I32 or U32 (token types); *@values is freed by the caller. */
 int sto_gguf_i32s(const struct sto_gguf *gguf, const char *key, int32_t **values, uint32_t *count,
 		  struct sto_error *error);
-/* An array of F32 (scores). */
 int sto_gguf_f32s(const struct sto_gguf *gguf, const char *key, float **values, uint32_t *count,
 		  struct sto_error *error);
 
-/* Name of a ggml tensor type, for messages; "unknown" when it has none. */
-const char *sto_gguf_type_name(uint32_t type);
+/* "F32" .. "F64" for a value type, "IQ4_NL" for a ggml tensor type; "unknown". For messages. */
+const char *sto_gguf_value_name(uint32_t type);
+const char *sto_gguf_tensor_type_name(uint32_t type);
 
 #endif

@@ -29,6 +29,15 @@ int sto_name_check(const char *name, struct sto_error *error);
 int sto_ref_parse(const char *ref, int version_optional, char model[MHS_NAME_BYTES],
 		  char version[MHS_SEMVER_BYTES], struct sto_error *error);
 
+#define STO_IMAGE_NAME		"image.mhi"
+#define STO_MANIFEST_NAME	"manifest.json"
+
+/* XXH3-128 in canonical form; a mhs_hash128_fn (mhs_attach.h). */
+void sto_hash128(const void *data, size_t bytes, uint8_t out[MHS_CHUNK_HASH_BYTES]);
+
+/* Path of @file of a version, or of its directory when @file is NULL; -ENAMETOOLONG. */
+int sto_version_path(const char *store, const char *model, const char *version, const char *file,
+		     char *path, uint32_t path_bytes);
 /* Path of an image; -ENAMETOOLONG. */
 int sto_image_path(const char *store, const char *model, const char *version, char *path,
 		   uint32_t path_bytes);
@@ -43,5 +52,8 @@ int sto_image_open(const char *store, const char *model, const char *version,
 /* Call @fn for each version in the store, sorted by model, then semver. Stops when it returns != 0. */
 typedef int (*sto_each_fn)(void *arg, const char *model, const char *version);
 int sto_store_each(const char *store, sto_each_fn fn, void *arg, struct sto_error *error);
+/* The same for the versions of one model. */
+int sto_versions_each(const char *store, const char *model, sto_each_fn fn, void *arg,
+		      struct sto_error *error);
 
 #endif

@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: MIT */
+/* sto_image_priv.h: the pieces of writing an image. */
+#ifndef STO_IMAGE_PRIV_H
+#define STO_IMAGE_PRIV_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "sto_import.h"
+
+/* One import's work, shared by its threads. */
+struct sto_work {
+	const struct sto_import *import;
+	struct sto_model *model;
+	int fd;				/* the image */
+	struct mhs_image_tensor *table;	/* places known from the start, hashes filled in */
+	_Atomic uint32_t next_job;
+	_Atomic int failed;
+	_Atomic uint64_t done_bytes;
+	uint64_t all_bytes;
+	pthread_mutex_t lock;		/* of err, error and the progress call */
+	int err;			/* the first failure */
+	struct sto_error error;
+};
+
+/* sto_step_fn with a struct sto_work: count, show, and -EINTR when the work is to end. */
+int sto_work_step(void *work, uint64_t bytes);
+/* Read, permute, requantise and pack one tensor to its place in the image; its hash. */
+int sto_pack_tensor(struct sto_work *work, uint32_t index, struct sto_error *error);
+/* Hash the source files and pack all tensors, with threads. */
+int sto_work_run(struct sto_work *work, struct sto_error *error);
+/* Exactly @bytes to @fd at @offset, for @shown in messages. */
+int sto_write_at(int fd, const void *data, uint64_t bytes, uint64_t offset, struct sto_error *error);
+
+/* Whether this matrix changes its type on the way. */
+bool sto_is_requantised(const struct sto_import *import, const struct sto_tensor *tensor);
+/* enum eng_type in the image. */
+uint32_t sto_packed_type(const struct sto_import *import, const struct sto_tensor *tensor);
+
+/* Write the image of @model into the empty file @fd; its header comes last. */
+int sto_image_write(const struct sto_import *import, struct sto_model *model, int fd,
+		    struct mhs_image_header *header, struct sto_error *error);
+
+/* What the manifest says about the version's parts. SHA-256 in hexadecimal. */
+#define STO_HEX_BYTES	(2 * MHS_HASH_BYTES + 1)
+struct sto_hashes {
+	char content[STO_HEX_BYTES];
+	char config[STO_HEX_BYTES];
+	char tokenizer[STO_HEX_BYTES];
+	char chat_template[STO_HEX_BYTES];	/* empty: none */
+};
+void sto_hex(const uint8_t *data, uint32_t bytes, char *out);
+/* Write manifest.json into the directory @dir_fd and sync it. */
+int sto_manifest_write(const struct sto_import *import, const struct sto_model *model,
+		       const struct mhs_image_header *header, const char *parent, int dir_fd,
+		       struct sto_error *error);
+
+#endif

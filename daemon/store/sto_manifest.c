@@ -1,0 +1,202 @@
+/* SPDX-License-Identifier: MIT */
+/* sto_manifest.c: manifest.json, what a version is made of and who made it when. */
+#include <errno.h>
+#include <fcntl.h>
+#include <jansson.h>
+#include <openssl/evp.h>
+#include <pwd.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "sto_image_priv.h"
+
+void sto_hex(const uint8_t *data, uint32_t bytes, char *out)
+{
+	static const char digits[] = "0123456789abcdef";
+
+	for (uint32_t i = 0; i < bytes; i++) {
+		out[2 * i] = digits[data[i] >> 4];
+		out[2 * i + 1] = digits[data[i] & 15];
+	}
+	out[2 * bytes] = '\0';
+}
+
+static int hash_hex(const void *a, size_t a_bytes, const void *b, size_t b_bytes,
+		    char out[STO_HEX_BYTES])
+{
+	EVP_MD_CTX *ctx = EVP_MD_CTX_new();
+	uint8_t digest[MHS_HASH_BYTES];
+	int good = ctx && EVP_DigestInit_ex(ctx, EVP_sha256(), NULL) == 1 &&
+		   EVP_DigestUpdate(ctx, a, a_bytes) == 1 &&
+		   (!b || EVP_DigestUpdate(ctx, b, b_bytes) == 1) &&
+		   EVP_DigestFinal_ex(ctx, digest, NULL) == 1;
+
+	EVP_MD_CTX_free(ctx);
+	if (good)
+		sto_hex(digest, MHS_HASH_BYTES, out);
+	return good ? 0 : -ENOMEM;
+}
+
+/* config: the image's configuration and the rope frequencies that belong to it. */
+static int make_hashes(const struct sto_model *model, const struct mhs_image_header *h,
+		       struct sto_hashes *hashes)
+{
+	int err;
+
+	memset(hashes, 0, sizeof(*hashes));
+	sto_hex(h->content_hash, MHS_HASH_BYTES, hashes->content);
+	err = hash_hex(&h->config, sizeof(h->config), model->inv_freq,
+		       h->config.head_dim / 2 * sizeof(float), hashes->config);
+	if (!err)
+		err = hash_hex(model->tokenizer, model->tokenizer_bytes, NULL, 0, hashes->tokenizer);
+	if (!err && model->chat_template)
+		err = hash_hex(model->chat_template, model->chat_template_bytes, NULL, 0,
+			       hashes->chat_template);
+	return err;
+}
+
+static const char *base_name(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+
+	return slash ? slash + 1 : path;
+}
+
+/* A string that may hold any bytes: what is not UTF-8 becomes "?". */
+static json_t *safe_string(const char *text)
+{
+	char clean[512];
+	json_t *string = json_string(text);
+
+	if (string)
+		return string;
+	snprintf(clean, sizeof(clean), "%s", text);
+	for (char *p = clean; *p; p++)
+		if ((unsigned char)*p >= 0x80)
+			*p = '?';
+	return json_string(clean);
+}
+
+static json_t *source_object(const struct sto_model *model)
+{
+	json_t *files = json_array();
+
+	for (uint32_t i = 0; i < model->file_count; i++) {
+		const struct sto_file *file = &model->files[i];
+		char hex[STO_HEX_BYTES];
+
+		sto_hex(file->sha256, MHS_HASH_BYTES, hex);
+		json_array_append_new(files, json_pack("{s:o, s:I, s:s}", "name",
+						       safe_string(base_name(file->path)), "bytes",
+						       (json_int_t)file->bytes, "sha256", hex));
+	}
+	return json_pack("{s:s, s:o}", "format", model->format, "files", files);
+}
+
+static json_t *user_object(void)
+{
+	uid_t uid = getuid();
+	struct passwd *entry = getpwuid(uid);
+	json_t *user = json_pack("{s:I}", "uid", (json_int_t)uid);
+
+	if (entry && entry->pw_name)
+		json_object_set_new(user, "name", safe_string(entry->pw_name));
+	return user;
+}
+
+static json_t *time_string(void)
+{
+	time_t now = time(NULL);
+	struct tm utc;
+	char text[32];
+
+	if (!gmtime_r(&now, &utc) || !strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%SZ", &utc))
+		return json_null();
+	return json_string(text);
+}
+
+static json_t *config_object(const struct sto_model *model, const struct mhs_image_config *c)
+{
+	return json_pack("{s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:b, s:f, s:f}",
+			 "layers", c->layer_count, "hidden", c->hidden,
+			 "intermediate", c->intermediate, "heads", c->head_count,
+			 "kv_heads", c->kv_head_count, "head_dim", c->head_dim,
+			 "vocab", c->vocab_count, "context", c->context_max, "tied", c->tied,
+			 "rms_eps", (double)c->rms_eps, "rope_base", (double)model->rope_base);
+}
+
+static json_t *meta_object(const struct sto_import *import)
+{
+	json_t *meta = json_object();
+
+	for (uint32_t i = 0; i < import->meta_count; i++)
+		json_object_set_new(meta, import->meta[i].key, json_string(import->meta[i].value));
+	return meta;
+}
+
+static json_t *string_or_null(const char *text)
+{
+	return text && *text ? json_string(text) : json_null();
+}
+
+static json_t *manifest_object(const struct sto_import *import, const struct sto_model *model,
+			       const struct mhs_image_header *h, const char *parent,
+			       const struct sto_hashes *hashes)
+{
+	return json_pack("{s:s, s:s, s:o, s:o, s:o, s:s, s:o, s:o, s:{s:I, s:s, s:i}, s:s, s:o, s:s, s:s,"
+			 " s:o, s:o}",
+			 "model", import->model, "version", import->version,
+			 "parent", string_or_null(parent),
+			 "created", time_string(), "user", user_object(), "mhost", MHOST_VERSION,
+			 "source", source_object(model),
+			 "quantize", string_or_null(eng_source_name(import->quantize ? import->quantize :
+								    UINT32_MAX)),
+			 "image", "bytes", (json_int_t)h->image_bytes, "content_hash", hashes->content,
+			 "tensors", h->tensor_count,
+			 "architecture", "llama", "config", config_object(model, &h->config),
+			 "config_hash", hashes->config, "tokenizer_hash", hashes->tokenizer,
+			 "template_hash", string_or_null(hashes->chat_template),
+			 "meta", meta_object(import));
+}
+
+static int write_text(int dir_fd, const char *text, struct sto_error *error)
+{
+	int fd = openat(dir_fd, STO_MANIFEST_NAME, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0444);
+	int err = fd < 0 ? -errno : 0;
+
+	if (!err)
+		err = sto_write_at(fd, text, strlen(text), 0, error);
+	if (!err && (fchmod(fd, 0444) || fsync(fd)))
+		err = -errno;
+	if (fd >= 0)
+		close(fd);
+	if (err)
+		sto_fail(error, "%s: cannot be written: %s; check the store's disk", STO_MANIFEST_NAME,
+			 strerror(-err));
+	return err;
+}
+
+int sto_manifest_write(const struct sto_import *import, const struct sto_model *model,
+		       const struct mhs_image_header *header, const char *parent, int dir_fd,
+		       struct sto_error *error)
+{
+	struct sto_hashes hashes;
+	json_t *manifest = NULL;
+	char *text = NULL;
+	int err = make_hashes(model, header, &hashes);
+
+	if (!err) {
+		manifest = manifest_object(import, model, header, parent, &hashes);
+		text = manifest ? json_dumps(manifest, JSON_INDENT(2)) : NULL;
+	}
+	if (text)
+		err = write_text(dir_fd, text, error);
+	else
+		sto_fail(error, "%s: out of memory; free some", STO_MANIFEST_NAME);
+	if (!text && !err)
+		err = -ENOMEM;
+	free(text);
+	json_decref(manifest);
+	return err;
+}

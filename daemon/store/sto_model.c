@@ -1,0 +1,294 @@
+/* SPDX-License-Identifier: MIT */
+/* sto_model.c: the checked description of a model between importer and image writer. */
+#include "sto_model.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* In the order in which a forward pass reads them, so that an image reads front to back. */
+const struct sto_slot sto_slots[] = {
+	{ MHS_ROLE_EMBED, false, false, "token_embd.weight", "model.embed_tokens.weight" },
+	{ MHS_ROLE_ATTN_NORM, true, true, "blk.%u.attn_norm.weight",
+	  "model.layers.%u.input_layernorm.weight" },
+	{ MHS_ROLE_ATTN_Q, true, false, "blk.%u.attn_q.weight",
+	  "model.layers.%u.self_attn.q_proj.weight" },
+	{ MHS_ROLE_ATTN_K, true, false, "blk.%u.attn_k.weight",
+	  "model.layers.%u.self_attn.k_proj.weight" },
+	{ MHS_ROLE_ATTN_V, true, false, "blk.%u.attn_v.weight",
+	  "model.layers.%u.self_attn.v_proj.weight" },
+	{ MHS_ROLE_ATTN_O, true, false, "blk.%u.attn_output.weight",
+	  "model.layers.%u.self_attn.o_proj.weight" },
+	{ MHS_ROLE_FFN_NORM, true, true, "blk.%u.ffn_norm.weight",
+	  "model.layers.%u.post_attention_layernorm.weight" },
+	{ MHS_ROLE_FFN_GATE, true, false, "blk.%u.ffn_gate.weight",
+	  "model.layers.%u.mlp.gate_proj.weight" },
+	{ MHS_ROLE_FFN_UP, true, false, "blk.%u.ffn_up.weight", "model.layers.%u.mlp.up_proj.weight" },
+	{ MHS_ROLE_FFN_DOWN, true, false, "blk.%u.ffn_down.weight",
+	  "model.layers.%u.mlp.down_proj.weight" },
+	{ MHS_ROLE_OUTPUT_NORM, false, true, "output_norm.weight", "model.norm.weight" },
+	{ MHS_ROLE_OUTPUT, false, false, "output.weight", "lm_head.weight" },
+};
+const uint32_t sto_slot_count = sizeof(sto_slots) / sizeof(sto_slots[0]);
+
+void sto_model_init(struct sto_model *model)
+{
+	memset(model, 0, sizeof(*model));
+	model->bos_id = UINT32_MAX;
+	model->config.rope_attn_scale = 1.0f;
+	model->config.arch = MHS_ARCH_LLAMA;
+}
+
+void sto_model_fini(struct sto_model *model)
+{
+	for (uint32_t i = 0; i < model->file_count; i++)
+		sto_file_close(&model->files[i]);
+	free(model->files);
+	free(model->inv_freq);
+	free(model->tokenizer);
+	free(model->chat_template);
+	free(model->tensors);
+	memset(model, 0, sizeof(*model));
+}
+
+int sto_model_add_file(struct sto_model *model, int dir_fd, const char *name, const char *shown,
+		       uint32_t *index, struct sto_error *error)
+{
+	struct sto_file *files;
+	int err;
+
+	if (model->file_count == STO_FILE_MAX) {
+		sto_fail(error, "%s: too many files, limit %u; merge the shards", shown, STO_FILE_MAX);
+		return -EMFILE;
+	}
+	files = realloc(model->files, (model->file_count + 1) * sizeof(*files));
+	if (!files) {
+		sto_fail(error, "%s: out of memory; free some", shown);
+		return -ENOMEM;
+	}
+	model->files = files;
+	err = sto_file_open(&files[model->file_count], dir_fd, name, shown, error);
+	if (err)
+		return err;
+	*index = model->file_count++;
+	return 0;
+}
+
+int sto_model_add_eos(struct sto_model *model, const char *shown, const char *field, uint64_t id,
+		      struct sto_error *error)
+{
+	if (id >= model->config.vocab_count) {
+		sto_fail(error, "%s: %s: token %llu is past the vocabulary, limit %u; correct the file", shown,
+			 field, (unsigned long long)id, model->config.vocab_count - 1);
+		return -EINVAL;
+	}
+	for (uint32_t i = 0; i < model->eos_count; i++)
+		if (model->eos_ids[i] == id)
+			return 0;
+	if (model->eos_count == MHS_IMAGE_EOS_MAX) {
+		sto_fail(error, "%s: %s: too many end tokens, limit %u; shorten the list", shown, field,
+			 MHS_IMAGE_EOS_MAX);
+		return -EINVAL;
+	}
+	model->eos_ids[model->eos_count++] = (uint32_t)id;
+	return 0;
+}
+
+int sto_model_set_template(struct sto_model *model, const char *shown, const char *field,
+			   const char *text, size_t bytes, struct sto_error *error)
+{
+	if (bytes > STO_TEMPLATE_MAX) {
+		sto_fail(error, "%s: %s: %zu bytes, limit %u; shorten the template", shown, field, bytes,
+			 STO_TEMPLATE_MAX);
+		return -EFBIG;
+	}
+	if (!sto_utf8_valid(text, bytes, true)) {
+		sto_fail(error, "%s: %s: not clean text, limit UTF-8 without control characters; correct the "
+			 "template", shown, field);
+		return -EINVAL;
+	}
+	if (bytes == 0)
+		return 0;
+	free(model->chat_template);
+	model->chat_template = malloc(bytes);
+	if (!model->chat_template) {
+		sto_fail(error, "%s: out of memory; free some", shown);
+		return -ENOMEM;
+	}
+	memcpy(model->chat_template, text, bytes);
+	model->chat_template_bytes = bytes;
+	return 0;
+}
+
+/* ---- configuration ----------------------------------------------------------------------- */
+
+#define HIDDEN_MAX	(1u << 20)
+#define HEAD_MAX	4096u
+#define HEAD_DIM_MAX	4096u
+#define VOCAB_MAX	(1u << 24)
+#define CONTEXT_MAX	(1u << 24)
+#define ROPE_BASE_MAX	1e12f
+
+static int check_range(const char *shown, const char *field, uint32_t value, uint32_t high,
+		       struct sto_error *error)
+{
+	if (value >= 1 && value <= high)
+		return 0;
+	sto_fail(error, "%s: %s: is %u, limit 1..%u; correct the model's configuration", shown, field,
+		 value, high);
+	return -EINVAL;
+}
+
+static int check_heads(const struct mhs_image_config *c, const char *shown,
+		       const struct sto_config_names *names, struct sto_error *error)
+{
+	if (c->head_count % c->kv_head_count) {
+		sto_fail(error, "%s: %s: is %u, limit a divisor of %s = %u; correct the model's configuration",
+			 shown, names->kv_head_count, c->kv_head_count, names->head_count, c->head_count);
+		return -EINVAL;
+	}
+	if (c->head_dim % 2) {
+		sto_fail(error, "%s: %s: is %u, limit an even number (rotary pairs); correct the model's "
+			 "configuration", shown, names->head_dim, c->head_dim);
+		return -EINVAL;
+	}
+	return 0;
+}
+
+static int check_floats(const struct sto_model *model, const char *shown,
+			const struct sto_config_names *names, struct sto_error *error)
+{
+	if (!(model->config.rms_eps > 0.0f && model->config.rms_eps < 1.0f)) {
+		sto_fail(error, "%s: %s: is %g, limit above 0 and below 1; correct the model's configuration",
+			 shown, names->rms_eps, (double)model->config.rms_eps);
+		return -EINVAL;
+	}
+	if (!(model->rope_base >= 1.0f && model->rope_base <= ROPE_BASE_MAX)) {
+		sto_fail(error, "%s: %s: is %g, limit 1..%g; correct the model's configuration", shown,
+			 names->rope_base, (double)model->rope_base, (double)ROPE_BASE_MAX);
+		return -EINVAL;
+	}
+	return 0;
+}
+
+int sto_model_check_config(const struct sto_model *model, const char *shown,
+			   const struct sto_config_names *names, struct sto_error *error)
+{
+	const struct mhs_image_config *c = &model->config;
+	const struct {
+		const char *name;
+		uint32_t value, high;
+	} ranges[] = {
+		{ names->layer_count, c->layer_count, MHS_IMAGE_LAYER_MAX },
+		{ names->hidden, c->hidden, HIDDEN_MAX },
+		{ names->intermediate, c->intermediate, HIDDEN_MAX },
+		{ names->head_count, c->head_count, HEAD_MAX },
+		{ names->kv_head_count, c->kv_head_count, HEAD_MAX },
+		{ names->head_dim, c->head_dim, HEAD_DIM_MAX },
+		{ names->vocab_count, c->vocab_count, VOCAB_MAX },
+		{ names->context_max, c->context_max, CONTEXT_MAX },
+	};
+
+	for (size_t i = 0; i < sizeof(ranges) / sizeof(ranges[0]); i++)
+		if (check_range(shown, ranges[i].name, ranges[i].value, ranges[i].high, error))
+			return -EINVAL;
+	if (check_heads(c, shown, names, error))
+		return -EINVAL;
+	return check_floats(model, shown, names, error);
+}
+
+void sto_slot_shape(const struct sto_slot *slot, const struct mhs_image_config *config,
+		    uint64_t *rows, uint64_t *cols)
+{
+	uint64_t q = (uint64_t)config->head_count * config->head_dim;
+	uint64_t kv = (uint64_t)config->kv_head_count * config->head_dim;
+
+	*rows = 1;
+	*cols = config->hidden;
+	switch (slot->role) {
+	case MHS_ROLE_EMBED:
+	case MHS_ROLE_OUTPUT:
+		*rows = config->vocab_count;
+		break;
+	case MHS_ROLE_ATTN_Q:
+		*rows = q;
+		break;
+	case MHS_ROLE_ATTN_K:
+	case MHS_ROLE_ATTN_V:
+		*rows = kv;
+		break;
+	case MHS_ROLE_ATTN_O:
+		*rows = config->hidden;
+		*cols = q;
+		break;
+	case MHS_ROLE_FFN_GATE:
+	case MHS_ROLE_FFN_UP:
+		*rows = config->intermediate;
+		break;
+	case MHS_ROLE_FFN_DOWN:
+		*rows = config->hidden;
+		*cols = config->intermediate;
+		break;
+	default:	/* norms */
+		break;
+	}
+}
+
+int sto_model_reserve(struct sto_model *model, const char *shown, struct sto_error *error)
+{
+	uint32_t most = sto_slot_count * (model->config.layer_count + 1);
+
+	model->tensors = calloc(most, sizeof(*model->tensors));
+	if (model->tensors)
+		return 0;
+	sto_fail(error, "%s: out of memory; free some", shown);
+	return -ENOMEM;
+}
+
+/* ---- rope -------------------------------------------------------------------------------- */
+
+/* Llama 3.1's scaling: long waves slow down by factor, short ones stay, those between blend. */
+static double llama3_frequency(double freq, const struct sto_rope_scaling *s)
+{
+	double wave = 2.0 * M_PI / freq;
+	double low_wave = (double)s->original_context / (double)s->low_freq_factor;
+	double high_wave = (double)s->original_context / (double)s->high_freq_factor;
+	double smooth;
+
+	if (wave < high_wave)
+		return freq;
+	if (wave > low_wave)
+		return freq / (double)s->factor;
+	smooth = ((double)s->original_context / wave - (double)s->low_freq_factor) /
+		 ((double)s->high_freq_factor - (double)s->low_freq_factor);
+	return (1.0 - smooth) * freq / (double)s->factor + smooth * freq;
+}
+
+int sto_model_set_rope(struct sto_model *model, const char *shown,
+		       const struct sto_rope_scaling *scaling, struct sto_error *error)
+{
+	uint32_t count = model->config.head_dim / 2;
+
+	model->inv_freq = calloc(count, sizeof(float));
+	if (!model->inv_freq) {
+		sto_fail(error, "%s: out of memory; free some", shown);
+		return -ENOMEM;
+	}
+	for (uint32_t i = 0; i < count; i++) {
+		double freq = pow((double)model->rope_base, -2.0 * i / model->config.head_dim);
+
+		if (scaling->kind == STO_ROPE_LINEAR)
+			freq /= (double)scaling->factor;
+		else if (scaling->kind == STO_ROPE_LLAMA3)
+			freq = llama3_frequency(freq, scaling);
+		if (scaling->factors)
+			freq /= (double)scaling->factors[i];
+		model->inv_freq[i] = (float)freq;
+		if (isfinite(model->inv_freq[i]) && model->inv_freq[i] >= 0.0f)
+			continue;
+		sto_fail(error, "%s: rope: frequency %u is not a number; correct the rope scaling", shown, i);
+		return -EINVAL;
+	}
+	return 0;
+}

@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * sto_model.h: what an importer hands to the image writer: a checked configuration, where each
+ * tensor lies in the source files, the compiled tokenizer and the template. No weights.
+ */
+#ifndef STO_MODEL_H
+#define STO_MODEL_H
+
+#include "eng_pack.h"
+#include "sto_file.h"
+
+#define STO_FILE_MAX		1000u	/* source files of one model */
+#define STO_TEMPLATE_MAX	(1u << 20)	/* bytes of a chat template */
+
+/* One tensor of the image and where it comes from. */
+struct sto_tensor {
+	char name[MHS_NAME_BYTES];	/* of the source, cut */
+	uint32_t role;			/* enum mhs_image_role */
+	uint32_t layer;
+	uint32_t source;		/* enum eng_source */
+	uint32_t file;			/* index into files */
+	uint64_t rows;			/* 1 for vectors */
+	uint64_t cols;
+	uint64_t offset_bytes;		/* in the file */
+	uint64_t row_bytes;
+	/* Rows per head whose rotated pairs are interleaved and must be split into halves; 0: none */
+	uint32_t head_rows;
+};
+
+struct sto_model {
+	struct mhs_image_config config;
+	uint32_t bos_id;		/* UINT32_MAX: none */
+	uint32_t eos_count;
+	uint32_t eos_ids[MHS_IMAGE_EOS_MAX];
+	float rope_base;
+	float *inv_freq;		/* [head_dim / 2] */
+	void *tokenizer;		/* compiled, malloc */
+	size_t tokenizer_bytes;
+	char *chat_template;		/* NULL: none */
+	size_t chat_template_bytes;
+	const char *format;		/* "gguf" or "huggingface" */
+	uint32_t file_count;
+	struct sto_file *files;		/* all that was read, for the manifest */
+	uint32_t tensor_count;
+	struct sto_tensor *tensors;
+};
+
+/* A place in the image that a role fills, with its shape. */
+struct sto_slot {
+	uint32_t role;
+	bool per_layer;
+	bool vector;
+	const char *gguf;	/* "blk.%u.attn_q.weight" */
+	const char *hf;		/* "model.layers.%u.self_attn.q_proj.weight" */
+};
+
+extern const struct sto_slot sto_slots[];
+extern const uint32_t sto_slot_count;
+
+void sto_model_init(struct sto_model *model);
+void sto_model_fini(struct sto_model *model);
+
+/* Open a source file (sto_file_open) and append it; *@index is its number. */
+int sto_model_add_file(struct sto_model *model, int dir_fd, const char *name, const char *shown,
+		       uint32_t *index, struct sto_error *error);
+/* Append an end token unless it is there already. -EINVAL: out of range, or too many. */
+int sto_model_add_eos(struct sto_model *model, const char *shown, const char *field, uint64_t id,
+		      struct sto_error *error);
+/* Take over a copy of the template after checking it. Empty: none. */
+int sto_model_set_template(struct sto_model *model, const char *shown, const char *field,
+			   const char *text, size_t bytes, struct sto_error *error);
+/*
+ * Check the configuration (limits of the image, and each number against the others). @names: the
+ * source's words for the fields, for messages.
+ */
+struct sto_config_names {
+	const char *layer_count, *hidden, *intermediate, *head_count, *kv_head_count, *head_dim;
+	const char *vocab_count, *context_max, *rms_eps, *rope_base;
+};
+int sto_model_check_config(const struct sto_model *model, const char *shown,
+			   const struct sto_config_names *names, struct sto_error *error);
+/* Rows and columns that @slot must have. Vectors: 1 x cols. */
+void sto_slot_shape(const struct sto_slot *slot, const struct mhs_image_config *config,
+		    uint64_t *rows, uint64_t *cols);
+/* Room for all tensors that the configuration asks for. */
+int sto_model_reserve(struct sto_model *model, const char *shown, struct sto_error *error);
+
+/* Rope inverse frequencies into model->inv_freq. */
+enum sto_rope { STO_ROPE_NONE, STO_ROPE_LINEAR, STO_ROPE_LLAMA3 };
+struct sto_rope_scaling {
+	enum sto_rope kind;
+	float factor;		/* linear, llama3 */
+	float low_freq_factor, high_freq_factor;
+	float original_context;
+	const float *factors;	/* GGUF: each frequency is divided by its own; or NULL */
+};
+int sto_model_set_rope(struct sto_model *model, const char *shown,
+		       const struct sto_rope_scaling *scaling, struct sto_error *error);
+
+#endif
