@@ -126,7 +126,8 @@ SCENARIOS := \
 	tests/scenario/v02_storm.sh
 
 MAN_PAGES := tools/mhost.1 daemon/supervisor/mhostd.8 daemon/supervisor/mhost.ini.5
-CHECKS    := tests/check-layers.sh $(UNIT_TESTS:%=$(B)/tests/unit/%_test) $(SCENARIOS)
+RACE_CHECKS := $(B)/tests/abi/abi_test $(B)/tests/race/explore $(B)/tests/race/storm_forks tests/race/tsan.sh
+CHECKS    := tests/check-layers.sh $(UNIT_TESTS:%=$(B)/tests/unit/%_test) $(RACE_CHECKS) $(SCENARIOS)
 LONG_CHECKS := tests/scenario/v02_storm.sh tests/scenario/k01_kill.sh
 
 # -- flags -----------------------------------------------------------------------------------------
@@ -190,6 +191,30 @@ $(B)/libmhost.so: $(call objs,$(CLIENT_SRC) $(SHM_SRC)) client/libmhost.map
 
 $(TESTS): $(B)/tests/unit/%_test: $(B)/tests/unit/%_test.o $(B)/libmhost-all.a
 
+# The shared layer's proofs: mhs_epoch.c as it is, under the explorer's accesses, and with weaker orders.
+RACE_TESTS := $(filter $(B)/%,$(RACE_CHECKS)) $(B)/tests/race/storm_threads \
+	$(B)/tests/race/storm_weak1 $(B)/tests/race/storm_weak2 $(B)/tests/race/storm_weak3
+$(B)/tests/race/epoch_explored.o: shm/mhs_epoch.c tests/race/x_hooks.h
+	$(call say,CC,$@)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(ALL_CFLAGS) -DX_REAL_CODE -include tests/race/x_hooks.h -MMD -MP -c $< -o $@
+$(B)/tests/race/explore: $(call objs,$(wildcard tests/race/x_*.c)) $(B)/tests/race/epoch_explored.o
+$(B)/tests/race/storm_forks: $(call objs,tests/race/storm.c tests/race/storm_forks.c)
+$(B)/tests/abi/abi_test: $(B)/tests/abi/abi_test.o
+$(filter $(B)/%,$(RACE_CHECKS)): $(call objs,shm/mhs_attach.c shm/mhs_epoch.c shm/mhs_seg.c tests/lib/t.c)
+	$(call say,LD,$@)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(ALL_CFLAGS) -o $@ \
+		$(filter-out $(if $(filter %/epoch_explored.o,$^),%/shm/mhs_epoch.o),$(filter %.o,$^)) $(LIBS)
+$(B)/tests/race/storm_threads $(B)/tests/race/storm_weak1 $(B)/tests/race/storm_weak2 \
+$(B)/tests/race/storm_weak3: tests/race/storm_threads.c tests/race/storm.c tests/lib/t.c shm/mhs_attach.c \
+		shm/mhs_epoch.c $(wildcard shm/*.h tests/race/*.h)
+	$(call say,TSAN,$@)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(filter-out -fsanitize% -fno-sanitize%,$(ALL_CFLAGS)) -fsanitize=thread \
+		$(if $(findstring weak,$@),-DWEAK=$(subst $(B)/tests/race/storm_weak,,$@) -include tests/race/orders.h) \
+		$(filter %.c,$^) -o $@ -lm -pthread
+
 # Programs that scenarios drive.
 STORMS  := $(B)/tests/scenario/storm $(B)/tests/fault/kill
 $(STORMS): %: %.o $(B)/tests/lib/t_storm.o $(B)/libmhost-all.a
@@ -221,6 +246,9 @@ check-long: ## the long campaigns: storms, kills, fuzzing
 	@$(MAKE) --no-print-directory programs tests
 	@B=$(B) FLIPS=100000 KILLS=200 tests/run.sh -t 3600 $(LONG_CHECKS)
 
+check-race: $(RACE_TESTS) ## the epoch protocol: all interleavings, mutants, ThreadSanitizer, processes
+	@B=$(B) V=1 tests/run.sh $(RACE_CHECKS)
+
 check-layers: ## who may include whom
 	@tests/check-layers.sh
 
@@ -248,4 +276,4 @@ clean: ## remove what was built
 
 programs: $(PROGRAMS)
 tests: $(TESTS) $(STORMS) $(B)/example $(RACE_TESTS)
-.PHONY: all help deps quickstart check check-long check-layers lint install clean programs tests
+.PHONY: all help deps quickstart check check-long check-race check-layers lint install clean programs tests

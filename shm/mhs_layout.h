@@ -124,6 +124,8 @@ struct mhs_board {
 };
 _Static_assert(offsetof(struct mhs_board, epoch) == 64, "ABI 1: epoch");
 _Static_assert(offsetof(struct mhs_board, models) == MHS_PAGE_BYTES, "ABI 1: models");
+_Static_assert(sizeof(struct mhs_board) == MHS_PAGE_BYTES + MHS_MODEL_MAX * 128 + MHS_VERSION_MAX * 384,
+	       "ABI 1: board");
 
 /* ---- slot: one per worker, written by that worker, read by the supervisor as hostile input - */
 
@@ -146,6 +148,7 @@ struct mhs_slot {
 _Static_assert(offsetof(struct mhs_slot, seen_epoch) == 64, "ABI 1: seen_epoch");
 _Static_assert(offsetof(struct mhs_slot, asleep) == 128, "ABI 1: asleep");
 _Static_assert(offsetof(struct mhs_slot, pins) == MHS_PAGE_BYTES, "ABI 1: pins");
+_Static_assert(sizeof(struct mhs_slot) == 5 * MHS_PAGE_BYTES, "ABI 1: slot");
 
 /* ---- stats: one per worker, written by that worker, anyone allowed reads ------------------- */
 
@@ -177,6 +180,7 @@ struct mhs_stats {
 	struct mhs_header head;
 	struct mhs_stats_row rows[MHS_STATS_ROWS];
 };
+_Static_assert(offsetof(struct mhs_stats, rows) == MHS_LINE_BYTES, "ABI 1: rows");
 
 /* ---- lane: one client x one worker, two SPSC byte rings ----------------------------------- */
 
