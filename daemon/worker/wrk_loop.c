@@ -210,6 +210,8 @@ int wrk_run(struct wrk *w)
 	w->requests_end = &w->requests;
 	w->epoll = epoll_create1(EPOLL_CLOEXEC);
 	err = w->epoll < 0 ? -errno : watch(w, w->control);
+	if (!err && fcntl(w->control, F_SETFL, O_NONBLOCK))
+		err = -errno;
 	if (!err)
 		err = wait_for_init(w);
 	if (err)
