@@ -51,13 +51,18 @@ ENGINE_SRC := \
 	daemon/engine/kernels/eng_k_generic.c
 
 STORE_SRC := \
+	daemon/store/import_hf.c \
+	daemon/store/import_safetensors.c \
 	daemon/store/sto_file.c \
 	daemon/store/sto_gguf.c \
 	daemon/store/sto_gguf_get.c \
+	daemon/store/sto_hf_config.c \
 	daemon/store/sto_image.c \
+	daemon/store/sto_json.c \
 	daemon/store/sto_manifest.c \
 	daemon/store/sto_model.c \
 	daemon/store/sto_pack.c \
+	daemon/store/sto_safetensors.c \
 	daemon/store/sto_semver.c \
 	daemon/store/sto_store.c \
 	daemon/store/sto_tok.c \

@@ -362,6 +362,23 @@ static int by_name(const void *a, const void *b)
 		      ((const struct sto_gguf_tensor *)b)->name);
 }
 
+/* Before the gaps, so that the message names the tensor that is wrong and not its neighbour. */
+static int check_ends(struct cursor *c, const struct sto_gguf *gguf)
+{
+	uint64_t room = c->file->bytes - gguf->data_offset_bytes;
+
+	for (uint32_t i = 0; i < gguf->tensor_count; i++) {
+		const struct sto_gguf_tensor *t = &gguf->tensors[i];
+
+		if (t->offset_bytes <= room && t->bytes <= room - t->offset_bytes)
+			continue;
+		snprintf(c->field, sizeof(c->field), "tensor %s", t->name);
+		return refuse(c, "data ends past the end of the file, limit %llu bytes; %s",
+			      (unsigned long long)c->file->bytes, damaged);
+	}
+	return 0;
+}
+
 /* Sorted by offset, each tensor begins where the one before ends, padded. */
 static int check_places(struct cursor *c, struct sto_gguf *gguf)
 {
@@ -377,9 +394,6 @@ static int check_places(struct cursor *c, struct sto_gguf *gguf)
 		if (t->offset_bytes > padded)
 			return refuse(c, "offset %llu leaves a hole, limit %llu; %s",
 				      (unsigned long long)t->offset_bytes, (unsigned long long)padded, damaged);
-		if (padded > room || t->bytes > room - padded)
-			return refuse(c, "data ends past the end of the file, limit %llu bytes; %s",
-				      (unsigned long long)c->file->bytes, damaged);
 		t->offset_bytes += gguf->data_offset_bytes;
 		end = padded + t->bytes;
 		padded = (end + gguf->alignment - 1) / gguf->alignment * gguf->alignment;
@@ -416,7 +430,7 @@ static int read_tensors(struct cursor *c, struct sto_gguf *gguf)
 			      (unsigned long long)c->file->bytes, damaged);
 	}
 	qsort(gguf->tensors, gguf->tensor_count, sizeof(*gguf->tensors), by_offset);
-	if (check_places(c, gguf))
+	if (check_ends(c, gguf) || check_places(c, gguf))
 		return -EINVAL;
 	qsort(gguf->tensors, gguf->tensor_count, sizeof(*gguf->tensors), by_name);
 	return 0;

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /* sto_manifest.c: manifest.json, what a version is made of and who made it when. */
+#include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <jansson.h>
 #include <openssl/evp.h>
 #include <pwd.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
@@ -135,6 +137,17 @@ static json_t *meta_object(const struct sto_import *import)
 	return meta;
 }
 
+/* As --quantize names it. */
+static json_t *quantize_string(uint32_t source)
+{
+	const char *name = source ? eng_source_name(source) : NULL;
+	char lower[16] = "";
+
+	for (size_t i = 0; name && name[i] && i < sizeof(lower) - 1; i++)
+		lower[i] = (char)tolower((unsigned char)name[i]);
+	return name ? json_string(lower) : json_null();
+}
+
 static json_t *string_or_null(const char *text)
 {
 	return text && *text ? json_string(text) : json_null();
@@ -150,8 +163,7 @@ static json_t *manifest_object(const struct sto_import *import, const struct sto
 			 "parent", string_or_null(parent),
 			 "created", time_string(), "user", user_object(), "mhost", MHOST_VERSION,
 			 "source", source_object(model),
-			 "quantize", string_or_null(eng_source_name(import->quantize ? import->quantize :
-								    UINT32_MAX)),
+			 "quantize", quantize_string(import->quantize),
 			 "image", "bytes", (json_int_t)h->image_bytes, "content_hash", hashes->content,
 			 "tensors", h->tensor_count,
 			 "architecture", "llama", "config", config_object(model, &h->config),
