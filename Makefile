@@ -114,12 +114,15 @@ TOOL_SRC := \
 
 UNIT_TESTS := \
 	attach \
+	bits \
 	epoch \
 	hrt \
 	image_check \
 	kernels \
+	model \
 	pack \
 	ring \
+	sample \
 	seg \
 	stat \
 	threads
@@ -176,7 +179,7 @@ $(B)/%.o: %.c
 $(B)/daemon/engine/kernels/%_avx2.o: ISA_FLAGS := -mavx2 -mfma -mf16c
 $(B)/daemon/engine/kernels/%_avx512.o: ISA_FLAGS := -mavx512f -mavx512bw -mavx512vl -mavx512dq -mavx512vnni -mavx2 -mfma -mf16c
 
-$(B)/libmhost-all.a: $(call objs,$(LIB_SRC) tests/lib/t.c tests/lib/t_model.c)
+$(B)/libmhost-all.a: $(call objs,$(LIB_SRC) tests/lib/t.c tests/lib/t_model.c tests/lib/t_steps.c)
 	$(call say,AR,$@)
 	$(Q)rm -f $@ && ar rcs $@ $^
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * eng_attention.c: one row and one head see the keys of positions 0..own in order, page by page, whoever
- * else shares the pass; so the result depends on the row's position and content alone.
+ * eng_attention.c: one row and one head see the keys of positions 0..own in order, page by page,
+ * whoever else shares the pass; so the result depends on the row's position and content alone.
  *
  * A page holds, for each layer and KV head, a plane of K and a plane of V (eng_kernels.h).
  */
@@ -95,11 +95,12 @@ static void score_pages(struct pass *p)
 		for (uint32_t i = first; i < queries; i++)
 			at[i] = p->scores[i] + (size_t)page * ENG_PAGE_TOKENS;
 		p->kernels->attn_scores(c->kv_f32, p->q + first, queries - first, c->head_dim,
-					page_at(p->rows, page) + p->plane_offset, scale, at + first);
+					page_at(p->rows, page) + p->plane_offset, scale,
+					at + first);
 	}
 }
 
-/* Rows that end inside the page see fewer tokens of it: each of them apart, then all others at once. */
+/* Rows that end inside the page see fewer tokens of it: each apart, then all others at once. */
 static void mix_page(struct pass *p, uint32_t page)
 {
 	const struct eng_config *c = p->config;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * eng_llama.c: the layers of a Llama, as every thread runs them. Barriers of a layer, few rows:
- * after q/k/v | after storing k and v (unless each thread owns its KV heads) | after attention | after o |
- * after gate/up | after down. With many rows norms and rounding are split too: three more.
+ * after q/k/v, after storing k and v (unless each thread owns its KV heads), after attention, o,
+ * gate/up and down. With many rows norms and rounding are split too: three more.
  */
 #include "eng_priv.h"
 
@@ -67,7 +67,7 @@ static struct eng_operand normed(const struct worker *w, const float *weight,
 	return in;
 }
 
-/* -- phases ---------------------------------------------------------------------------------------- */
+/* -- phases ------------------------------------------------------------------------------------ */
 
 static void embed(const struct worker *w)
 {
@@ -160,7 +160,7 @@ static void project_o(const struct worker *w, const struct eng_layer *l)
 	project_add(w, &l->o, &in);
 }
 
-/* silu(gate) * up of the columns [first, first + count), and their rounding for down: whole blocks. */
+/* silu(gate) * up of the columns [first, first + count), whole blocks; their rounding for down. */
 static void activate(const struct worker *w, const struct eng_layer *l, uint32_t first,
 		     uint32_t count)
 {

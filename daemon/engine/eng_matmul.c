@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * eng_matmul.c: which product a row goes through. Quantised matrices have one path for all rows; float
- * matrices have two, and the row's own kind chooses: BLAS for prompts, the own kernel otherwise.
+ * eng_matmul.c: which product a row goes through. Quantised matrices have one path for all rows;
+ * float matrices have two, and the row's own kind chooses: BLAS for prompts, else the own kernel.
  */
 #include "eng_priv.h"
 

@@ -68,7 +68,8 @@ struct eng_row {
 					 * earlier in the same step */
 	void *const *pages;		/* page table of the row's sequence, covers position */
 	bool is_prompt;			/* part of a prompt, not generated */
-	int32_t logits;			/* row of @logits to fill, -1: none wanted */
+	int32_t logits;			/* row of @logits to fill, < ENG_ROWS_MAX and no other row's;
+					 * -1: none wanted */
 };
 
 struct eng;
@@ -87,7 +88,8 @@ int eng_prepare(struct eng *eng, const struct eng_model *model);
 /*
  * Run 1..ENG_ROWS_MAX rows; rows of one sequence stand in order of position. Writes their K and V to the pages, and logits rows
  * [vocab_count] for those that want them, row r at @logits + r * vocab_count. No allocation, no system call but a
- * futex wake when threads sleep. Returns 0; -EINVAL: a row is out of range (nothing was computed).
+ * futex wake when threads sleep. Returns 0; -EINVAL: a row is out of range, or the model was not
+ * prepared (nothing was computed).
  */
 int eng_step(struct eng *eng, const struct eng_model *model, const struct eng_row *rows,
 	     uint32_t row_count, float *logits);

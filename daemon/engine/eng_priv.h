@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * eng_priv.h: the inside of an engine. A step is one function that all threads run; between its phases they
- * meet at barriers. Every element of every buffer has one writer in each phase.
+ * eng_priv.h: the inside of an engine. A step is one function that all threads run; between its
+ * phases they meet at barriers. Every element of every buffer has one writer in each phase.
  */
 #ifndef ENG_PRIV_H
 #define ENG_PRIV_H
@@ -10,8 +10,8 @@
 #include "eng_model.h"
 #include "eng_threads.h"
 
-/* Up to so many rows each thread computes norms and rounds activations for itself: dearer than once,
- * cheaper than a barrier. The bits are the same. */
+/* Up to so many rows each thread computes norms and rounds activations for itself: dearer than
+ * once, cheaper than a barrier. The bits are the same. */
 #define ENG_FEW_ROWS	4u
 /* Queries (rows x heads) that share one pass over a KV page. */
 #define ENG_QUERIES	16u
@@ -84,7 +84,7 @@ static inline uint32_t eng_panels(const struct eng_matrix *m)
 	return (m->rows + ENG_PANEL_ROWS - 1) / ENG_PANEL_ROWS;
 }
 
-/* eng_scratch.c: point @buf into @base, or only measure when it is NULL. Returns the bytes needed. */
+/* eng_scratch.c: point @buf into @base, or only measure when that is NULL. Returns bytes needed. */
 size_t eng_buffers_place(struct eng_buffers *buf, const struct eng_config *c, uint32_t threads,
 			 unsigned char *base);
 
@@ -96,7 +96,7 @@ void eng_apply(struct eng *eng, uint32_t thread, const struct eng_matrix *m, uin
 /* Logits of the rows that want them; @in holds those rows in the order of their index. */
 void eng_apply_logits(struct eng *eng, uint32_t thread, const struct eng_operand *in);
 
-/* eng_attention.c: rotate q and k, store k and v, attend. buf.qkv in, buf.heads out; a barrier inside. */
+/* eng_attention.c: rotate q and k, store k and v, attend. buf.qkv in, buf.heads out; may meet. */
 void eng_attention(struct eng *eng, uint32_t thread, uint32_t layer);
 
 /* eng_llama.c: the whole step, run by every thread. */

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * eng_sample.c: choosing without sorting. The vocabulary is looked at in blocks of 64 logits: the k-th
- * largest block maximum bounds the k-th largest logit from below, so only the blocks above that
- * bound are opened; for top-p, tokens that together weigh less than 1 - p cannot be needed. What remains goes
- * into a heap, and the best are taken from it one by one until the prefix is complete. Top-k, top-p
- * and min-p each keep a prefix of that order.
+ * eng_sample.c: choosing without sorting. The vocabulary is looked at in blocks of 64 logits: the
+ * k-th largest block maximum bounds the k-th largest logit from below, so only the blocks above it
+ * are opened; for top-p, tokens that together weigh less than 1 - p cannot be needed. What
+ * remains goes into a heap, and the best are taken from it one by one until the prefix is complete.
+ * Top-k, top-p and min-p each keep a prefix of that order.
  */
 #include "eng_sample.h"
 
@@ -92,7 +92,7 @@ void eng_sampler_free(struct eng_sampler **sampler)
 	free(s);
 }
 
-/* -- one look at all logits ------------------------------------------------------------------------ */
+/* -- one look at all logits -------------------------------------------------------------------- */
 
 static uint32_t block_length(const struct eng_sampler *s, uint32_t block)
 {
@@ -184,7 +184,7 @@ static void rescale(struct eng_sampler *s, float *logits, float temperature)
 	s->max = 0;
 }
 
-/* -- candidates ------------------------------------------------------------------------------------ */
+/* -- candidates -------------------------------------------------------------------------------- */
 
 /* A bound that at least @k logits reach; -infinity when there are fewer blocks than that. */
 static float top_k_bound(struct eng_sampler *s, uint32_t k)
@@ -232,7 +232,7 @@ static struct chosen best_k(struct eng_sampler *s, const float *logits, uint32_t
 	return (struct chosen){ .end = s->candidates + count, .count = k };
 }
 
-/* -- sampling -------------------------------------------------------------------------------------- */
+/* -- sampling ---------------------------------------------------------------------------------- */
 
 static void penalise(struct eng_sampler *s, const struct eng_sampling *params, float *logits,
 		     const uint32_t *history, uint32_t count)
@@ -325,7 +325,8 @@ static void cut_prefix(struct chosen *chosen, float top_p, float min_p)
 
 	for (uint32_t i = 1; i <= chosen->count; i++)
 		total += weight_of(*(chosen->end - i));
-	while (count < chosen->count && (count == 0 || top_p >= 1.0f || sum < (double)top_p * total)) {
+	total = top_p < 1.0f ? (double)top_p * total : INFINITY;
+	while (count < chosen->count && (count == 0 || sum < total)) {
 		weight = weight_of(*(chosen->end - count - 1));
 		if (weight < (double)min_p && count)
 			break;

@@ -38,6 +38,7 @@ void eng_sampler_free(struct eng_sampler **sampler);
 /*
  * Choose the next token. @logits [vocab_count] may be overwritten. @history: prompt and output so far.
  * Returns the token id, or -EDOM when a logit is NaN or +infinite or all are -infinite. Never allocates.
+ * Each call takes one step of @rng, greedy or not. Ids in @history beyond the vocabulary are skipped.
  */
 int64_t eng_sample(struct eng_sampler *sampler, const struct eng_sampling *params,
 		   float *logits, const uint32_t *history, uint32_t history_count,
@@ -45,7 +46,8 @@ int64_t eng_sample(struct eng_sampler *sampler, const struct eng_sampling *param
 
 /*
  * Log-probability of @token and the @top_count best (descending, lowest id first on a tie) under the
- * plain softmax of @logits. Call before eng_sample(), which overwrites. 0 or -EDOM as above.
+ * plain softmax of @logits. Call before eng_sample(), which overwrites. 0, -EDOM as above, or
+ * -EINVAL: @token or @top_count beyond the vocabulary.
  */
 int eng_logprobs(struct eng_sampler *sampler, const float *logits, uint32_t token, float *logprob,
 		 struct eng_top *top, uint32_t top_count);

@@ -3,9 +3,9 @@
  * eng_threads.c: gates and barriers of the pool.
  *
  * A gate is a turn counter that waiters watch. Opening it adds one (G1) and then looks for sleepers
- * (G2); a waiter that gives up spinning counts itself as sleeper (G3) and then looks at the turn again
- * (G4). That is store-then-load on both sides, so all four are seq_cst: either the opener sees the
- * sleeper and wakes it, or the sleeper sees the new turn. The kernel compares the turn once more.
+ * (G2); a waiter that gives up spinning counts itself as sleeper (G3) and then looks at the turn
+ * again (G4). That is store-then-load on both sides, so all four are seq_cst: either the opener sees
+ * the sleeper and wakes it, or the sleeper sees the new turn. The kernel compares the turn again.
  */
 #include "eng_threads.h"
 
@@ -182,9 +182,9 @@ static int cpus_allowed(cpu_set_t *set, size_t bytes)
 }
 
 /*
- * Helpers are pinned only when the process was given exactly one CPU a thread, and not all of the machine:
- * then the mask was made for this pool. In a wider mask other workers run as well, and a fixed choice
- * would put the helpers of all of them on the same CPUs; the scheduler spreads them better.
+ * Helpers are pinned only when the process was given exactly one CPU a thread, and not all of the
+ * machine: then the mask was made for this pool. In a wider mask other workers run as well, and a
+ * fixed choice would put the helpers of all of them on the same CPUs; the scheduler does better.
  */
 static void helper_pin(const struct helper *self, const cpu_set_t *set, size_t bytes)
 {

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * eng_threads.h: a fork-join pool for one caller. All threads, the caller's included, run the same
- * function and meet at barriers. Waiting threads spin for a bounded time, then sleep on a futex; the
- * spin shortens itself where it keeps failing (the peer is not running) and is left out where there are
- * more threads than CPUs. After creation nothing allocates or locks.
+ * function and meet at barriers. Waiting threads spin for a bounded time, then sleep on a futex;
+ * the spin shortens itself where it keeps failing (the peer is not running) and is left out where
+ * there are more threads than CPUs. After creation nothing allocates or locks.
  */
 #ifndef ENG_THREADS_H
 #define ENG_THREADS_H

@@ -28,7 +28,7 @@ static void die(const char *what, int ret)
 	exit(1);
 }
 
-/* -- building -------------------------------------------------------------------------------------- */
+/* -- building ---------------------------------------------------------------------------------- */
 
 static void put_f16(unsigned char *at, float value)
 {
@@ -139,7 +139,8 @@ static void make_matrix(struct t_model *t, struct eng_matrix *m, uint32_t source
 	part->values = must(malloc((size_t)rows * cols * sizeof(float)));
 	for (uint32_t p = 0; p * ENG_PANEL_ROWS < rows; p++) {
 		for (uint32_t i = 0; i < ENG_PANEL_ROWS; i++)
-			random_row(source, src + i * row_bytes, cols, 1.7f / sqrtf((float)cols), seed);
+			random_row(source, src + i * row_bytes, cols, 1.7f / sqrtf((float)cols),
+				   seed);
 		pack_panel(m, part, source, p, src, row_bytes);
 	}
 	m->data = part->packed;
@@ -216,7 +217,7 @@ void t_model_free(struct t_model **model)
 	free(t);
 }
 
-/* -- the reference --------------------------------------------------------------------------------- */
+/* -- the reference ----------------------------------------------------------------------------- */
 
 struct state {
 	const struct t_model *t;
@@ -253,7 +254,8 @@ static void round_blocks(double *x, uint32_t count)
 	}
 }
 
-static void multiply(const struct state *s, const struct eng_matrix *m, const double *x, double *out)
+static void multiply(const struct state *s, const struct eng_matrix *m, const double *x,
+		     double *out)
 {
 	const float *w = values_of(s->t, m);
 	double *in = doubles(m->cols);

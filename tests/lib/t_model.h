@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * t_model.h: small random Llamas in any mix of weight formats, and a plain forward pass in double
- * precision to hold the engine against. The pass takes its weights from the source rows, not from the packed
- * ones, and rounds activations and KV only where the engine's formats do.
+ * precision to hold the engine against. The pass takes its weights from the source rows, not from
+ * the packed ones, and rounds activations and KV only where the engine's formats do.
  */
 #ifndef T_MODEL_H
 #define T_MODEL_H

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* threads_test.c: the fork-join pool. Run under SAN=tsan as well: what barriers order is plain memory here. */
+/* threads_test.c: the fork-join pool. What barriers order is plain memory, for SAN=tsan to see. */
 #include <errno.h>
 #include <pthread.h>
 #include <sched.h>
