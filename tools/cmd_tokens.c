@@ -86,11 +86,13 @@ static void print_text(const struct cmd *cmd, const struct reply *r)
 {
 	const char *text = r->text ? r->text : "";
 
-	if (cmd->json)
+	if (cmd->json) {
 		cmd_json_print(json_pack("{s:s, s:s, s:o}", "model", r->model, "version", r->version,
 					 "text", cmd_json_text(text, r->text_bytes)));
-	else
-		printf("%s\n", text);
+		return;
+	}
+	fwrite(text, 1, r->text_bytes, stdout);	/* may hold NUL */
+	putchar('\n');
 }
 
 typedef void (*print_fn)(const struct cmd *cmd, const struct reply *r);

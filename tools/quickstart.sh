@@ -28,7 +28,7 @@ trap 'exit 130' INT TERM
 
 step() { printf '\n== %s\n' "$*"; }
 chat() { printf '<|im_start|>user\n%s<|im_end|>\n<|im_start|>assistant\n' "$1"; }
-answer() { "$mhost" run smol "$(chat "$1")" -n "$2"; }
+answer() { "$mhost" run smol "$(chat "$1")" -n "$2" --repeat-penalty 1.15; }
 
 # config WORKERS
 config() {
@@ -87,7 +87,7 @@ answer "$question" 80
 
 step "a new version takes over while a reply streams"
 echo "> $story"
-"$mhost" run smol "$(chat "$story")" -n 160 --json >"$dir/reply.json" &
+"$mhost" run smol "$(chat "$story")" -n 160 --ignore-eos --json >"$dir/reply.json" &
 reply=$!
 running() { "$mhost" workers | grep -q '@1.0.0:[1-9]'; }
 wait_for 10 running
