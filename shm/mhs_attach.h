@@ -16,7 +16,7 @@ enum mhs_attach_result {
 	MHS_ATTACH_CORRUPT = 3,		/* wrong magic, length or kind */
 };
 
-/* Fill the header of a fresh zeroed segment, everything but ready. @owner: see struct mhs_header. */
+/* Fill the header of a fresh zeroed segment, all but ready. @owner: see struct mhs_header. */
 void mhs_header_init(struct mhs_header *head, uint64_t magic, uint64_t segment_bytes,
 		     uint32_t owner);
 /* Store ready (release); pairs with mhs_header_check (acquire). */
@@ -38,7 +38,8 @@ int mhs_image_check_header(const struct mhs_image_header *image, uint64_t image_
 /*
  * Validate the tensor table in a mapped image: offsets aligned, in the data range, without overlap
  * past the end or with each other, rows and cols not zero, names terminated. @image has passed
- * mhs_image_check_header() and @base maps image_bytes. Lengths against types are the engine's. As above.
+ * mhs_image_check_header() and @base maps image_bytes. Lengths against types are the engine's. As
+ * above.
  */
 int mhs_image_check_tensors(const struct mhs_image_header *image, const void *base,
 			    const char **field);

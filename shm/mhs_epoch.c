@@ -3,54 +3,56 @@
  * mhs_epoch.c: publish, pin, unpin, grace period. The labels are those of LAYOUT.md and tests/race.
  *
  * Objects, and who may write each
- *   board.epoch, board.models[].route, board.versions[].state   supervisor only
- *   slot.seen_epoch, slot.pins[]                                the slot's worker only
- *   the entry and the arena of version v                        supervisor, while v is FREE or LOADING
+ *   board.epoch, board.models[].route, board.versions[].state: the supervisor only
+ *   slot.seen_epoch, slot.pins[]: the slot's worker only
+ *   the entry and the arena of version v: the supervisor, while v is FREE or LOADING
  *
  * Safety claim
- *   Once mhs_grace_over(slot, v, E) holds for every live worker, where E = mhs_unpublish(v), no worker
- *   reads the entry or the arena of v before v is published again.
- *   A worker whose seen_epoch is >= E never pins v, and one whose seen_epoch is >= the epoch that
+ *   Once mhs_grace_over(slot, v, E) holds for every live worker, where E = mhs_unpublish(v), no
+ *   worker reads the entry or the arena of v before v is published again.
+ *   A worker whose seen_epoch is >= E never pins v; one whose seen_epoch is >= the epoch that
  *   mhs_flip returned never pins by a route older than that flip.
  *
  * Progress claim
- *   adopt, offline, pin, unpin, flip, unpublish, grace_over: wait-free, no system call but the clock.
- *   The grace period ends once every live worker has begun one more turn or sleeps, and has ended the
- *   requests that pin v. A worker that does neither holds the memory of v, never another worker.
+ *   adopt, offline, pin, unpin, flip, unpublish, grace_over: wait-free, no system call but the
+ *   clock. The grace period ends once every live worker has begun one more turn or sleeps, and has
+ *   ended the requests that pin v. A worker that does neither holds the memory of v, and keeps no
+ *   other worker from anything.
  *
- * Argument (a turn: from adopt to the next adopt or offline)
- *   Supervisor: E5 store route; E6 store epoch; E7 store state DRAINING; E8 store epoch = E;
- *               E9 load seen_epoch; E10 load pins[v].
- *   Worker:     E1 load epoch; E2 store seen_epoch; E3 load route; E4 load state; E11 store pins + 1;
- *               E12 store pins - 1; E13 store seen_epoch = OFFLINE.
- *   Let E9 read the store X of seen_epoch, with a value that ends the wait.
- *   1. X is E2 with a value >= E. Its E1 read E8 or later, so every E3 and E4 from then on sees E5 and
- *      E7: they refuse v. Pins of earlier turns (E11) precede X in program order, so E10 sees them.
- *   2. X is E13. The same for earlier pins. The next turn's E2 comes after X, so E9 precedes it in the
- *      single order of seq_cst; E7 < E9 < E2 < E4 there, so E4 sees DRAINING even though its E1 may
- *      have read an old epoch. This is store-then-load on both sides: E2 then E3, E4 against E5, E7
- *      then E9. Acquire and release are not enough.
- *   3. E10 reads 0: the last E12 released what the request read; E10 acquires it. So all reads of v
- *      happen before the reclaim.
- *   E10 must follow E9: read before, pins may be the 0 that an E11 of the old turn is about to change.
- *   Between E3 and E11 nothing is pinned: the turn itself protects the entry, by 1 and 2.
+ * Argument (a turn: from one adopt to the next adopt or offline)
+ *   Supervisor: E5 store route, E6 store epoch; E7 store state DRAINING, E8 store epoch = E;
+ *               E9 load seen_epoch, E10 load pins[v].
+ *   Worker:     E1 load epoch, E2 store seen_epoch; E3 load route, E4 load state, E11 store
+ *               pins + 1; E12 store pins - 1; E13 store seen_epoch = OFFLINE.
+ *   Let X be the store of seen_epoch that E9 reads, with a value that ends the wait.
+ *   1. X is an E2, its value >= E. Its E1 read E8 or later, so every E3 and E4 from then on sees E5
+ *      and E7: they refuse v. Pins of earlier turns (E11) precede X in program order, so E10 sees
+ *      them.
+ *   2. X is an E13 (or the first value of the slot). As above for earlier pins. The next turn's E2
+ *      overwrites X, so E9 precedes that E2 in the one order of all seq_cst accesses: E7 < E9 < E2
+ *      < E4. So E4 sees DRAINING even if its E1 read an old epoch. This is store-then-load on both
+ *      sides (E2 then E3, E4; E5, E7 then E9): acquire and release are not enough.
+ *   3. E10 reads 0: the last E12 released all that its request read and E10 acquires it. So every
+ *      read of v happens before the reclaim.
+ *   From E3 to E11 nothing is pinned yet: the turn itself protects the entry, by 1 and 2. So a
+ *   second look at the route after E11 is not needed.
  *
- * What breaks without a step
+ * What breaks without a step (tests/race has a mutant for each)
  *   E2 after E3: a turn reads a route while it still shows OFFLINE; E9 does not wait for it.
  *   E2 or E7 weaker than seq_cst: the same, through a store buffer.
- *   E6 before E5 (or E8 before E7): a worker shows the new epoch and still takes the old route.
+ *   E6 before E5, or E8 before E7: a worker shows the new epoch and still takes the old route.
  *   E7 left out: a request that names the version pins it after the grace period.
- *   E10 before E9, or E10 left out while OFFLINE: a running request loses its weights.
+ *   E9 after E10: pins is the 0 that an E11 of the old turn is about to change.
+ *   E10 left out when E9 reads OFFLINE: a request that runs over a sleep loses its weights.
  *   E12 before the request's last read, or relaxed: the same.
  *   E13 left out: a sleeping worker holds the memory of v for ever.
  *
- * Harmless staleness: an old seen_epoch, an old E1 or a pin still shown delay the reclaim only. Not
- * harmless: an old route or state in a turn that shows a newer epoch or OFFLINE.
+ * Harmless staleness: an old seen_epoch, an old E1, a pin still shown; they only delay the reclaim.
+ * Not harmless: an old route or state in a turn that shows a newer epoch or OFFLINE.
  *
- * Kept stronger than needed: E1, E3, E4, E6, E8, E9, E11 and E13 are seq_cst where acquire or release
- * would do next to the seq_cst partner. They run once a turn or a request, so it costs nothing that
- * can be measured, and the proof needs one order only. Bare fences would be invisible to
- * ThreadSanitizer.
+ * Kept stronger than needed: E1, E6, E8, E11, E13 and E14 are seq_cst where acquire or release
+ * would do. They run once a turn, a request or a publication, which costs nothing that can be
+ * measured, and the proof needs one order only. Bare fences would be invisible to ThreadSanitizer.
  */
 #include "mhs_epoch.h"
 

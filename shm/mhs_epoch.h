@@ -39,9 +39,9 @@ void mhs_slot_init(struct mhs_slot *slot, uint32_t worker);
  */
 uint64_t mhs_epoch_adopt(const struct mhs_board *board, struct mhs_slot *slot, uint64_t now_ns);
 /*
- * Before sleeping, with nothing pinned by admission in progress. Running pins stay. Asks for the bell
- * (asleep = 1, cleared by the next adopt); so look at the lanes and at mhs_epoch_moved() once more
- * before the sleep itself. Wait-free.
+ * Before sleeping, with nothing pinned by admission in progress. Running pins stay. Asks for the
+ * bell (asleep = 1, cleared by the next adopt); so look at the lanes and at mhs_epoch_moved() once
+ * more before the sleep itself. Wait-free.
  */
 void mhs_epoch_offline(struct mhs_slot *slot);
 /* Whether the board has published since @epoch was adopted: the last look before a sleep. */
@@ -81,8 +81,8 @@ int mhs_board_add_model(struct mhs_board *board, const char *name);
  */
 uint64_t mhs_flip(struct mhs_board *board, uint32_t model, const struct mhs_route *route);
 /*
- * Store a version's state; no epoch. Fields of the entry are written before READY is stored, and only
- * while it is FREE or LOADING.
+ * Store a version's state; no epoch. Fields of the entry are written before READY is stored, and
+ * only while it is FREE or LOADING.
  */
 void mhs_version_set_state(struct mhs_board *board, uint32_t version, uint32_t state);
 /*

@@ -104,7 +104,7 @@ static int check_lengths(const struct mhs_image_header *image, uint64_t image_by
 	uint64_t data_bytes, chunks;
 
 	if (image->image_bytes != image_bytes)
-		return refuse(field, "image_bytes: must equal the file size, the file is cut or padded");
+		return refuse(field, "image_bytes: must equal the file size, it is cut or padded");
 	if (image_bytes % MHS_IMAGE_ALIGN_BYTES || image_bytes > MHS_IMAGE_BYTES_MAX)
 		return refuse(field, "image_bytes: must be a multiple of 4096, at most 4 TiB");
 	if (image->data_offset_bytes < MHS_PAGE_BYTES || image->data_offset_bytes >= image_bytes ||
@@ -126,16 +126,19 @@ static int check_spans(const struct mhs_image_header *image, const char **field)
 	const struct mhs_image_span *tensors = &image->tensor_table;
 	const struct mhs_image_span *tokenizer = &image->tokenizer;
 	const struct mhs_image_span *chat = &image->chat_template;
+	const struct mhs_image_span *chunks = &image->chunk_table;
 
-	if (!span_is_inside(&image->chunk_table, MHS_PAGE_BYTES, data) ||
-	    image->chunk_table.length_bytes != (uint64_t)image->chunk_count * MHS_CHUNK_HASH_BYTES ||
-	    image->chunk_table.offset_bytes % MHS_CHUNK_HASH_BYTES)
-		return refuse(field, "chunk_table: must lie between header and data, 16 bytes a chunk");
+	if (!span_is_inside(chunks, MHS_PAGE_BYTES, data) ||
+	    chunks->length_bytes != (uint64_t)image->chunk_count * MHS_CHUNK_HASH_BYTES ||
+	    chunks->offset_bytes % MHS_CHUNK_HASH_BYTES)
+		return refuse(field, "chunk_table: must lie between header and data, "
+			      "16 bytes a chunk");
 	if (!in_range(image->tensor_count, 1, TENSOR_MAX))
 		return refuse(field, "tensor_count: must be 1..8256");
 	if (!span_is_inside(tensors, data, end) || tensors->offset_bytes % 64 ||
 	    tensors->length_bytes != image->tensor_count * sizeof(struct mhs_image_tensor))
-		return refuse(field, "tensor_table: must lie in the data, 128 bytes a tensor, aligned to 64");
+		return refuse(field, "tensor_table: must lie in the data, aligned to 64, "
+			      "128 bytes a tensor");
 	if (image->kind == MHS_IMAGE_MODEL || !span_is_absent(tokenizer)) {
 		if (!span_is_inside(tokenizer, data, end) ||
 		    tokenizer->offset_bytes % MHS_IMAGE_ALIGN_BYTES)
@@ -143,7 +146,8 @@ static int check_spans(const struct mhs_image_header *image, const char **field)
 	}
 	if (!span_is_absent(chat) &&
 	    (!span_is_inside(chat, data, end) || chat->offset_bytes % MHS_IMAGE_ALIGN_BYTES))
-		return refuse(field, "chat_template: must be absent or lie in the data, on a page boundary");
+		return refuse(field, "chat_template: must be absent or lie in the data, "
+			      "on a page boundary");
 	if (spans_overlap(tokenizer, tensors->offset_bytes, tensors->length_bytes) ||
 	    spans_overlap(chat, tensors->offset_bytes, tensors->length_bytes) ||
 	    (!span_is_absent(tokenizer) &&
@@ -243,7 +247,8 @@ static int check_tensor(const struct mhs_image_header *image, const struct mhs_i
 
 	if (strnlen(tensor->name, sizeof(tensor->name)) == sizeof(tensor->name))
 		return refuse(field, "tensor.name: must end with a zero byte");
-	if (tensor->rows == 0 || tensor->cols == 0 || tensor->rows > ROW_MAX || tensor->cols > ROW_MAX)
+	if (tensor->rows == 0 || tensor->rows > ROW_MAX ||
+	    tensor->cols == 0 || tensor->cols > ROW_MAX)
 		return refuse(field, "tensor.rows, tensor.cols: must be 1..4294967296");
 	if (tensor->layer >= image->config.layer_count)
 		return refuse(field, "tensor.layer: must be below config.layer_count");
@@ -294,7 +299,8 @@ int mhs_image_check_tensors(const struct mhs_image_header *image, const void *ba
 }
 
 const struct mhs_image_tensor *mhs_image_tensor_find(const struct mhs_image_header *image,
-						     const void *base, uint32_t role, uint32_t layer)
+						     const void *base, uint32_t role,
+						     uint32_t layer)
 {
 	const struct mhs_image_tensor *tensors = tensor_table(image, base);
 

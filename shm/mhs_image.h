@@ -31,7 +31,7 @@ enum mhs_image_role {
 	MHS_ROLE_EMBED = 1,		/* [vocab x hidden] */
 	MHS_ROLE_OUTPUT = 2,		/* [vocab x hidden], absent when tied to EMBED */
 	MHS_ROLE_OUTPUT_NORM = 3,	/* [hidden] */
-	MHS_ROLE_INV_FREQ = 4,		/* [head_dim / 2] rope inverse frequencies, scaling applied */
+	MHS_ROLE_INV_FREQ = 4,		/* [head_dim / 2] rope inverse frequencies, scaled */
 	MHS_ROLE_ATTN_NORM = 16,	/* [hidden]; these and the following per layer */
 	MHS_ROLE_ATTN_Q = 17,		/* [heads * head_dim x hidden], halves rotate together */
 	MHS_ROLE_ATTN_K = 18,		/* [kv_heads * head_dim x hidden], as Q */
@@ -71,15 +71,15 @@ struct mhs_image_header {
 	uint16_t abi_major;
 	uint16_t abi_minor;
 	uint32_t header_bytes;			/* MHS_PAGE_BYTES */
-	uint64_t image_bytes;			/* whole file, a multiple of MHS_IMAGE_ALIGN_BYTES */
+	uint64_t image_bytes;			/* whole file, multiple of MHS_IMAGE_ALIGN_BYTES */
 	uint64_t features;			/* none defined in 1.0; unknown bits: refuse */
 	uint32_t kind;				/* enum mhs_image_kind */
 	uint32_t chunk_bytes;			/* MHS_IMAGE_CHUNK_BYTES */
 	uint64_t data_offset_bytes;		/* first byte that the chunks cover, page-aligned */
 	uint32_t chunk_count;
 	uint32_t tensor_count;
-	struct mhs_image_span chunk_table;	/* chunk_count x MHS_CHUNK_HASH_BYTES, before data */
-	struct mhs_image_span tensor_table;	/* tensor_count x struct mhs_image_tensor, in data */
+	struct mhs_image_span chunk_table;	/* chunk_count x MHS_CHUNK_HASH_BYTES */
+	struct mhs_image_span tensor_table;	/* tensor_count x mhs_image_tensor, in data */
 	struct mhs_image_span tokenizer;	/* compiled tables (eng_tok.h), in data */
 	struct mhs_image_span chat_template;	/* UTF-8 source text, in data; may be absent */
 	struct mhs_image_config config;

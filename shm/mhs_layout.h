@@ -99,7 +99,8 @@ enum mhs_version_state {
 
 struct mhs_version {
 	_Atomic uint32_t state;			/* [W: sup] enum mhs_version_state */
-	uint32_t model;				/* [W: sup] const from READY to FREE: board.models index */
+	uint32_t model;				/* [W: sup] board.models index; from here on const
+						   from READY to FREE */
 	uint32_t base;				/* adapters: version index below it, else 0 */
 	uint32_t extent_count;			/* 1..MHS_EXTENT_MAX */
 	uint64_t serial;			/* grows each time the entry is used again */
@@ -114,7 +115,7 @@ _Static_assert(sizeof(struct mhs_version) % MHS_LINE_BYTES == 0, "versions never
 
 struct mhs_board {
 	struct mhs_header head;
-	_Atomic uint64_t epoch;			/* [W: sup] publication counter, from 1, only grows */
+	_Atomic uint64_t epoch;			/* [W: sup] publication counter, from 1, grows */
 	uint8_t reserved0[56];			/* zero */
 	_Atomic uint32_t model_count;		/* [W: sup] models[0..count) are named */
 	uint8_t reserved1[60];			/* zero */
@@ -124,8 +125,8 @@ struct mhs_board {
 };
 _Static_assert(offsetof(struct mhs_board, epoch) == 64, "ABI 1: epoch");
 _Static_assert(offsetof(struct mhs_board, models) == MHS_PAGE_BYTES, "ABI 1: models");
-_Static_assert(sizeof(struct mhs_board) == MHS_PAGE_BYTES + MHS_MODEL_MAX * 128 + MHS_VERSION_MAX * 384,
-	       "ABI 1: board");
+_Static_assert(sizeof(struct mhs_board) ==
+	       MHS_PAGE_BYTES + MHS_MODEL_MAX * 128 + MHS_VERSION_MAX * 384, "ABI 1: board");
 
 /* ---- slot: one per worker, written by that worker, read by the supervisor as hostile input - */
 
@@ -137,7 +138,7 @@ struct mhs_slot {
 	_Atomic uint32_t running;	/* [W: owner] requests in the batch; for people only */
 	_Atomic uint32_t queued;	/* [W: owner] requests waiting; for people only */
 	uint32_t reserved1;		/* zero */
-	_Atomic uint64_t turn_ns;	/* [W: owner] CLOCK_MONOTONIC when the adopting turn began */
+	_Atomic uint64_t turn_ns;	/* [W: owner] CLOCK_MONOTONIC when that turn began */
 	_Atomic uint64_t adopted_ns;	/* [W: owner] CLOCK_MONOTONIC when adopted_epoch grew */
 	_Atomic uint64_t steps;		/* [W: owner] engine steps done */
 	_Atomic uint64_t adopted_epoch;	/* [W: owner] last epoch adopted, kept while OFFLINE */
@@ -153,7 +154,7 @@ _Static_assert(sizeof(struct mhs_slot) == 5 * MHS_PAGE_BYTES, "ABI 1: slot");
 /* ---- stats: one per worker, written by that worker, anyone allowed reads ------------------- */
 
 #define MHS_STATS_ROWS		256u	/* versions and adapters counted at one time */
-#define MHS_HIST_BUCKETS	64u	/* bucket b counts values in [2^(b/2)...) us; see mhs_stat.h */
+#define MHS_HIST_BUCKETS	64u	/* b counts up to 2^(b/2) us; see mhs_stat.h */
 
 enum mhs_hist { MHS_HIST_QUEUE, MHS_HIST_FIRST_TOKEN, MHS_HIST_INTER_TOKEN, MHS_HIST_TOTAL,
 		MHS_HIST_COUNT };

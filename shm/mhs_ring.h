@@ -46,9 +46,10 @@ int64_t mhs_ring_get(struct mhs_ring_end *end, uint32_t *type, void *body, uint3
 bool mhs_ring_is_empty(const struct mhs_ring_end *end);
 
 /*
- * Sleep protocol, store-then-load on both sides (seq_cst): the consumer arms, looks once more, sleeps
- * on its bell only if still empty; the producer, after a put, rings if armed (and disarms it, so one
- * bell per sleep). starved is the same the other way round, for a producer that waits for room.
+ * Sleep protocol, store-then-load on both sides (seq_cst): the consumer arms, looks once more,
+ * sleeps on its bell only if still empty; the producer, after a put, rings if armed (and disarms
+ * it, so one bell per sleep). starved is the same the other way round, for a producer that waits
+ * for room.
  */
 void mhs_ring_arm(struct mhs_ring_end *end);		/* consumer, before sleeping */
 void mhs_ring_disarm(struct mhs_ring_end *end);		/* consumer, after waking */

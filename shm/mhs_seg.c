@@ -124,8 +124,8 @@ static size_t memory_available(void)
 }
 
 /*
- * Have the pages of a THP arena allocated as large ones where the kernel allows. Best effort: what it
- * refuses stays 4 KiB, and mhs_seg_huge_bytes() tells.
+ * Have the pages of a THP arena allocated as large ones where the kernel allows. Best effort: what
+ * it refuses stays 4 KiB, and mhs_seg_huge_bytes() tells.
  */
 static void prefer_large(int fd, size_t seg_bytes)
 {
@@ -215,7 +215,8 @@ static int range_reserve(size_t bytes, size_t align, void **addr)
 
 	if (bytes > SIZE_MAX - slack)
 		return -ENOMEM;
-	raw = mmap(NULL, bytes + slack, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	raw = mmap(NULL, bytes + slack, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1,
+		   0);
 	if (raw == MAP_FAILED)
 		return -errno;
 	before = (align - ((uintptr_t)raw & (align - 1))) & (align - 1);
@@ -316,7 +317,8 @@ static void smaps_line(struct smaps_scan *scan, const char *line)
 
 int64_t mhs_seg_huge_bytes(const struct mhs_map *map)
 {
-	struct smaps_scan scan = { (uintptr_t)map->addr, (uintptr_t)map->addr + map->bytes, false, 0 };
+	uintptr_t start = (uintptr_t)map->addr;
+	struct smaps_scan scan = { start, start + map->bytes, false, 0 };
 	char text[4096];
 	size_t have = 0;
 	ssize_t n;

@@ -48,16 +48,16 @@ int mhs_seg_check_seals(int fd, unsigned int seals);
 int mhs_seg_reopen_ro(int fd);
 
 /*
- * Map whole pages of @fd, shared; from 2 MiB on, at an address that large pages fit. @populate faults
- * all pages in now. -EINVAL when the segment is shorter than @bytes, negative errno.
+ * Map whole pages of @fd, shared; from 2 MiB on, at an address that large pages fit. @populate
+ * faults all pages in now. -EINVAL when the segment is shorter than @bytes, negative errno.
  */
 int mhs_seg_map_ro(int fd, size_t bytes, int populate, struct mhs_map *map);
 int mhs_seg_map_rw(int fd, size_t bytes, struct mhs_map *map);
 void mhs_seg_unmap(struct mhs_map *map);	/* clears *map; harmless when not mapped */
 
 /*
- * Bytes of a mapping that pages of 2 MiB or more back now, so far as this mapping has faulted them in;
- * negative errno. Reads /proc/self/smaps: not for hot paths.
+ * Bytes of a mapping that pages of 2 MiB or more back now, so far as this mapping has faulted them
+ * in; negative errno. Reads /proc/self/smaps: not for hot paths.
  */
 int64_t mhs_seg_huge_bytes(const struct mhs_map *map);
 

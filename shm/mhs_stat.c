@@ -18,7 +18,8 @@ uint64_t mhs_stats_get(const _Atomic uint64_t *counter)
 
 static void counter_clear(_Atomic uint64_t *counter)
 {
-	atomic_store_explicit(counter, 0, memory_order_release);	/* T2 after T1; pairs with T3 */
+	/* T2 after T1; pairs with T3 */
+	atomic_store_explicit(counter, 0, memory_order_release);
 }
 
 /*
@@ -53,8 +54,8 @@ struct mhs_stats_row *mhs_stats_row(struct mhs_stats *stats, uint32_t version, u
 	for (row = stats->rows; row < stats->rows + MHS_STATS_ROWS; row++) {
 		if (atomic_load_explicit(&row->version_serial, memory_order_relaxed) == id)
 			return row;
-		claim = atomic_load_explicit(&row->claim, memory_order_relaxed);	/* 0: free */
-		if (claim < oldest) {
+		claim = atomic_load_explicit(&row->claim, memory_order_relaxed);
+		if (claim < oldest) {	/* 0: never claimed */
 			oldest = claim;
 			reuse = row;
 		}

@@ -9,7 +9,7 @@
 
 #include "mhs_layout.h"
 
-/* Row of (version index, serial), claimed if new; the least recently claimed is reused when full. */
+/* Row of (version index, serial), claimed if new; when full the one claimed first is reused. */
 struct mhs_stats_row *mhs_stats_row(struct mhs_stats *stats, uint32_t version, uint64_t serial);
 void mhs_stats_add(_Atomic uint64_t *counter, uint64_t n);
 /*

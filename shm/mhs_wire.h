@@ -22,7 +22,7 @@ struct mhs_record {
 enum mhs_record_type {
 	/* client -> worker */
 	MHS_REC_GENERATE = 1,		/* struct mhs_request + stops + prompt */
-	MHS_REC_SCORE = 2,		/* the same; logprob of each prompt token, nothing generated */
+	MHS_REC_SCORE = 2,		/* the same; logprob of each prompt token, no output */
 	MHS_REC_TOKENIZE = 3,		/* the same; prompt is text */
 	MHS_REC_DETOKENIZE = 4,		/* the same; prompt is tokens */
 	MHS_REC_PING = 5,		/* struct mhs_ref */
@@ -52,7 +52,7 @@ enum mhs_request_flag {
 };
 
 struct mhs_request {
-	uint64_t request_id;		/* chosen by the client, unique among its open ones, not 0 */
+	uint64_t request_id;		/* the client chooses: unique among its open ones, not 0 */
 	uint64_t session_key;		/* sticky splits; 0: split by request */
 	uint64_t seed;
 	uint32_t flags;			/* enum mhs_request_flag */
@@ -60,7 +60,7 @@ struct mhs_request {
 	uint32_t top_k;			/* 0: off */
 	uint32_t top_count;		/* 0..MHS_TOP_MAX */
 	uint32_t stop_count;		/* 0..MHS_STOP_MAX */
-	uint32_t stop_bytes;		/* payload: per stop uint32_t length, then bytes; all of them */
+	uint32_t stop_bytes;		/* payload: per stop uint32_t length, then bytes; in all */
 	uint32_t prompt_bytes;		/* payload, after the stops */
 	uint32_t deadline_ms;		/* from admission; 0: the host's limit */
 	float temperature;		/* 0: greedy */
@@ -111,7 +111,7 @@ struct mhs_token {
 	uint32_t token;
 	float logprob;			/* NaN unless asked */
 	uint32_t top_count;
-	uint32_t text_bytes;		/* whole UTF-8 sequences; may be 0 while one is incomplete */
+	uint32_t text_bytes;		/* whole UTF-8 sequences; 0 while one is incomplete */
 	uint32_t reserved0;		/* zero */
 };
 
@@ -160,7 +160,7 @@ _Static_assert(sizeof(struct mhs_end) == 64, "ABI 1: end");
 
 enum mhs_sock_type {
 	MHS_SOCK_HELLO = 1,		/* client: struct mhs_sock, value = 0 */
-	MHS_SOCK_WELCOME = 2,		/* fds: event bell; value = client id, text = host version */
+	MHS_SOCK_WELCOME = 2,		/* fds: event bell; value = client id, text = version */
 	MHS_SOCK_LANE = 3,		/* fds: lane memfd, submit bell; value = lane id */
 	MHS_SOCK_LANE_DOWN = 4,		/* value = lane id: its worker is dead or gone */
 	MHS_SOCK_REFUSED = 5,		/* error = errno, text says why; then the host closes */

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * abi_test.c: every shared struct, field and constant against the recorded ones of this ABI major, in
- * tests/abi/. `abi_test --print` prints the present ones. What was recorded may never change under one
- * major; what a minor adds (a use of reserved bytes, a new constant) is recorded in the same commit.
+ * abi_test.c: every shared struct, field and constant against the recorded ones of this ABI major,
+ * in tests/abi/. `abi_test --print` prints the present ones. What was recorded may never change
+ * under one major; what a minor adds (a use of reserved bytes, a new constant) is recorded in the
+ * same commit.
  */
 #include <stddef.h>
 #include <stdint.h>
@@ -360,7 +361,8 @@ static void item_line(const struct item *item, char line[LINE_MAX])
 		snprintf(line, LINE_MAX, "%s %s %#llx\n", item->of, item->field,
 			 (unsigned long long)item->at);
 	else if (!item->field[0])
-		snprintf(line, LINE_MAX, "%s size %llu\n", item->of, (unsigned long long)item->bytes);
+		snprintf(line, LINE_MAX, "%s size %llu\n", item->of,
+			 (unsigned long long)item->bytes);
 	else
 		snprintf(line, LINE_MAX, "%s.%s at %llu size %llu\n", item->of, item->field,
 			 (unsigned long long)item->at, (unsigned long long)item->bytes);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * orders.h: included before mhs_epoch.c to weaken one kind of its orders (WEAK=1..3). ThreadSanitizer
- * must then report a race in storm_threads.c, or the clean run of the real code proves nothing.
+ * orders.h: included before mhs_epoch.c to weaken one kind of its orders (WEAK=1..3).
+ * ThreadSanitizer must then report a race in storm_threads.c, or the clean run of the real code
+ * proves nothing.
  */
 #ifndef ORDERS_H
 #define ORDERS_H

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * storm.h: one supervisor that flips, withdraws, overwrites and reloads versions as fast as it can, and
- * workers that check every word of what they pin. Run in threads (under ThreadSanitizer) and in
+ * storm.h: one supervisor that flips, withdraws, overwrites and reloads versions as fast as it can,
+ * and workers that check every word of what they pin. Run in threads (under ThreadSanitizer) and in
  * processes that are killed at random.
  */
 #ifndef STORM_H

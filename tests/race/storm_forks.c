@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * storm_forks.c: the storm in processes over real segments, with workers killed at random. Death is what
- * waitpid() says; a dead worker's slot is not asked any more and its successor gets a fresh one.
+ * storm_forks.c: the storm in processes over real segments, with workers killed at random. Death is
+ * what waitpid() says; a dead worker's slot is not asked any more and its successor gets a fresh
+ * one.
  */
 #include <signal.h>
 #include <stdio.h>

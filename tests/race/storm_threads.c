@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * storm_threads.c: the storm in threads. Under ThreadSanitizer every plain read of a version's words
- * must be ordered against the supervisor's plain overwrite of them by the atomics of mhs_epoch.c alone.
+ * storm_threads.c: the storm in threads. Under ThreadSanitizer every plain read of a version's
+ * words must be ordered against the supervisor's plain overwrite of them by the atomics of
+ * mhs_epoch.c alone.
  */
 #include <pthread.h>
 #include <sched.h>
@@ -20,9 +21,9 @@ static const char *wrong[WORKERS];
 static uint64_t uses[WORKERS];
 
 /*
- * One request handed over step by step: the version is withdrawn while it runs, its worker adopts the
- * new epoch, reads once more, unpins and stays silent; only E12 and E10 order that read before the
- * overwrite. The steps are counted with relaxed accesses, which order nothing themselves.
+ * One request handed over step by step: the version is withdrawn while it runs, its worker adopts
+ * the new epoch, reads once more, unpins and stays silent; only E12 and E10 order that read before
+ * the overwrite. The steps are counted with relaxed accesses, which order nothing themselves.
  */
 static _Atomic uint32_t step;
 

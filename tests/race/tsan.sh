@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# tsan.sh: the storm of threads must be clean under ThreadSanitizer, and each build of it with one kind of
-# memory order weakened must be reported. B: build folder.
+# tsan.sh: the storm of threads must be clean under ThreadSanitizer, and each build of it with one
+# kind of memory order weakened must be reported. B: build folder.
 set -u
 race=${B:-build}/tests/race
 log=$(mktemp)
@@ -12,7 +12,8 @@ bad=0
 
 "$race/storm_threads" >"$log" 2>&1
 status=$?
-if grep -q 'unexpected memory mapping' "$log"; then	# more address randomness than it can do with
+# More address randomness than it can do with: try once without.
+if grep -q 'unexpected memory mapping' "$log"; then
 	wrap="setarch -R"
 	$wrap "$race/storm_threads" >"$log" 2>&1
 	status=$?

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * x_actors.c: what the supervisor and the workers do in each scenario, by the real functions, and the
- * oracle that judges it. x_private.phase says where an actor goes on after a mark.
+ * x_actors.c: what the supervisor and the workers do in each scenario, by the real functions.
+ * x_private.phase says where an actor goes on after a mark. The oracle is in x_oracle.c.
  */
 #include <errno.h>
 #include <stdatomic.h>
@@ -12,92 +12,7 @@
 #include "x_mutants.h"
 #include "x_world.h"
 
-/* ---- oracle ----------------------------------------------------------------------------------- */
-
-static void judge_use(const struct x_ghost *ghost, uint32_t version, uint64_t epoch)
-{
-	if (ghost->reclaimed[version])
-		x_violate("a version is pinned after its reclaim");
-	if (ghost->unpublished[version] && epoch >= ghost->unpublished[version])
-		x_violate("a worker that shows the unpublish's epoch pins the version");
-}
-
-/* The version is that of the last flip whose epoch was adopted, or of a later one. */
-static void judge_route(const struct x_ghost *ghost, uint32_t version, uint64_t epoch)
-{
-	int i = ghost->flip_count - 1;
-
-	for (; i >= 0; i--) {
-		if (ghost->flip_active[i] == version)
-			return;
-		if (ghost->flip_epoch[i] <= epoch)
-			break;
-	}
-	x_violate("a worker that shows the flip's epoch takes the old route");
-}
-
-static void judge_refusal(const struct x_ghost *ghost, uint64_t epoch)
-{
-	for (uint32_t v = X_VERSION_A; v <= X_VERSION_B; v++)
-		if (ghost->unpublished[v] > epoch)
-			return;
-	x_violate("a pin by route is refused though nothing is being withdrawn");
-}
-
-uint64_t x_oracle_note(struct x_world *world, enum x_note what, uint32_t version, uint64_t epoch)
-{
-	struct x_ghost *ghost = &world->ghost;
-
-	switch (what) {
-	case X_NOTE_FLIP:
-		ghost->flip_active[ghost->flip_count] = (uint8_t)version;
-		ghost->flip_epoch[ghost->flip_count++] = ++ghost->epoch;
-		return 0;
-	case X_NOTE_UNPUBLISH:
-		ghost->unpublished[version] = ++ghost->epoch;
-		return 0;
-	case X_NOTE_RELOAD:
-		ghost->unpublished[version] = 0;
-		ghost->reclaimed[version] = 0;
-		return ++ghost->life[version];
-	case X_NOTE_ROUTED:
-		judge_route(ghost, version, epoch);
-		judge_use(ghost, version, epoch);
-		return ghost->life[version];
-	case X_NOTE_NAMED:
-		judge_use(ghost, version, epoch);
-		return ghost->life[version];
-	case X_NOTE_REFUSED:
-		judge_refusal(ghost, epoch);
-		return 0;
-	}
-	return 0;
-}
-
-void x_oracle_store(const struct x_world *world, enum x_loc loc, uint64_t value)
-{
-	if (loc == X_EPOCH && value <= world->mem[X_EPOCH])
-		x_violate("the epoch did not grow");
-}
-
-void x_oracle_use(const struct x_world *world, uint32_t version, uint32_t life)
-{
-	if (world->ghost.reclaimed[version] || world->ghost.life[version] != life)
-		x_violate("a version is used after its reclaim");
-}
-
-/* Nobody can take a step any more. A sleeper that has the last epoch may sleep for ever. */
-void x_oracle_end(const struct x_world *world)
-{
-	if (world->actors[X_SUP].status != X_DONE)
-		x_violate("the reclaim never comes");
-	for (int w = 0; w < X_WORKERS; w++)
-		if (world->actors[w].status == X_RUNNING &&
-		    world->actors[w].priv.epoch != world->mem[X_EPOCH])
-			x_violate("a worker sleeps through a publication");
-}
-
-/* ---- worker ----------------------------------------------------------------------------------- */
+/* ---- worker ---------------------------------------------------------------------------------- */
 
 static void turn(int w, struct x_private *priv)
 {
@@ -300,7 +215,7 @@ static void bell_worker(int w, struct x_private *priv)
 	}
 }
 
-/* ---- supervisor ------------------------------------------------------------------------------- */
+/* ---- supervisor ------------------------------------------------------------------------------ */
 
 static void flip(uint32_t active)
 {
@@ -316,6 +231,8 @@ static void unpublish(struct x_private *priv, uint32_t version)
 	priv->epoch = (uint64_t)mhs_unpublish(&x_board, version);
 	if (MUTANT(MUT_FLIP_EPOCH))
 		priv->epoch = 2;	/* of the first flip away from it */
+	if (MUTANT(MUT_OLD_EPOCH) && priv->phase > 1)
+		priv->epoch = 3;	/* of the unpublish that was taken back */
 }
 
 /* One look at one worker; goes on to the next phase when that worker is out of the way. */
@@ -388,6 +305,26 @@ static void reuse_supervisor(int actor, struct x_private *priv)
 	}
 }
 
+/* A is withdrawn, taken back before its grace period is over, routed again, and withdrawn for good. */
+static void revive_supervisor(int actor, struct x_private *priv)
+{
+	(void)actor;
+	for (; priv->phase < 9; x_mark(priv)) {
+		if (priv->phase == 2) {
+			mhs_version_set_state(&x_board, X_VERSION_A, MHS_STATE_RESIDENT);
+			x_note(X_NOTE_REVIVE, X_VERSION_A, 0);
+			priv->phase++;
+		} else if (priv->phase == 1) {
+			unpublish(priv, X_VERSION_A);
+			priv->phase++;
+		} else if (priv->phase < 5) {
+			flip(priv->phase++ == 3 ? X_VERSION_A : X_VERSION_B);
+		} else {
+			withdraw(priv, 5, X_VERSION_A);
+		}
+	}
+}
+
 static void bell_supervisor(int actor, struct x_private *priv)
 {
 	(void)actor;
@@ -406,6 +343,7 @@ const struct x_scenario x_scenarios[] = {
 	{ "3 flips, requests over a sleep", routes_supervisor, sleeper_worker, true, false },
 	{ "3 flips, requests by name", routes_supervisor, named_worker, true, false },
 	{ "the place of a version used again", reuse_supervisor, reuse_worker, true, false },
+	{ "withdrawn, taken back, withdrawn", revive_supervisor, sleeper_worker, true, false },
 	{ "3 flips, bells for sleepers", bell_supervisor, bell_worker, true, true },
 };
 const int x_scenario_count = (int)(sizeof(x_scenarios) / sizeof(x_scenarios[0]));

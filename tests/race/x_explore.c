@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * x_explore.c: depth-first search over all schedules. A state met before is not searched again; its
- * schedules are counted by what was found the first time. Without argument: the real code, then every
- * mutant; with a number: that mutant, and the schedule that gives it away. Exit status 0: the real code
- * keeps the claims in every schedule and every mutant is caught; 1: not so; 2: the explorer is at fault.
+ * schedules are counted by what was found the first time. Without argument: the real code, then
+ * every mutant; with a number: that mutant, and the schedule that gives it away. Exit status 0: the
+ * real code keeps the claims in every schedule and every mutant is caught; 1: not so; 2: the
+ * explorer is at fault.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -203,7 +204,7 @@ static double explore(const struct x_world *world, int depth)
 	struct found *at;
 	double schedules;
 
-	if ((table_used + 1) * 2 > table_size)
+	if ((table_used + 1) * 4 > table_size * 3)
 		table_grow();
 	at = slot_of(table, table_size, key);
 	if (at->key) {
@@ -251,7 +252,8 @@ static bool caught(int mutant)
 	if (i == x_scenario_count)
 		printf("  mutant %2d SURVIVES: %s\n", mutant, x_mutants[mutant].text);
 	else
-		printf("  mutant %2d caught: %s: %s\n", mutant, x_mutants[mutant].text, x_violation);
+		printf("  mutant %2d caught: %s: %s\n", mutant, x_mutants[mutant].text,
+		       x_violation);
 	fflush(stdout);
 	return i < x_scenario_count;
 }

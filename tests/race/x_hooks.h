@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * x_hooks.h: included before mhs_epoch.c by the explorer's build. Every shared access becomes a step of
- * the explorer, and functions that a mutant replaces get another name: x_mutants.c calls them.
+ * x_hooks.h: included before mhs_epoch.c by the explorer's build. Every shared access becomes a
+ * step of the explorer, and functions that a mutant replaces get another name: x_mutants.c calls
+ * them.
  */
 #ifndef X_HOOKS_H
 #define X_HOOKS_H

@@ -28,7 +28,7 @@ int x_mutant;
 
 const struct x_mutant_info x_mutants[MUT_COUNT] = {
 	[MUT_NONE] = { "the real code", 0 },
-	[MUT_SEEN_AFTER_ROUTE] = { "E2 after E3 and E4: seen_epoch stored after the route is read", 0 },
+	[MUT_SEEN_AFTER_ROUTE] = { "E2 after E3, E4: seen_epoch after the route's read", 0 },
 	[MUT_WAKE_UNPUBLISHED] = { "no E2 after a sleep when the epoch has not moved", 0 },
 	[MUT_EPOCH_BEFORE_ROUTE] = { "E6 before E5: epoch stored before the route", 0 },
 	[MUT_EPOCH_BEFORE_STATE] = { "E8 before E7: epoch stored before DRAINING", 2 },
@@ -45,13 +45,14 @@ const struct x_mutant_info x_mutants[MUT_COUNT] = {
 	[MUT_PIN_RELAXED] = { "E11 and E13 relaxed: OFFLINE shows before the pin", 1 },
 	[MUT_ROUTE_RELAXED] = { "E5 and E6 relaxed: the epoch shows before the route", 0 },
 	[MUT_READY_RELAXED] = { "E14 relaxed: READY shows before the fields", 3 },
-	[MUT_ASLEEP_RELEASE] = { "B1 release: the last look passes it", 4 },
+	[MUT_ASLEEP_RELEASE] = { "B1 release: the last look passes it", 5 },
 	[MUT_UNPIN_EARLY] = { "unpinned before the last use", 0 },
 	[MUT_DEAD_BY_TIMEOUT] = { "a worker that is slow to answer counts as dead", 0 },
 	[MUT_FLIP_EPOCH] = { "waits for the epoch of a flip, not of the unpublish", 0 },
+	[MUT_OLD_EPOCH] = { "waits for the epoch of an unpublish that was taken back", 4 },
 	[MUT_ONE_WORKER] = { "asks the first worker only", 0 },
 	[MUT_PIN_OFFLINE] = { "pins outside of a turn", 0 },
-	[MUT_LOOK_BEFORE_ARM] = { "B2 before B1: last look before the bell is asked for", 4 },
+	[MUT_LOOK_BEFORE_ARM] = { "B2 before B1: last look before the bell is asked for", 5 },
 	[MUT_READY_EARLY] = { "READY stored before the fields", 3 },
 	[MUT_UNPIN_KEPT] = { "never unpinned", 0 },
 };

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * x_mutants.h: the seeded mutants, one wrong thing each. The explorer must find a violation in every
- * one of them, or it proves nothing.
+ * x_mutants.h: the seeded mutants, one wrong thing each. The explorer must find a violation in
+ * every one of them, or it proves nothing.
  */
 #ifndef X_MUTANTS_H
 #define X_MUTANTS_H
@@ -32,6 +32,7 @@ enum x_mutant_id {
 	MUT_UNPIN_EARLY,
 	MUT_DEAD_BY_TIMEOUT,
 	MUT_FLIP_EPOCH,
+	MUT_OLD_EPOCH,
 	MUT_ONE_WORKER,
 	MUT_PIN_OFFLINE,
 	MUT_LOOK_BEFORE_ARM,

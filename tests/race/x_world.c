@@ -15,7 +15,8 @@ struct mhs_slot x_slots[X_WORKERS];
 const char *x_violation;
 
 const char *const x_loc_names[X_LOCS] = {
-	[X_EPOCH] = "epoch", [X_ROUTE] = "route", [X_STATE_A] = "state[A]", [X_STATE_B] = "state[B]",
+	[X_EPOCH] = "epoch", [X_ROUTE] = "route",
+	[X_STATE_A] = "state[A]", [X_STATE_B] = "state[B]",
 	[X_DATA_A] = "data[A]", [X_DATA_B] = "data[B]", [X_BELL0] = "bell0", [X_BELL1] = "bell1",
 	[X_SEEN0] = "seen0", [X_SEEN1] = "seen1", [X_PIN0_A] = "pins0[A]", [X_PIN0_B] = "pins0[B]",
 	[X_PIN1_A] = "pins1[A]", [X_PIN1_B] = "pins1[B]", [X_ASLEEP0] = "asleep0",
@@ -54,10 +55,13 @@ static int loc_of(const void *ptr)
 		{ &x_board.versions[X_VERSION_A].state, X_STATE_A },
 		{ &x_board.versions[X_VERSION_B].state, X_STATE_B },
 		{ &x_slots[0].seen_epoch, X_SEEN0 }, { &x_slots[1].seen_epoch, X_SEEN1 },
-		{ &x_slots[0].pins[X_VERSION_A], X_PIN0_A }, { &x_slots[0].pins[X_VERSION_B], X_PIN0_B },
-		{ &x_slots[1].pins[X_VERSION_A], X_PIN1_A }, { &x_slots[1].pins[X_VERSION_B], X_PIN1_B },
+		{ &x_slots[0].pins[X_VERSION_A], X_PIN0_A },
+		{ &x_slots[0].pins[X_VERSION_B], X_PIN0_B },
+		{ &x_slots[1].pins[X_VERSION_A], X_PIN1_A },
+		{ &x_slots[1].pins[X_VERSION_B], X_PIN1_B },
 		{ &x_slots[0].asleep, X_ASLEEP0 }, { &x_slots[1].asleep, X_ASLEEP1 },
-		{ &x_slots[0].adopted_epoch, X_ADOPTED0 }, { &x_slots[1].adopted_epoch, X_ADOPTED1 },
+		{ &x_slots[0].adopted_epoch, X_ADOPTED0 },
+		{ &x_slots[1].adopted_epoch, X_ADOPTED1 },
 	};
 
 	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++)
@@ -155,8 +159,8 @@ static uint64_t step(struct x_op op)
 	struct x_actor *a = &now->actors[me];
 
 	if (pos == a->log_count) {
-		bool silent = op.kind == X_OP_NOTE || op.loc == X_ADOPTED0 || op.loc == X_ADOPTED1 ||
-			      (op.kind == X_OP_LOAD && owns(me, op.loc));
+		bool silent = op.kind == X_OP_NOTE || op.loc == X_ADOPTED0 ||
+			      op.loc == X_ADOPTED1 || (op.kind == X_OP_LOAD && owns(me, op.loc));
 
 		if (!silent) {
 			a->pending = op;

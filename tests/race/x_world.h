@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * x_world.h: the machine that the explorer drives. One supervisor and two workers run the real code of
- * mhs_epoch.c; each shared access is one step, and the explorer decides whose step comes next.
+ * x_world.h: the machine that the explorer drives. One supervisor and two workers run the real code
+ * of mhs_epoch.c; each shared access is one step, and the explorer decides whose step comes next.
  *
- * An actor is a C function of its private state and of the results of its steps. To go on with it, it
- * is run again from its last mark with the results logged since, up to the first step that has none;
- * so a state of the whole machine is a plain struct that is copied, hashed and compared.
+ * An actor is a C function of its private state and of the results of its steps. To go on with it,
+ * it is run again from its last mark with the results logged since, up to the first step that has
+ * none; so a state of the whole machine is a plain struct that is copied, hashed and compared.
  *
- * Memory: a store that is not seq_cst waits in the actor's store buffer; its flush is a step of its own.
- * Entries of one word leave in order, a release store leaves after all older ones, relaxed ones in any
- * order. Loads look into the own buffer first. A seq_cst store empties the buffer.
+ * Memory: a store that is not seq_cst waits in the actor's store buffer; its flush is a step of its
+ * own. Entries of one word leave in order, a release store leaves after all older ones, relaxed
+ * ones in any order. Loads look into the own buffer first. A seq_cst store empties the buffer.
  */
 #ifndef X_WORLD_H
 #define X_WORLD_H
@@ -96,7 +96,8 @@ struct x_world {
 	struct x_actor actors[X_ACTORS];
 	struct x_ghost ghost;
 };
-_Static_assert(sizeof(struct x_actor) == 8 + X_LOG_MAX * 9 + X_BUFFER_MAX * 16 + 16 + 16, "no padding");
+_Static_assert(sizeof(struct x_actor) == 8 + X_LOG_MAX * 9 + X_BUFFER_MAX * 16 + 16 + 16,
+	       "no padding");
 _Static_assert(sizeof(struct x_ghost) == 16 + 8 + 24 + 8 * X_FLIP_MAX, "no padding");
 
 typedef void (*x_program)(int actor, struct x_private *priv);
@@ -134,9 +135,9 @@ void x_reclaim(uint32_t version);
 void x_bell_wait(int worker);
 void x_bell_ring(int worker);
 
-/* ---- for actors: the oracle (x_actors.c), run once, at the moment that they happen */
+/* ---- for actors: the oracle (x_oracle.c), run once, at the moment that they happen */
 enum x_note {
-	X_NOTE_FLIP, X_NOTE_UNPUBLISH, X_NOTE_RELOAD,	/* version, - */
+	X_NOTE_FLIP, X_NOTE_UNPUBLISH, X_NOTE_REVIVE, X_NOTE_RELOAD,	/* version, - */
 	X_NOTE_ROUTED, X_NOTE_NAMED,	/* version, epoch adopted: may be used now; its life */
 	X_NOTE_REFUSED,			/* -, epoch adopted */
 };

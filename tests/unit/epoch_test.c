@@ -80,17 +80,22 @@ static uint32_t pick(uint32_t weight, uint64_t key)
 	return mhs_route_pick(&route, key);
 }
 
+/* The middle of the @i-th of 10000 equal parts of the scale. */
+static uint64_t middle(uint64_t i)
+{
+	return (uint64_t)(((unsigned __int128)(2 * i + 1) << 63) / 10000);
+}
+
 /* Of 10000 keys spread evenly over the scale, exactly @weight go to the candidate. */
 static void split_is_exact(void)
 {
 	static const uint32_t weights[] = { 0, 1, 2, 50, 3333, 5000, 9999, 10000 };
-	const unsigned __int128 half = (unsigned __int128)1 << 63;	/* of the scale */
 
 	for (size_t w = 0; w < sizeof(weights) / sizeof(weights[0]); w++) {
 		uint32_t candidates = 0;
 
 		for (uint64_t i = 0; i < 10000; i++)
-			candidates += pick(weights[w], key_of((uint64_t)((half * (2 * i + 1)) / 10000))) == 2;
+			candidates += pick(weights[w], key_of(middle(i))) == 2;
 		t_eq(candidates, weights[w]);
 	}
 }

@@ -336,6 +336,7 @@ static void scribble(struct mhs_lane *lane)
 	for (;;) {
 		uint64_t r = t_random(&seed);
 		uint64_t value = t_random(&seed);
+		uint8_t *at = lane->submit_data + (r >> 8) % (MHS_SUBMIT_BYTES / 8) * 8;
 		uint32_t record[2] = { 8 + (uint32_t)(value % 300), (uint32_t)value };
 
 		if (r % 8 == 0)
@@ -347,9 +348,9 @@ static void scribble(struct mhs_lane *lane)
 		else if (r % 64 == 2)
 			atomic_store(words[r >> 8 & 3], value);
 		else if (r % 4 == 3)
-			memcpy(lane->submit_data + (r >> 8) % (MHS_SUBMIT_BYTES / 8) * 8, &value, 8);
+			memcpy(at, &value, 8);
 		else
-			memcpy(lane->submit_data + (r >> 8) % (MHS_SUBMIT_BYTES / 8) * 8, record, 8);
+			memcpy(at, record, 8);
 	}
 }
 
@@ -419,7 +420,7 @@ static void hostile_peer(void)
 	kill(child, SIGKILL);
 	waitpid(child, &status, 0);
 	t_ok(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
-	printf("# gets: %llu records, %llu empty, %llu refused; puts: %llu, %llu full, %llu refused\n",
+	printf("# gets: %llu, %llu empty, %llu refused; puts: %llu, %llu full, %llu refused\n",
 	       (unsigned long long)gets.records, (unsigned long long)gets.empty,
 	       (unsigned long long)gets.refused, (unsigned long long)puts.records,
 	       (unsigned long long)puts.empty, (unsigned long long)puts.refused);
