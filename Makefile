@@ -53,6 +53,7 @@ ENGINE_SRC := \
 STORE_SRC := \
 	daemon/store/import_hf.c \
 	daemon/store/import_safetensors.c \
+	daemon/store/sto_compat.c \
 	daemon/store/sto_file.c \
 	daemon/store/sto_gguf.c \
 	daemon/store/sto_gguf_get.c \
@@ -116,14 +117,18 @@ UNIT_TESTS := \
 	attach \
 	bits \
 	epoch \
+	gguf \
+	hf_config \
 	hrt \
 	image_check \
 	kernels \
 	model \
 	pack \
 	ring \
+	safetensors \
 	sample \
 	seg \
+	semver \
 	stat \
 	threads
 
@@ -179,7 +184,7 @@ $(B)/%.o: %.c
 $(B)/daemon/engine/kernels/%_avx2.o: ISA_FLAGS := -mavx2 -mfma -mf16c
 $(B)/daemon/engine/kernels/%_avx512.o: ISA_FLAGS := -mavx512f -mavx512bw -mavx512vl -mavx512dq -mavx512vnni -mavx2 -mfma -mf16c
 
-$(B)/libmhost-all.a: $(call objs,$(LIB_SRC) tests/lib/t.c tests/lib/t_model.c tests/lib/t_steps.c)
+$(B)/libmhost-all.a: $(call objs,$(LIB_SRC) tests/lib/t.c tests/lib/t_gguf.c tests/lib/t_model.c tests/lib/t_steps.c)
 	$(call say,AR,$@)
 	$(Q)rm -f $@ && ar rcs $@ $^
 

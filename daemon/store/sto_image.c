@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <openssl/evp.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -24,7 +25,7 @@ static uint64_t page_align(uint64_t bytes)
 static int place_one(struct mhs_image_tensor *place, const char *name, uint32_t role,
 		     uint32_t layer, uint32_t type, uint64_t rows, uint64_t cols, uint64_t *at)
 {
-	memcpy(place->name, name, strnlen(name, sizeof(place->name) - 1));
+	snprintf(place->name, sizeof(place->name), "%.*s", (int)sizeof(place->name) - 1, name);
 	place->role = role;
 	place->layer = layer;
 	place->type = type;

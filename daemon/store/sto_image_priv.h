@@ -41,6 +41,10 @@ uint32_t sto_packed_type(const struct sto_import *import, const struct sto_tenso
 int sto_image_write(const struct sto_import *import, struct sto_model *model, int fd,
 		    struct mhs_image_header *header, struct sto_error *error);
 
+/* Whether the model may bear this version beside those of the store. 0, or -EINVAL with @error. */
+int sto_compat_check(const struct sto_import *import, const struct sto_model *model,
+		     struct sto_error *error);
+
 /* What the manifest says about the version's parts. SHA-256 in hexadecimal. */
 #define STO_HEX_BYTES	(2 * MHS_HASH_BYTES + 1)
 struct sto_hashes {

@@ -330,6 +330,8 @@ int sto_import(const struct sto_import *import, struct sto_import_result *result
 	sto_model_init(&model);
 	err = read_source(import, &model, error);
 	if (!err)
+		err = sto_compat_check(import, &model, error);
+	if (!err)
 		err = store_version(import, &model, result, error);
 	for (uint32_t i = 0; i < model.file_count; i++)
 		result->source_bytes += model.files[i].bytes;

@@ -43,7 +43,8 @@ struct sto_import_result {
 
 /*
  * Import. 0, or negative errno with @error; then the store is as before and no temporary is left.
- * -EEXIST: the version is there already. -EINTR: *stop became true.
+ * -EEXIST: the version is there already. -EINTR: *stop became true. Within one MAJOR (1 and up) the
+ * tokenizer, the vocabulary and the architecture stay and the context does not shrink.
  */
 int sto_import(const struct sto_import *import, struct sto_import_result *result,
 	       struct sto_error *error);

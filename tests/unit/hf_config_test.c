@@ -1,0 +1,261 @@
+/* SPDX-License-Identifier: MIT */
+/* hf_config_test.c: config.json and generation_config.json. */
+#include <errno.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "sto_hf_config.h"
+#include "sto_json.h"
+#include "t.h"
+
+#define BASE	"\"model_type\":\"llama\",\"vocab_size\":100,\"hidden_size\":64,\"intermediate_size\":96," \
+		"\"num_hidden_layers\":2,\"num_attention_heads\":4"
+#define COUNT(a) (sizeof(a) / sizeof((a)[0]))
+
+/* sto_hf_config() of a text. The caller ends the model. */
+static int read_config(const char *text, struct sto_model *model, struct sto_error *error)
+{
+	json_t *root = NULL;
+	int err;
+
+	sto_model_init(model);
+	err = sto_json_parse("c.json", text, strlen(text), &root, error);
+	if (!err)
+		err = sto_hf_config(model, "c.json", root, error);
+	json_decref(root);
+	return err;
+}
+
+static void refused(const char *text, const char *expect)
+{
+	struct sto_error error = { "" };
+	struct sto_model model;
+	int err = read_config(text, &model, &error);
+
+	t_ok(err < 0);
+	if (!t_ok(strncmp(error.text, "c.json: ", 8) == 0 && strstr(error.text, expect)))
+		printf("# wanted \"%s\", got \"%s\" for %s\n", expect, error.text, text);
+	sto_model_fini(&model);
+}
+
+static void fills_in_defaults(void)
+{
+	struct sto_error error = { "" };
+	struct sto_model model;
+	const struct mhs_image_config *c = &model.config;
+
+	t_need(read_config("{" BASE "}", &model, &error) == 0);
+	t_ok(c->arch == MHS_ARCH_LLAMA && c->vocab_count == 100 && c->hidden == 64);
+	t_ok(c->intermediate == 96 && c->layer_count == 2 && c->head_count == 4);
+	t_ok(c->kv_head_count == 4 && c->head_dim == 16 && c->context_max == 2048);
+	t_ok(c->tied == 0 && c->rms_eps == 1e-6f && c->rope_attn_scale == 1.0f);
+	t_ok(model.rope_base == 10000.0f && model.bos_id == UINT32_MAX);
+	for (uint32_t i = 0; i < 8; i++)
+		t_near(model.inv_freq[i], pow(10000.0, -(double)i / 8), 1e-7);
+	sto_model_fini(&model);
+}
+
+static void reads_what_is_given(void)
+{
+	struct sto_error error = { "" };
+	struct sto_model model;
+
+	t_need(read_config("{" BASE ",\"architectures\":[\"LlamaForCausalLM\"],\"head_dim\":32,"
+			   "\"num_key_value_heads\":2,\"tie_word_embeddings\":true,\"rms_norm_eps\":1e-5,"
+			   "\"rope_theta\":500000,\"max_position_embeddings\":131072,\"bos_token_id\":99,"
+			   "\"rope_scaling\":null,\"attention_bias\":false,\"mlp_bias\":null,"
+			   "\"sliding_window\":null,\"hidden_act\":\"silu\",\"torch_dtype\":\"bfloat16\","
+			   "\"no_such_key\":[{}]}", &model, &error) == 0);
+	t_ok(model.config.head_dim == 32 && model.config.kv_head_count == 2 && model.config.tied == 1);
+	t_ok(model.config.rms_eps == 1e-5f && model.config.context_max == 131072 && model.bos_id == 99);
+	t_near(model.inv_freq[1], pow(500000.0, -1.0 / 16), 1e-7);
+	sto_model_fini(&model);
+}
+
+static void accepts(const char *more, float second)
+{
+	struct sto_error error = { "" };
+	struct sto_model model;
+	char text[1024];
+
+	snprintf(text, sizeof(text), "{" BASE ",%s}", more);
+	if (t_ok(read_config(text, &model, &error) == 0))
+		t_near(model.inv_freq[1], second, 1e-6);
+	else
+		printf("# %s\n", error.text);
+	sto_model_fini(&model);
+}
+
+static void reads_rope_in_both_spellings(void)
+{
+	float plain = (float)pow(10000.0, -1.0 / 8), million = (float)pow(1e6, -1.0 / 8);
+
+	accepts("\"rope_scaling\":{\"type\":\"linear\",\"factor\":4}", plain / 4);
+	accepts("\"rope_scaling\":{\"rope_type\":\"linear\",\"factor\":4.0},\"rope_theta\":1e6", million / 4);
+	accepts("\"rope_scaling\":{\"rope_type\":\"default\"}", plain);
+	accepts("\"rope_parameters\":{\"rope_theta\":1e6}", million);
+	accepts("\"rope_parameters\":{\"rope_theta\":1000000,\"rope_type\":\"linear\",\"factor\":2}", million / 2);
+	accepts("\"sliding_window\":4096,\"use_sliding_window\":false", plain);
+	accepts("\"sliding_window\":2048", plain);
+	accepts("\"partial_rotary_factor\":1.0", plain);
+}
+
+/* Against numbers that Hugging Face transformers gives for head_dim 16, theta 10000. */
+static void scales_as_llama3(void)
+{
+	static const float expect[8] = { 1.0f, 0.31622776f, 0.1f, 0.01849668f, 0.00125f, 0.00039528f,
+					 0.000125f, 3.9528e-05f };
+	struct sto_error error = { "" };
+	struct sto_model model;
+
+	t_need(read_config("{" BASE ",\"rope_scaling\":{\"rope_type\":\"llama3\",\"factor\":8.0,"
+			   "\"low_freq_factor\":1.0,\"high_freq_factor\":4.0,"
+			   "\"original_max_position_embeddings\":512}}", &model, &error) == 0);
+	for (uint32_t i = 0; i < 8; i++)
+		t_near(model.inv_freq[i], expect[i], 1e-6 + 1e-4 * (double)expect[i]);
+	sto_model_fini(&model);
+}
+
+static void refuses_other_kinds(void)
+{
+	refused("{}", "model_type: is absent");
+	refused("{" BASE ",\"architectures\":[\"MistralForCausalLM\"]}", "architectures: is Mistral");
+	refused("{" BASE ",\"architectures\":\"LlamaForCausalLM\"}", "architectures");
+	refused("{" BASE ",\"architectures\":[\"LlamaForCausalLM\",\"X\"]}", "architectures");
+	refused("{\"model_type\":\"mistral\"}", "model_type: is mistral");
+	refused("{\"model_type\":7}", "model_type");
+	refused("{" BASE ",\"hidden_act\":\"gelu\"}", "hidden_act: is gelu");
+	refused("{" BASE ",\"attention_bias\":true}", "attention_bias: is true");
+	refused("{" BASE ",\"mlp_bias\":true}", "mlp_bias: is true");
+	refused("{" BASE ",\"mlp_bias\":\"no\"}", "mlp_bias");
+	refused("{" BASE ",\"sliding_window\":1024}", "sliding_window");
+	refused("{" BASE ",\"partial_rotary_factor\":0.5}", "partial_rotary_factor");
+	refused("{" BASE ",\"quantization_config\":{\"bits\":4}}", "quantization_config");
+}
+
+static void refuses_wrong_numbers(void)
+{
+	static const char *const keys[] = { "vocab_size", "hidden_size", "intermediate_size",
+		"num_hidden_layers", "num_attention_heads", "num_key_value_heads", "head_dim",
+		"max_position_embeddings" };
+	static const char *const values[] = { "0", "-1", "1.5", "\"8\"", "4294967295", "1099511627776",
+		"true", "[]" };
+
+	for (size_t i = 0; i < COUNT(keys); i++) {
+		for (size_t j = 0; j < COUNT(values); j++) {
+			char text[512];
+
+			/* Repeated keys are refused too: leave the one under test out of the base. */
+			snprintf(text, sizeof(text), "{\"model_type\":\"llama\"");
+			for (size_t k = 0; k < 5; k++) {
+				size_t n = strlen(text);
+
+				if (k != i)
+					snprintf(text + n, sizeof(text) - n, ",\"%s\":%d", keys[k],
+						 k == 3 ? 2 : 64);
+			}
+			snprintf(text + strlen(text), sizeof(text) - strlen(text), ",\"%s\":%s}", keys[i],
+				 values[j]);
+			refused(text, strcmp(values[j], "4294967295") ? keys[i] : "limit");
+		}
+	}
+	refused("{\"model_type\":\"llama\",\"vocab_size\":10}", "hidden_size: is absent");
+	refused("{" BASE ",\"num_key_value_heads\":3}", "num_key_value_heads: is 3");
+	refused("{" BASE ",\"head_dim\":15}", "head_dim: is 15, limit an even number");
+	refused("{" BASE ",\"rms_norm_eps\":0}", "rms_norm_eps");
+	refused("{" BASE ",\"rms_norm_eps\":1.0}", "rms_norm_eps");
+	refused("{" BASE ",\"rms_norm_eps\":-1e-5}", "rms_norm_eps");
+	refused("{" BASE ",\"rms_norm_eps\":NaN}", "JSON");
+	refused("{" BASE ",\"rms_norm_eps\":1e999}", "JSON");
+	refused("{" BASE ",\"vocab_size\":100}", "duplicate");
+	refused("{" BASE ",\"tie_word_embeddings\":1}", "tie_word_embeddings");
+	refused("{" BASE ",\"bos_token_id\":100}", "bos_token_id: token 100");
+	refused("{" BASE ",\"bos_token_id\":-1}", "bos_token_id");
+	refused("[" "]", "not an object");
+}
+
+static void refuses_wrong_rope(void)
+{
+#define LLAMA3 "\"rope_type\":\"llama3\",\"factor\":8.0"
+	static const struct {
+		const char *value, *expect;
+	} cases[] = {
+		{ "\"linear\"", "rope_scaling: is not an object" }, { "{\"factor\":2}", "rope_type: is absent" },
+		{ "{\"type\":\"linear\"}", "rope_scaling.factor: is absent" },
+		{ "{\"type\":\"linear\",\"factor\":0}", "rope_scaling.factor: is 0" },
+		{ "{\"type\":\"linear\",\"factor\":-1}", "rope_scaling.factor: is -1" },
+		{ "{\"type\":\"linear\",\"factor\":\"2\"}", "rope_scaling.factor" },
+		{ "{\"type\":\"linear\",\"factor\":1e30}", "rope_scaling.factor" },
+		{ "{\"type\":\"yarn\",\"factor\":2}", "rope_type: is yarn" },
+		{ "{\"type\":\"dynamic\",\"factor\":2}", "rope_type: is dynamic" },
+		{ "{" LLAMA3 "}", "low_freq_factor: is absent" },
+		{ "{" LLAMA3 ",\"low_freq_factor\":4,\"high_freq_factor\":4,"
+		  "\"original_max_position_embeddings\":64}", "high_freq_factor: limit above" },
+		{ "{" LLAMA3 ",\"low_freq_factor\":1,\"high_freq_factor\":4,"
+		  "\"original_max_position_embeddings\":0}", "original_max_position_embeddings" },
+		{ "{" LLAMA3 ",\"low_freq_factor\":0,\"high_freq_factor\":4,"
+		  "\"original_max_position_embeddings\":64}", "low_freq_factor: is 0" },
+	};
+	char text[512];
+
+	for (size_t i = 0; i < COUNT(cases); i++) {
+		snprintf(text, sizeof(text), "{" BASE ",\"rope_scaling\":%s}", cases[i].value);
+		refused(text, cases[i].expect);
+	}
+	refused("{" BASE ",\"rope_theta\":0}", "rope_theta: is 0");
+	refused("{" BASE ",\"rope_theta\":-10000}", "rope_theta: is -10000");
+	refused("{" BASE ",\"rope_theta\":\"x\"}", "rope_theta");
+	refused("{" BASE ",\"rope_parameters\":{\"rope_theta\":1e13}}", "rope_theta");
+	refused("{" BASE ",\"rope_parameters\":{\"partial_rotary_factor\":0.5}}", "partial_rotary_factor");
+}
+
+static int read_eos(const char *text, struct sto_model *model, bool *found, struct sto_error *error)
+{
+	json_t *root = NULL;
+	int err;
+
+	sto_model_init(model);
+	model->config.vocab_count = 100;
+	err = sto_json_parse("g.json", text, strlen(text), &root, error);
+	if (!err)
+		err = sto_hf_eos(model, "g.json", root, found, error);
+	json_decref(root);
+	return err;
+}
+
+static void reads_end_tokens(void)
+{
+	static const char *const bad[] = { "{\"eos_token_id\":100}", "{\"eos_token_id\":-1}",
+		"{\"eos_token_id\":\"end\"}", "{\"eos_token_id\":1.0}", "{\"eos_token_id\":[1,null]}",
+		"{\"eos_token_id\":[0,1,2,3,4,5,6,7,8]}", "{\"eos_token_id\":{}}" };
+	struct sto_error error = { "" };
+	struct sto_model model;
+	bool found;
+
+	t_ok(read_eos("{\"eos_token_id\":7}", &model, &found, &error) == 0 && found);
+	t_ok(model.eos_count == 1 && model.eos_ids[0] == 7);
+	t_ok(read_eos("{\"eos_token_id\":[7,3,7]}", &model, &found, &error) == 0 && found);
+	t_ok(model.eos_count == 2 && model.eos_ids[1] == 3);
+	t_ok(read_eos("{}", &model, &found, &error) == 0 && !found);
+	t_ok(read_eos("{\"eos_token_id\":null}", &model, &found, &error) == 0 && !found);
+	t_ok(read_eos("{\"eos_token_id\":[]}", &model, &found, &error) == 0 && !found);
+	for (size_t i = 0; i < COUNT(bad); i++) {
+		error.text[0] = '\0';
+		t_eq(read_eos(bad[i], &model, &found, &error), -EINVAL);
+		t_ok(strstr(error.text, "g.json: eos_token_id: "));
+	}
+}
+
+int main(void)
+{
+	T_RUN(fills_in_defaults);
+	T_RUN(reads_what_is_given);
+	T_RUN(reads_rope_in_both_spellings);
+	T_RUN(scales_as_llama3);
+	T_RUN(refuses_other_kinds);
+	T_RUN(refuses_wrong_numbers);
+	T_RUN(refuses_wrong_rope);
+	T_RUN(reads_end_tokens);
+	return t_done();
+}
