@@ -134,15 +134,13 @@ static void sleep_once(struct wrk *w)
 	struct epoll_event events[16];
 	int n = 0;
 
-	atomic_store_explicit(&w->slot->asleep, 1, memory_order_seq_cst);
 	wrk_lanes_arm(w);
 	starve_lanes(w);
 	mhs_epoch_offline(w->slot);
 	eng_rest(w->eng);
-	if (!wrk_lanes_pending(w))
+	if (!wrk_lanes_pending(w) && !mhs_epoch_moved(w->board, w->epoch))
 		n = epoll_wait(w->epoll, events, 16, w->requests ? NAP_MS :
 			       w->orphan || w->stopping ? 100 : -1);
-	atomic_store_explicit(&w->slot->asleep, 0, memory_order_relaxed);
 	for (int i = 0; i < n; i++)
 		drain(w, events[i].data.fd);
 	wrk_lanes_disarm(w);
