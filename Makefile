@@ -77,7 +77,34 @@ COMMON_SRC := \
 	daemon/common/hrt_io.c \
 	daemon/common/log.c
 
-SUP_SRC :=
+SUP_SRC := \
+	daemon/supervisor/sup_board.c \
+	daemon/supervisor/sup_client.c \
+	daemon/supervisor/sup_command.c \
+	daemon/supervisor/sup_conf.c \
+	daemon/supervisor/sup_conf_key.c \
+	daemon/supervisor/sup_control.c \
+	daemon/supervisor/sup_flip.c \
+	daemon/supervisor/sup_lane.c \
+	daemon/supervisor/sup_load.c \
+	daemon/supervisor/sup_loop.c \
+	daemon/supervisor/sup_message.c \
+	daemon/supervisor/sup_notify.c \
+	daemon/supervisor/sup_options.c \
+	daemon/supervisor/sup_pages.c \
+	daemon/supervisor/sup_place.c \
+	daemon/supervisor/sup_read.c \
+	daemon/supervisor/sup_read_ring.c \
+	daemon/supervisor/sup_read_threads.c \
+	daemon/supervisor/sup_release.c \
+	daemon/supervisor/sup_reload.c \
+	daemon/supervisor/sup_run.c \
+	daemon/supervisor/sup_sock.c \
+	daemon/supervisor/sup_spawn.c \
+	daemon/supervisor/sup_status.c \
+	daemon/supervisor/sup_uring.c \
+	daemon/supervisor/sup_version.c \
+	daemon/supervisor/sup_worker.c
 
 WRK_SRC := \
 	daemon/worker/wrk_admit.c \
@@ -116,12 +143,14 @@ TOOL_SRC := \
 UNIT_TESTS := \
 	attach \
 	bits \
+	conf \
 	epoch \
 	gguf \
 	hf_config \
 	hrt \
 	image_check \
 	kernels \
+	load \
 	model \
 	pack \
 	ring \
@@ -147,7 +176,7 @@ LONG_CHECKS := tests/scenario/v02_storm.sh tests/scenario/k01_kill.sh
 WARN    := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wcast-qual -Wvla \
 	-Wno-unused-parameter
 PKGS    := liburing inih jansson libxxhash libpcre2-8 libutf8proc openblas libcrypto
-DIRS    := shm client daemon/common daemon/engine daemon/engine/kernels daemon/store tests/lib
+DIRS    := shm client daemon/common daemon/engine daemon/engine/kernels daemon/store daemon/supervisor tests/lib
 CFLAGS  ?= -O2 -g
 # One rounding per operation: the same bits on every ISA.
 ALL_CFLAGS := -std=gnu11 -D_GNU_SOURCE -DMHOST_VERSION='"$(VERSION)"' $(WARN) $(if $(WERROR),-Werror) -fPIC \
@@ -184,7 +213,7 @@ $(B)/%.o: %.c
 $(B)/daemon/engine/kernels/%_avx2.o: ISA_FLAGS := -mavx2 -mfma -mf16c
 $(B)/daemon/engine/kernels/%_avx512.o: ISA_FLAGS := -mavx512f -mavx512bw -mavx512vl -mavx512dq -mavx512vnni -mavx2 -mfma -mf16c
 
-$(B)/libmhost-all.a: $(call objs,$(LIB_SRC) tests/lib/t.c tests/lib/t_gguf.c tests/lib/t_model.c tests/lib/t_steps.c)
+$(B)/libmhost-all.a: $(call objs,$(LIB_SRC) tests/lib/t.c tests/lib/t_image.c tests/lib/t_gguf.c tests/lib/t_model.c tests/lib/t_steps.c)
 	$(call say,AR,$@)
 	$(Q)rm -f $@ && ar rcs $@ $^
 

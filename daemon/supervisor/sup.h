@@ -1,0 +1,281 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * sup.h: the supervisor's own state. Ownership truth lives here; what stands in slots and lanes is hostile
+ * input. One thread runs all of it (loads have threads of their own and share nothing but struct sup_load).
+ *
+ *	sup_run		start, signals, reload, stop		sup_worker	spawn, death, restart
+ *	sup_board	models and versions on the board	sup_message	what workers say and are told
+ *	sup_version	load, attach, publish, drain, free	sup_client	client socket and lanes
+ *	sup_release	activate, rollback, load, unload	sup_control	control socket; sup_command, sup_status
+ */
+#ifndef SUP_H
+#define SUP_H
+
+#include <sys/types.h>
+
+#include "mhs_epoch.h"
+#include "mhs_wire.h"
+#include "sup_conf.h"
+#include "sup_load.h"
+#include "sup_loop.h"
+
+#define SUP_HISTORY_MAX		16u
+#define SUP_CLIENTS_MAX		1024u
+#define SUP_CONNS_MAX		64u
+
+struct sup;
+struct sup_op;
+struct sup_conn;
+
+/* ---- models and versions -------------------------------------------------------------------- */
+
+struct sup_model {
+	uint32_t index;			/* on the board */
+	char name[MHS_NAME_BYTES];
+	struct sup_version *active;
+	uint32_t history_count;		/* versions that were active before, latest last */
+	char history[SUP_HISTORY_MAX][MHS_SEMVER_BYTES];
+};
+
+enum sup_phase {
+	SUP_LOADING,			/* waits for its loader thread, or that runs */
+	SUP_ATTACHING,			/* sealed; workers map it and run their smoke test */
+	SUP_READY,			/* board: READY. May be pinned from here on */
+	SUP_ACTIVE,
+	SUP_RESIDENT,			/* was active, kept for rollback */
+	SUP_DRAINING,			/* unpublished, grace period runs */
+	SUP_DETACHING,			/* workers unmap it */
+};
+
+enum sup_attach { SUP_ATTACH_NONE, SUP_ATTACH_SENT, SUP_ATTACH_DONE, SUP_DETACH_SENT };
+
+struct sup_version {
+	struct sup *sup;
+	struct sup_version *next;
+	struct sup_model *model;
+	char semver[MHS_SEMVER_BYTES];
+	uint32_t index;			/* on the board */
+	uint64_t serial;
+	enum sup_phase phase;
+	struct sup_load *load;		/* runs, or its result: header and arenas */
+	bool load_started;
+	uint32_t attach_deaths;		/* workers that died while attaching it */
+	uint8_t attach[MHS_WORKER_MAX];	/* enum sup_attach, of the worker's present life */
+	uint64_t active_order;		/* grows with each activation, for keep_resident */
+	uint64_t attach_begin_ns, attach_ns;
+	uint64_t drain_begin_ns, drain_epoch, poll_ns;
+	struct sup_timer timer;		/* looks at the grace period */
+};
+
+/* ---- workers and clients ---------------------------------------------------------------------- */
+
+enum sup_worker_state { SUP_WORKER_NONE, SUP_WORKER_STARTING, SUP_WORKER_READY, SUP_WORKER_STOPPING,
+			SUP_WORKER_BACKOFF };
+
+/* A message that the worker's socket had no room for, with its own copies of the descriptors. */
+struct sup_queued {
+	struct sup_queued *next;
+	struct hrt_msg msg;
+	int fds[HERITAGE_FD_MAX];
+	uint32_t fd_count;
+};
+
+struct sup_worker {
+	struct sup *sup;
+	uint32_t index;
+	enum sup_worker_state state;
+	pid_t pid;			/* 0: no process */
+	uint64_t life;			/* grows with each spawn of any worker; never used again */
+	uint32_t node;			/* NUMA node, UINT32_MAX: any */
+	struct sup_source pidfd, sock;
+	struct sup_queued *queue, **queue_end;
+	int bell;
+	struct mhs_map slot, stats;	/* read-only here, hostile */
+	bool initialised;		/* READY came */
+	bool was_ready;			/* had lanes in this life */
+	char isa[64];			/* as it said */
+	uint32_t restarts;
+	uint32_t lane_count;		/* not yet reported closed */
+	uint64_t spawn_ns, backoff_ns;
+	struct sup_timer timer;		/* restart */
+};
+
+struct sup_lane {
+	struct sup_lane *next;
+	uint32_t id;
+	uint32_t worker;		/* index */
+	uint64_t life;			/* of that worker */
+};
+
+struct sup_client {
+	struct sup *sup;
+	struct sup_client *next;
+	struct sup_source sock;		/* closed: the lanes are still being closed by their workers */
+	uint64_t id;
+	uint32_t uid;
+	bool greeted;			/* HELLO came */
+	bool welcomed;			/* WELCOME and lanes sent */
+	int bell;			/* eventfd for events of all lanes */
+	struct sup_lane *lanes;
+	struct sup_timer timer;		/* for HELLO to come */
+};
+
+/* ---- the whole -------------------------------------------------------------------------------- */
+
+enum sup_state { SUP_STARTING, SUP_SERVING, SUP_STOPPING };
+
+struct sup {
+	struct sup_options options;
+	struct sup_conf conf;
+	enum sup_state state;
+	int exit_status;
+	bool ended;
+	struct sup_loop loop;
+	struct sup_source signals, loads, client_socket, control_socket;
+	struct sup_timer stop_timer, accept_timer;
+	uint64_t start_ns, stop_ns;
+	uint32_t start_ops;		/* activations of the configuration that still run */
+	dev_t socket_dev[2];		/* of client and control socket, to unlink only our own */
+	ino_t socket_ino[2];
+
+	struct mhs_map board_map;
+	struct mhs_board *board;
+	int board_fd;			/* read-only, for workers */
+	uint32_t model_count;
+	struct sup_model models[MHS_MODEL_MAX];
+	struct sup_version *versions;
+	uint64_t next_serial, next_active_order;
+	uint32_t loads_running;
+	enum mhs_pages last_rung;	/* of the last load that worked */
+	enum sup_method last_method;
+	bool any_load;
+	char last_pages_note[256], last_method_note[160];
+
+	struct sup_worker workers[MHS_WORKER_MAX];
+	uint64_t next_life;
+	uint32_t start_deaths;		/* before any worker was ready */
+	bool any_ready;
+
+	struct sup_client *clients;
+	uint32_t client_count, next_lane;
+	uint64_t next_client;
+	struct sup_conn *conns;
+	uint32_t conn_count;
+	struct sup_op *ops;
+};
+
+/* sup_run.c */
+int sup_start(struct sup *sup, const struct sup_options *options, struct sto_error *error);
+int sup_run(struct sup *sup);			/* exit status */
+void sup_finish(struct sup *sup);
+void sup_stop(struct sup *sup, int exit_status);	/* begin a clean stop */
+void sup_fatal(struct sup *sup, const char *format, ...) __attribute__((format(printf, 2, 3)));
+void sup_check_serving(struct sup *sup);	/* something became ready: perhaps all is */
+void sup_check_stopped(struct sup *sup);
+uint32_t sup_threads(const struct sup_conf *conf);	/* per worker */
+void sup_reload(struct sup *sup);		/* sup_reload.c */
+void sup_notify(const char *text);		/* sup_notify.c: to the service manager, if there is one */
+
+/* sup_board.c */
+int sup_board_open(struct sup *sup, struct sto_error *error);
+void sup_board_close(struct sup *sup);
+/* The model, put on the board when new; NULL with text when the board is full. */
+struct sup_model *sup_model_get(struct sup *sup, const char *name, struct sto_error *error);
+struct sup_model *sup_model_find(struct sup *sup, const char *name);
+struct sup_version *sup_version_find(struct sup *sup, const char *model, const char *semver);
+struct sup_version *sup_version_at(struct sup *sup, uint32_t index, uint64_t serial);
+/* A fresh entry on the board, state LOADING. NULL with text. */
+struct sup_version *sup_version_new(struct sup *sup, struct sup_model *model, const char *semver,
+				    struct sto_error *error);
+void sup_version_describe(struct sup_version *version);	/* fill the entry from header and arenas */
+void sup_version_delete(struct sup_version *version);	/* entry FREE, memory gone */
+/* Make @version the active one. Returns the new epoch. */
+uint64_t sup_model_flip(struct sup_model *model, struct sup_version *version);
+void sup_history_push(struct sup_model *model, const char *semver);
+bool sup_history_has(const struct sup_model *model, const char *semver);
+const char *sup_version_state(const struct sup_version *version);	/* as `list` names it */
+
+/* sup_version.c */
+void sup_version_load(struct sup_version *version);	/* have it loaded, attached, published */
+void sup_version_drain(struct sup_version *version);	/* withdraw and free */
+bool sup_version_revive(struct sup_version *version);	/* take a drain back, if nobody detached yet */
+void sup_version_step(struct sup_version *version);	/* something changed that it may wait for */
+void sup_versions_step(struct sup *sup);
+void sup_version_refused(struct sup_version *version, const char *text);	/* by a worker */
+void sup_model_trim(struct sup *sup, struct sup_model *model);		/* keep_resident */
+bool sup_version_is_public(const struct sup_version *version);	/* READY, ACTIVE, RESIDENT */
+void sup_loads_woken(struct sup_source *source, uint32_t events);
+bool sup_loads_cancel(struct sup *sup);			/* true: some still run */
+
+/* sup_release.c */
+void sup_op_activate(struct sup *sup, struct sup_conn *conn, const char *model, const char *semver);
+void sup_op_activate_at_start(struct sup *sup, const char *model, const char *semver);
+void sup_op_load(struct sup *sup, struct sup_conn *conn, const char *model, const char *semver);
+void sup_op_unload(struct sup *sup, struct sup_conn *conn, const char *model, const char *semver);
+void sup_op_rollback(struct sup *sup, struct sup_conn *conn, const char *model, const char *to);
+void sup_ops_version_ready(struct sup_version *version);
+void sup_ops_version_failed(struct sup_version *version, const char *text);
+void sup_ops_version_gone(struct sup_version *version);	/* about to be deleted */
+void sup_ops_progress(struct sup_version *version);
+void sup_ops_worker_died(struct sup *sup);
+void sup_ops_forget(struct sup *sup, const struct sup_conn *conn);	/* nobody waits for the answer */
+void sup_ops_abort(struct sup *sup, const char *text);
+
+/* sup_worker.c */
+bool sup_worker_lives(const struct sup_worker *worker);
+bool sup_worker_attaches(const struct sup_worker *worker);	/* lives and was not told to stop */
+uint32_t sup_workers_ready(const struct sup *sup);
+void sup_workers_adjust(struct sup *sup);	/* as many as the configuration says */
+void sup_worker_kill(struct sup_worker *worker, const char *why);
+void sup_worker_ring(const struct sup_worker *worker);
+void sup_worker_step(struct sup_worker *worker);	/* perhaps ready now */
+void sup_workers_stop(struct sup *sup);
+void sup_workers_close(struct sup *sup);
+const struct mhs_slot *sup_worker_slot(const struct sup_worker *worker);
+
+void sup_worker_ended(struct sup_source *source, uint32_t events);
+
+/* sup_spawn.c */
+int sup_worker_start(struct sup_worker *worker);	/* 0; pid stays 0 when nothing was started */
+void sup_worker_life_end(struct sup_worker *worker);	/* close all that belongs to one life */
+
+/* sup_message.c */
+void sup_worker_send(struct sup_worker *worker, const struct hrt_msg *msg, const int *fds,
+		     uint32_t fd_count);
+void sup_worker_attach(struct sup_worker *worker, struct sup_version *version);
+void sup_worker_detach(struct sup_worker *worker, struct sup_version *version);
+void sup_worker_hear(struct sup_source *source, uint32_t events);
+void sup_worker_queue_free(struct sup_worker *worker);
+
+/* sup_sock.c */
+int sup_sock_listen(struct sup *sup, struct sup_source *source, int which, sup_source_fn fn,
+		    struct sto_error *error);
+void sup_sock_unlisten(struct sup *sup);
+void sup_sock_modes(struct sup *sup);		/* who may connect at all */
+/* Accept one peer; *@uid its user; *@allowed by @access. Descriptor or negative errno. */
+int sup_sock_accept(int listener, const struct sup_access *access, uint32_t *uid, bool *allowed);
+void sup_sock_pause(struct sup *sup, int err);	/* accepting failed: not again at once */
+void sup_sock_resume(struct sup *sup);		/* accept on both, or on control alone before SERVING */
+
+/* sup_client.c */
+void sup_client_accept(struct sup_source *source, uint32_t events);
+void sup_client_close(struct sup_client *client);	/* @client may be freed */
+void sup_client_free_if_over(struct sup_client *client);
+void sup_client_refuse(int sock, int err, const char *text);
+void sup_clients_worker_ready(struct sup_worker *worker);
+void sup_clients_close(struct sup *sup);
+
+/* sup_lane.c */
+struct mhs_sock sup_client_message(uint32_t type, uint64_t value);
+int sup_client_send(int sock, const struct mhs_sock *msg, const int *fds, uint32_t fd_count);
+int sup_lane_open(struct sup_client *client, struct sup_worker *worker);
+void sup_lane_drop(struct sup_client *client, struct sup_lane **at);
+void sup_lane_closed(struct sup *sup, uint32_t lane, uint64_t life);	/* its worker says */
+void sup_lane_bad(struct sup *sup, uint32_t lane, uint64_t life);
+void sup_clients_worker_died(struct sup_worker *worker);
+
+/* sup_control.c */
+void sup_control_accept(struct sup_source *source, uint32_t events);
+void sup_conns_close(struct sup *sup);
+
+#endif

@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * sup_flip.c: one store moves a model's traffic. Then the slots tell when each worker took it up; the answer
+ * goes out when the last one has. Slots are hostile: a worker can only spoil the number that is shown.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "log.h"
+#include "sup_op_priv.h"
+
+#define ADOPT_MIN_NS	50000u			/* looks at the slots after a flip */
+#define ADOPT_MAX_NS	(5 * SUP_NS_PER_MS)
+#define ADOPT_LIMIT_NS	(10 * SUP_NS_PER_S)	/* then the answer goes out and names who lacks */
+
+static void answer_flip(struct sup_op *op)
+{
+	json_t *from = op->from[0] ? json_string(op->from) : json_null();
+
+	sup_op_answer(op, json_pack("{s:s, s:o, s:s, s:I, s:i, s:I, s:I, s:I, s:I, s:i, s:i}",
+		"model", op->model, "from", from, "version", op->semver,
+		"epoch", (json_int_t)op->epoch, "generation", (int)op->generation,
+		"read_bytes", (json_int_t)op->read_bytes, "load_ns", (json_int_t)op->load_ns,
+		"flip_ns", (json_int_t)op->flip_ns, "flip_wall_ns", (json_int_t)op->wall_ns,
+		"workers", (int)op->workers, "workers_pending", (int)op->pending));
+}
+
+/* One worker has adopted: how long it took, by times that it wrote and that may be nonsense. */
+static void adopted(struct sup_op *op, const struct mhs_slot *slot, bool slept)
+{
+	uint64_t turn = atomic_load_explicit(&slot->turn_ns, memory_order_relaxed);
+	uint64_t when = atomic_load_explicit(&slot->adopted_ns, memory_order_relaxed);
+	uint64_t now = sup_now_ns(), from = op->flipped_ns;
+
+	if (when > now || when < op->flipped_ns)
+		when = when > now ? now : op->flipped_ns;
+	/* What ran at the flip is not counted, but waking up is. */
+	if (!slept && turn > from)
+		from = turn < when ? turn : when;
+	if (when - from > op->flip_ns)
+		op->flip_ns = when - from;
+	if (when - op->flipped_ns > op->wall_ns)
+		op->wall_ns = when - op->flipped_ns;
+}
+
+/* Look at the slots of those not yet seen. */
+static void op_sample(struct sup_op *op)
+{
+	op->pending = 0;
+	for (uint32_t i = 0; i < MHS_WORKER_MAX; i++) {
+		const struct sup_worker *worker = &op->sup->workers[i];
+		const struct mhs_slot *slot = sup_worker_slot(worker);
+
+		if (!op->asked[i].life)
+			continue;
+		if (worker->life == op->asked[i].life &&
+		    /* acquire pairs with the release in mhs_epoch_adopt(): its two times are there */
+		    atomic_load_explicit(&slot->adopted_epoch, memory_order_acquire) < op->epoch) {
+			op->pending++;
+			continue;
+		}
+		if (worker->life == op->asked[i].life)
+			adopted(op, slot, op->asked[i].slept);
+		op->asked[i].life = 0;
+	}
+}
+
+/* Before another publication overwrites the times in the slots. */
+static void ops_sample(struct sup *sup)
+{
+	for (struct sup_op *op = sup->ops; op; op = op->next)
+		if (op->state == OP_WAIT_ADOPTED)
+			op_sample(op);
+}
+
+static void history_update(struct sup_op *op, struct sup_model *model)
+{
+	if (op->kind == OP_ROLLBACK && sup_history_has(model, op->semver)) {
+		/* back to where it was last: what came after is undone */
+		while (strcmp(model->history[--model->history_count], op->semver) != 0)
+			;
+	} else if (op->from[0]) {
+		sup_history_push(model, op->from);
+	}
+}
+
+void sup_op_flip(struct sup_op *op)
+{
+	struct sup *sup = op->sup;
+	struct sup_model *model = op->version->model;
+
+	if (model->active)
+		strcpy(op->from, model->active->semver);
+	if (model->active == op->version) {
+		op->epoch = atomic_load_explicit(&sup->board->epoch, memory_order_relaxed);
+		answer_flip(op);
+		return;
+	}
+	ops_sample(sup);
+	op->state = OP_WAIT_ADOPTED;
+	op->flipped_ns = sup_now_ns();
+	op->epoch = sup_model_flip(model, op->version);
+	for (uint32_t i = 0; i < MHS_WORKER_MAX; i++) {
+		const struct sup_worker *worker = &sup->workers[i];
+
+		if (worker->state != SUP_WORKER_READY)
+			continue;
+		op->asked[i].life = worker->life;
+		op->asked[i].slept = mhs_slot_should_wake(sup_worker_slot(worker));
+		if (op->asked[i].slept)
+			sup_worker_ring(worker);
+		op->workers++;
+	}
+	op->generation = mhs_route_unpack(atomic_load_explicit(&sup->board->models[model->index].route,
+							       memory_order_relaxed)).generation;
+	history_update(op, model);
+	log_line(op->at_start ? LOG_LVL_NOTICE : LOG_LVL_INFO, "%s: %s%s%s is active, epoch %llu",
+		 op->model, op->from, op->from[0] ? " -> " : "", op->semver,
+		 (unsigned long long)op->epoch);
+	op->poll_ns = ADOPT_MIN_NS;
+	sup_timer_set(&sup->loop, &op->timer, op->poll_ns, sup_op_step);
+}
+
+void sup_op_wait_adopted(struct sup_op *op)
+{
+	struct sup *sup = op->sup;
+	struct sup_model *model;
+
+	op_sample(op);
+	if (op->pending && sup_now_ns() - op->flipped_ns < ADOPT_LIMIT_NS) {
+		op->poll_ns = op->poll_ns * 2 < ADOPT_MAX_NS ? op->poll_ns * 2 : ADOPT_MAX_NS;
+		sup_timer_set(&sup->loop, &op->timer, op->poll_ns, sup_op_step);
+		return;
+	}
+	if (op->pending)
+		log_warning("%s: %u workers have not taken up epoch %llu yet; see mhost workers",
+			    op->model, op->pending, (unsigned long long)op->epoch);
+	model = sup_model_find(sup, op->model);
+	answer_flip(op);
+	/* Only now: unpublishing another version moves the epoch on. */
+	sup_model_trim(sup, model);
+}

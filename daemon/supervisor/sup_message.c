@@ -1,0 +1,243 @@
+/* SPDX-License-Identifier: MIT */
+/* sup_message.c: what workers are told and what they say. They are not trusted: each word is checked. */
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/pidfd.h>
+#include <unistd.h>
+
+#include "log.h"
+#include "sup.h"
+
+/* ---- out ------------------------------------------------------------------------------------ */
+
+static void queued_free(struct sup_queued *queued)
+{
+	for (uint32_t i = 0; i < queued->fd_count; i++)
+		close(queued->fds[i]);
+	free(queued);
+}
+
+void sup_worker_queue_free(struct sup_worker *worker)
+{
+	struct sup_queued *queued;
+
+	while ((queued = worker->queue)) {
+		worker->queue = queued->next;
+		queued_free(queued);
+	}
+	worker->queue_end = &worker->queue;
+}
+
+/* Keep a message for later, with copies of its descriptors: the sender may close its own. */
+static int queue_add(struct sup_worker *worker, const struct hrt_msg *msg, const int *fds,
+		     uint32_t fd_count)
+{
+	struct sup_queued *queued = calloc(1, sizeof(*queued));
+
+	if (!queued)
+		return -ENOMEM;
+	queued->msg = *msg;
+	for (uint32_t i = 0; i < fd_count; i++) {
+		int copy = fcntl(fds[i], F_DUPFD_CLOEXEC, 3);
+
+		if (copy < 0) {
+			int err = -errno;
+
+			queued_free(queued);
+			return err;
+		}
+		queued->fds[queued->fd_count++] = copy;
+	}
+	if (!worker->queue)
+		worker->queue_end = &worker->queue;
+	*worker->queue_end = queued;
+	worker->queue_end = &queued->next;
+	sup_source_change(&worker->sup->loop, &worker->sock, EPOLLIN | EPOLLOUT);
+	return 0;
+}
+
+static int queue_flush(struct sup_worker *worker)
+{
+	struct sup_queued *queued;
+	int err;
+
+	while ((queued = worker->queue)) {
+		err = hrt_send(worker->sock.fd, &queued->msg, queued->fds, queued->fd_count);
+		if (err == -EAGAIN)
+			return 0;
+		if (err)
+			return err;
+		worker->queue = queued->next;
+		queued_free(queued);
+	}
+	sup_source_change(&worker->sup->loop, &worker->sock, EPOLLIN);
+	return 0;
+}
+
+/* Never blocks, never drops: a worker in a long step takes its messages later. */
+void sup_worker_send(struct sup_worker *worker, const struct hrt_msg *msg, const int *fds,
+		     uint32_t fd_count)
+{
+	int err = -EAGAIN;
+
+	if (worker->sock.fd < 0)
+		return;		/* hung up: its death is on the way */
+	if (!worker->queue)
+		err = hrt_send(worker->sock.fd, msg, fds, fd_count);
+	if (err == -EAGAIN)
+		err = queue_add(worker, msg, fds, fd_count);
+	if (err && err != -EPIPE)
+		sup_worker_kill(worker, strerror(-err));
+}
+
+/* The replica for the worker's node, or the first. */
+static uint32_t arena_for(const struct sup_worker *worker, const struct sup_load *load)
+{
+	for (uint32_t i = 0; i < load->arena_count; i++)
+		if (load->arenas[i].node == worker->node)
+			return i;
+	return 0;
+}
+
+void sup_worker_attach(struct sup_worker *worker, struct sup_version *version)
+{
+	const struct sup_load *load = version->load;
+	const struct sup_arena *arena = &load->arenas[arena_for(worker, load)];
+	struct hrt_msg msg = { .type = HRT_ATTACH, .index = version->index,
+			       .serial = version->serial };
+
+	msg.attach.image_bytes = load->header.image_bytes;
+	msg.attach.fd_count = msg.attach.extent_count = 1;
+	msg.attach.extents[0].node = arena->node;
+	msg.attach.extents[0].length_bytes = load->header.image_bytes;
+	memcpy(msg.attach.content_hash, load->header.content_hash, MHS_HASH_BYTES);
+	memcpy(msg.attach.extents[0].hash, load->header.content_hash, MHS_HASH_BYTES);
+	version->attach[worker->index] = SUP_ATTACH_SENT;
+	sup_worker_send(worker, &msg, &arena->fd, 1);
+}
+
+void sup_worker_detach(struct sup_worker *worker, struct sup_version *version)
+{
+	struct hrt_msg msg = { .type = HRT_DETACH, .index = version->index,
+			       .serial = version->serial };
+
+	version->attach[worker->index] = SUP_DETACH_SENT;
+	sup_worker_send(worker, &msg, NULL, 0);
+}
+
+/* ---- in ------------------------------------------------------------------------------------- */
+
+/* The worker's text, ended and printable. */
+static void text_clean(struct hrt_msg *msg)
+{
+	msg->text[sizeof(msg->text) - 1] = '\0';
+	for (char *p = msg->text; *p; p++)
+		if ((unsigned char)*p < 0x20 || (unsigned char)*p >= 0x7f)
+			*p = '?';
+}
+
+static int on_ready(struct sup_worker *worker, struct hrt_msg *msg)
+{
+	struct sup *sup = worker->sup;
+
+	if (worker->initialised)
+		return -EPROTO;
+	text_clean(msg);
+	if (msg->status == 0) {
+		worker->initialised = true;
+		snprintf(worker->isa, sizeof(worker->isa), "%.63s", msg->text);
+		return 0;
+	}
+	if (!sup->any_ready)
+		sup_fatal(sup, "%s", msg->text);
+	sup_worker_kill(worker, msg->text);
+	return 0;
+}
+
+static int on_attached(struct sup_worker *worker, struct hrt_msg *msg)
+{
+	struct sup_version *version = sup_version_at(worker->sup, msg->index, msg->serial);
+
+	if (!version || version->attach[worker->index] != SUP_ATTACH_SENT)
+		return -EPROTO;
+	text_clean(msg);
+	if (msg->status == 0) {
+		version->attach[worker->index] = SUP_ATTACH_DONE;
+		/* refused by another meanwhile: undo */
+		if (version->phase == SUP_DETACHING)
+			sup_worker_detach(worker, version);
+	} else {
+		version->attach[worker->index] = SUP_ATTACH_NONE;
+		if (version->phase == SUP_ATTACHING)
+			sup_version_refused(version, msg->text);
+		else if (version->phase != SUP_DETACHING && version->phase != SUP_DRAINING)
+			sup_worker_kill(worker, msg->text);	/* of no use without it */
+	}
+	sup_version_step(version);
+	return 0;
+}
+
+static int on_detached(struct sup_worker *worker, const struct hrt_msg *msg)
+{
+	struct sup_version *version = sup_version_at(worker->sup, msg->index, msg->serial);
+
+	if (!version || version->attach[worker->index] != SUP_DETACH_SENT)
+		return -EPROTO;
+	version->attach[worker->index] = SUP_ATTACH_NONE;
+	sup_version_step(version);
+	return 0;
+}
+
+static int message_do(struct sup_worker *worker, struct hrt_msg *msg)
+{
+	switch (msg->type) {
+	case HRT_READY:
+		return on_ready(worker, msg);
+	case HRT_ATTACHED:
+		return on_attached(worker, msg);
+	case HRT_DETACHED:
+		return on_detached(worker, msg);
+	case HRT_LANE_BAD:
+		sup_lane_bad(worker->sup, msg->lane.id, worker->life);
+		return 0;
+	case HRT_LANE_CLOSED:
+		sup_lane_closed(worker->sup, msg->lane.id, worker->life);
+		return 0;
+	default:
+		return -EPROTO;
+	}
+}
+
+/* One message, so that others get their turn. */
+void sup_worker_hear(struct sup_source *source, uint32_t events)
+{
+	struct sup_worker *worker = sup_owner(source, struct sup_worker, sock);
+	int fds[HERITAGE_FD_MAX], err = 0;
+	uint32_t fd_count = 0;
+	struct hrt_msg msg;
+
+	if (events & EPOLLOUT)
+		err = queue_flush(worker);
+	if (!err)
+		err = hrt_recv(source->fd, &msg, fds, &fd_count);
+	if (err == -EAGAIN)
+		return;
+	while (fd_count)
+		close(fds[--fd_count]);		/* workers have none to send */
+	if (!err)
+		err = message_do(worker, &msg);
+	if (!err) {
+		sup_worker_step(worker);
+		return;
+	}
+	if (err == -EPROTO)
+		sup_worker_kill(worker, "sent a message that breaks the rules");
+	else if (worker->state != SUP_WORKER_STOPPING)
+		pidfd_send_signal(worker->pidfd.fd, SIGKILL, NULL, 0);	/* hung up: dead or as good as */
+	sup_source_close(&worker->sup->loop, source);
+}

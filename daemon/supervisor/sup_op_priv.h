@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: MIT */
+/* sup_op_priv.h: one operation that takes time, between sup_release.c and sup_flip.c. */
+#ifndef SUP_OP_PRIV_H
+#define SUP_OP_PRIV_H
+
+#include "sup_control.h"
+
+enum op_kind { OP_LOAD, OP_ACTIVATE, OP_ROLLBACK, OP_UNLOAD };
+enum op_state { OP_WAIT_FREE, OP_WAIT_READY, OP_WAIT_ADOPTED, OP_WAIT_GONE, OP_FAILED };
+
+struct sup_op {
+	struct sup *sup;
+	struct sup_op *next;
+	struct sup_conn *conn;		/* NULL: nobody waits */
+	bool at_start;			/* of the configuration; must work */
+	enum op_kind kind;
+	enum op_state state;
+	char model[MHS_NAME_BYTES], semver[MHS_SEMVER_BYTES], from[MHS_SEMVER_BYTES];
+	struct sup_version *version;	/* NULL: gone */
+	struct sup_timer timer;
+	uint64_t begin_ns;
+	struct sto_error error;		/* of OP_FAILED */
+	bool loaded;			/* it was not in memory when the operation began */
+	uint64_t bytes, read_bytes, load_ns, allocate_ns, attach_ns, freed_bytes;
+	enum sup_method method;
+	enum mhs_pages rung;
+	/* flip */
+	uint64_t epoch, flipped_ns, poll_ns;
+	uint32_t generation, workers, pending;
+	uint64_t flip_ns, wall_ns;	/* the slowest so far */
+	struct {
+		uint64_t life;		/* 0: adopted, or not asked */
+		bool slept;		/* had asked for its bell */
+	} asked[MHS_WORKER_MAX];
+};
+
+void sup_op_step(struct sup_timer *timer);
+/* Send the answer (reference taken) and free @op. */
+void sup_op_answer(struct sup_op *op, json_t *answer);
+
+/* sup_flip.c */
+void sup_op_flip(struct sup_op *op);		/* op->version is public; make it the active one */
+void sup_op_wait_adopted(struct sup_op *op);	/* look again; in the end answer and free @op */
+
+#endif
