@@ -67,10 +67,14 @@ STORE_SRC := \
 	daemon/store/sto_semver.c \
 	daemon/store/sto_store.c \
 	daemon/store/sto_tok.c \
+	daemon/store/sto_tok_gguf.c \
+	daemon/store/sto_tok_gguf_read.c \
 	daemon/store/sto_tok_json.c \
 	daemon/store/sto_tok_json_decode.c \
 	daemon/store/sto_tok_json_pipe.c \
+	daemon/store/sto_tok_pre.c \
 	daemon/store/sto_tok_regex.c \
+	daemon/store/sto_tok_regex_set.c \
 	daemon/store/sto_work.c
 
 COMMON_SRC := \

@@ -10,6 +10,29 @@
 
 #include "eng_tok_priv.h"
 
+/*
+ * Marks and compositions of Unicode 10 to 16. The normalizer that tokenizers are made with knows
+ * Unicode 9: there these are like letters, and nothing is ordered or composed across them.
+ */
+static const uint32_t late[][2] = {
+	{0x7fd, 0x7fd}, {0x897, 0x89f}, {0x8ca, 0x8d3}, {0x9fe, 0x9fe}, {0xc3c, 0xc3c},
+	{0xcf3, 0xcf3}, {0xd3b, 0xd3c}, {0xeba, 0xeba}, {0xece, 0xece}, {0x1715, 0x1715},
+	{0x1abf, 0x1ace}, {0x1df6, 0x1dfa}, {0xa82c, 0xa82c}, {0x105c9, 0x105c9},
+	{0x105e4, 0x105e4}, {0x10d24, 0x10d27}, {0x10d69, 0x10d6d}, {0x10eab, 0x10eac},
+	{0x10efc, 0x10eff}, {0x10f46, 0x10f50}, {0x10f82, 0x10f85}, {0x11070, 0x11070},
+	{0x11241, 0x11241}, {0x1133b, 0x1133b}, {0x11383, 0x11383}, {0x11385, 0x11385},
+	{0x1138e, 0x1138e}, {0x11391, 0x11391}, {0x113b8, 0x113c0}, {0x113c2, 0x113c2},
+	{0x113c5, 0x113c5}, {0x113c7, 0x113ca}, {0x113cc, 0x113d0}, {0x113d2, 0x113d2},
+	{0x113e1, 0x113e2}, {0x1145e, 0x1145e}, {0x11839, 0x1183a}, {0x11930, 0x11930},
+	{0x11938, 0x11938}, {0x1193d, 0x1193e}, {0x11943, 0x11943}, {0x119e0, 0x119e0},
+	{0x11a34, 0x11a34}, {0x11a47, 0x11a47}, {0x11a99, 0x11a99}, {0x11d42, 0x11d42},
+	{0x11d44, 0x11d45}, {0x11d97, 0x11d97}, {0x11f00, 0x11f01}, {0x11f03, 0x11f03},
+	{0x11f34, 0x11f3a}, {0x11f3e, 0x11f42}, {0x11f5a, 0x11f5a}, {0x13440, 0x13440},
+	{0x13447, 0x13455}, {0x1611e, 0x1612f}, {0x16d67, 0x16d6a}, {0x16ff0, 0x16ff1},
+	{0x1e08f, 0x1e08f}, {0x1e130, 0x1e136}, {0x1e2ae, 0x1e2ae}, {0x1e2ec, 0x1e2ef},
+	{0x1e4ec, 0x1e4ef}, {0x1e5ee, 0x1e5ef},
+};
+
 #define DECOMPOSED_MAX 32 /* characters that one may decompose to; 4 in canonical ones */
 
 struct codes {
@@ -98,25 +121,75 @@ static bool is_plain(const uint8_t *text, size_t bytes)
 	return true;
 }
 
-int tok_nfc(const uint8_t *text, size_t bytes, struct tok_buf *out)
+static bool is_late(uint32_t code)
 {
-	struct codes codes = {0};
+	size_t low = 0, high = sizeof(late) / sizeof(*late);
+
+	while (low < high) {
+		size_t mid = (low + high) / 2;
+
+		if (code > late[mid][1])
+			low = mid + 1;
+		else
+			high = mid;
+	}
+	return low < sizeof(late) / sizeof(*late) && code >= late[low][0];
+}
+
+/* Bytes up to the first late character, or @bytes; *@step: its length, or 0. */
+static size_t segment(const uint8_t *text, size_t bytes, size_t *step)
+{
+	uint32_t code;
+
+	*step = 0;
+	for (size_t i = 0; i < bytes;) {
+		int more = tok_utf8_next(text + i, bytes - i, &code);
+
+		if (more > 0 && code >= late[0][0] && is_late(code)) {
+			*step = (size_t)more;
+			return i;
+		}
+		i += more > 0 ? (size_t)more : 1;
+	}
+	return bytes;
+}
+
+static int compose_segment(const uint8_t *text, size_t bytes, struct codes *codes,
+			   struct tok_buf *out)
+{
 	utf8proc_ssize_t left;
 	int err;
 
+	codes->count = 0;
 	if (is_plain(text, bytes))
 		return tok_buf_add(out, text, bytes);
-	err = decompose(text, bytes, &codes);
-	if (!err)
-		err = reorder(&codes);
+	err = decompose(text, bytes, codes);
+	err = err ? err : reorder(codes);
 	if (err)
-		goto out;
-	left = utf8proc_normalize_utf32(codes.v, (utf8proc_ssize_t)codes.count,
+		return err;
+	left = utf8proc_normalize_utf32(codes->v, (utf8proc_ssize_t)codes->count,
 					UTF8PROC_COMPOSE | UTF8PROC_STABLE);
 	err = left < 0 ? -EINVAL : tok_buf_room(out, 4 * (size_t)left);
 	for (utf8proc_ssize_t i = 0; !err && i < left; i++)
-		out->bytes += tok_utf8_put((uint32_t)codes.v[i], out->data + out->bytes);
-out:
+		out->bytes += tok_utf8_put((uint32_t)codes->v[i], out->data + out->bytes);
+	return err;
+}
+
+int tok_nfc(const uint8_t *text, size_t bytes, struct tok_buf *out)
+{
+	struct codes codes = {0};
+	int err = 0;
+
+	if (is_plain(text, bytes))
+		return tok_buf_add(out, text, bytes);
+	while (bytes && !err) {
+		size_t step, length = segment(text, bytes, &step);
+
+		err = compose_segment(text, length, &codes, out);
+		err = err ? err : tok_buf_add(out, text + length, step);
+		text += length + step;
+		bytes -= length + step;
+	}
 	free(codes.v);
 	return err;
 }

@@ -7,12 +7,14 @@
 #include <stdlib.h>
 
 #include "eng_tok_priv.h"
+#include "eng_tok_unicode.h"
 
 #define JIT_STACK_BYTES		(1u << 20)
 #define MATCH_STEPS_MIN		1000000u
 #define MATCH_STEPS_PER_BYTE	64u
 #define MATCH_HEAP_KIB		(256u << 10)
-#define WORD_PATTERN		"[\\p{Alphabetic}\\p{M}\\p{Nd}\\p{Pc}\\x{200c}\\x{200d}]"
+#define WORD_PATTERN \
+	"[\\p{Alphabetic}\\p{M}\\p{Nd}\\p{Pc}\\x{200c}\\x{200d}" TOK_NEW_WORD "]"
 
 pcre2_code *tok_pattern_compile(const char *pattern, size_t bytes, int *code, size_t *at)
 {

@@ -31,10 +31,20 @@ int sto_tok_fail(struct sto_tok *t, const char *format, ...)
 	va_start(args, format);
 	vsnprintf(t->error + used, t->error_bytes - used, format, args);
 	va_end(args);
+	if (!strchr(t->error + used, ';')) {
+		used = strlen(t->error);
+		snprintf(t->error + used, t->error_bytes - used, "; %s", t->advice);
+	}
 	for (char *c = t->error; *c; c++)
 		if ((unsigned char)*c < 0x20 || *c == 0x7f)
 			*c = '?';
 	return -EINVAL;
+}
+
+int sto_tok_unsupported(struct sto_tok *t, const char *field, const char *name)
+{
+	return sto_tok_fail(t, "%s: %.80s is not supported; only BPE tokenizers without it are",
+			    field, name);
 }
 
 int sto_tok_init(struct sto_tok *t, uint32_t count)
@@ -154,20 +164,20 @@ int sto_tok_merge(struct sto_tok *t, uint32_t index, struct eng_tok_string left,
 	if (left_id == ENG_TOK_NONE || right_id == ENG_TOK_NONE) {
 		if (left_id != ENG_TOK_NONE)
 			left = right;
-		return sto_tok_fail(t, "merges[%u]: \"%.*s\" is not in the vocabulary", index,
-				    (int)(left.bytes < 80 ? left.bytes : 80), left.data);
+		return sto_tok_fail(t, "%s[%u]: \"%.*s\" is not in the vocabulary", t->model_field,
+				    index, (int)(left.bytes < 80 ? left.bytes : 80), left.data);
 	}
 	if ((size_t)left.bytes + right.bytes > sizeof(joined))
-		return sto_tok_fail(t, "merges[%u]: makes a token over %u bytes", index,
+		return sto_tok_fail(t, "%s[%u]: makes a token over %u bytes", t->model_field, index,
 				    ENG_TOK_TOKEN_BYTES_MAX);
 	memcpy(joined, left.data, left.bytes);
 	memcpy(joined + left.bytes, right.data, right.bytes);
 	id = sto_tok_find(t, (struct eng_tok_string){joined, left.bytes + right.bytes});
 	if (id == ENG_TOK_NONE)
-		return sto_tok_fail(
-			t, "merges[%u]: makes \"%.*s%.*s\", which is not in the vocabulary", index,
-			(int)(left.bytes < 40 ? left.bytes : 40), left.data,
-			(int)(right.bytes < 40 ? right.bytes : 40), right.data);
+		return sto_tok_fail(t, "%s[%u]: makes \"%.*s%.*s\", which is not in the vocabulary",
+				    t->model_field, index, (int)(left.bytes < 40 ? left.bytes : 40),
+				    left.data, (int)(right.bytes < 40 ? right.bytes : 40),
+				    right.data);
 	return sto_tok_merge_ids(t, left_id, right_id, id, index);
 }
 

@@ -25,12 +25,20 @@ struct sto_tok {
 	uint32_t slot_count;
 	struct sto_tok_chunk *chunks;	/* strings made here */
 	const char *what;		/* begins each message */
+	const char *model_field;	/* where merges are, for messages */
+	const char *advice;		/* ends each message that gives none of its own */
 	char *error;
 	size_t error_bytes;
 };
 
-/* Writes "what: message" on one line, control characters made visible. Always -EINVAL. */
+/*
+ * Writes "what: message; advice" on one line, control characters made visible. A message with a
+ * semicolon of its own gets no advice. Always -EINVAL.
+ */
 int sto_tok_fail(struct sto_tok *t, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* "what: field: name is not supported; ..." for a component of a name that a file gives. */
+int sto_tok_unsupported(struct sto_tok *t, const char *field, const char *name);
 
 /* Room for ids below @count. 0; -EINVAL over the limit; -ENOMEM. */
 int sto_tok_init(struct sto_tok *t, uint32_t count);

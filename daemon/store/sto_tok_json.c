@@ -176,12 +176,12 @@ static int read_model_options(struct sto_tok *t, const json_t *model)
 	if (dropout && !(json_is_number(dropout) && json_number_value(dropout) == 0))
 		return sto_tok_fail(
 			t,
-			"model.dropout: is not supported (replies would change from run to run)");
+			"model.dropout: is not supported; set it to null");
 	for (size_t i = 0; i < sizeof(empty_only) / sizeof(*empty_only); i++) {
 		const json_t *value = tok_json_get(model, empty_only[i]);
 
 		if (value && !(json_is_string(value) && !json_string_length(value)))
-			return sto_tok_fail(t, "model.%s: is not supported", empty_only[i]);
+			return sto_tok_fail(t, "model.%s: must be null or empty", empty_only[i]);
 	}
 	err = tok_json_bool(t, model, "model", "fuse_unk", false, &t->src.fuse_unk);
 	err = err ? err
@@ -243,7 +243,7 @@ static const json_t *bpe_model(struct sto_tok *t, const json_t *root)
 	if (!json_is_object(model))
 		sto_tok_fail(t, "model: %s", model ? "must be an object" : "is missing");
 	else if (type && strcmp(json_is_string(type) ? json_string_value(type) : "", "BPE"))
-		sto_tok_fail(t, "model.type: %.80s is not supported, only BPE is",
+		sto_tok_fail(t, "model.type: %.80s is not supported; only BPE is",
 			     json_is_string(type) ? json_string_value(type) : "this");
 	else if (!json_is_object(tok_json_get(model, "vocab")))
 		sto_tok_fail(t, "model.vocab: must be an object of tokens and ids");
@@ -348,7 +348,9 @@ static json_t *parse(struct sto_tok *t, const char *json, size_t bytes)
 int sto_tok_json_compile(const char *json, size_t bytes, uint32_t rows, const char *what,
 			 void **blob, size_t *blob_bytes, char *error, size_t error_bytes)
 {
-	struct sto_tok t = {.what = what, .error = error, .error_bytes = error_bytes};
+	struct sto_tok t = {.what = what, .model_field = "model.merges",
+			    .advice = "correct the file, or take the original one",
+			    .error = error, .error_bytes = error_bytes};
 	json_t *root = parse(&t, json, bytes);
 	int err = -EINVAL;
 

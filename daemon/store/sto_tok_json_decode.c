@@ -113,7 +113,7 @@ static int each_decoder(struct sto_tok_pipe *pipe, const json_t *object, const c
 	if (!strcmp(type, "Strip"))
 		return decoder_strip(d, object, field);
 	if (strcmp(type, "ByteFallback") && strcmp(type, "Fuse"))
-		return sto_tok_fail(pipe->t, "%s: %.80s is not supported", field, type);
+		return sto_tok_unsupported(pipe->t, field, type);
 	if (!strcmp(type, "Fuse"))
 		d->fused = true;
 	else if (d->fused || d->bytes)

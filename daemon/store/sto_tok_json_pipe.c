@@ -10,9 +10,19 @@
 #define NESTED_MAX	8
 #define GPT2_PATTERN \
 	"'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+"
-#define PUNCTUATION	"[\\p{P}$+<=>^`|~]"
+/* The library's Digits know a later Unicode than its patterns, its Punctuation an earlier one. */
+#define DIGITS		"[\\p{N}" TOK_NEW_N "\\x{11de0}-\\x{11de9}\\x{16ff4}-\\x{16ff6}]"
+#define LATE_MARKS \
+	TOK_NEW_P \
+	"\\x{61d}\\x{9fd}\\x{a76}\\x{c77}\\x{c84}\\x{1b7d}-\\x{1b7e}\\x{2e43}-\\x{2e4f}" \
+	"\\x{2e52}-\\x{2e5d}\\x{10ead}\\x{10f55}-\\x{10f59}\\x{10f86}-\\x{10f89}" \
+	"\\x{1144b}-\\x{1144f}\\x{1145a}-\\x{1145b}\\x{1145d}\\x{11660}-\\x{1166c}\\x{116b9}" \
+	"\\x{1183b}\\x{11944}-\\x{11946}\\x{119e2}\\x{11a3f}-\\x{11a46}\\x{11a9a}-\\x{11a9c}" \
+	"\\x{11a9e}-\\x{11aa2}\\x{11c41}-\\x{11c45}\\x{11c70}-\\x{11c71}\\x{11ef7}-\\x{11ef8}" \
+	"\\x{11fff}\\x{12ff1}-\\x{12ff2}\\x{16e97}-\\x{16e9a}\\x{16fe2}\\x{1e95e}-\\x{1e95f}"
+#define PUNCTUATION	"(?![" LATE_MARKS "])[\\p{P}$+<=>^`|~\\x{166d}\\x{111c9}]"
 /* Words in the sense of the library's own Whitespace, which counts the two joiners too. */
-#define WORD_SET	STO_TOK_WORD "\\x{200c}\\x{200d}"
+#define WORD_SET	STO_TOK_LETTERS "\\x{200c}\\x{200d}"
 #define WHITESPACE	"[" WORD_SET "]+|[^" WORD_SET STO_TOK_SPACE "]+"
 
 const char *tok_json_type(struct sto_tok *t, const json_t *object, const char *field)
@@ -110,7 +120,7 @@ static int each_normalizer(struct sto_tok_pipe *pipe, const json_t *object, cons
 	if (!strcmp(type, "Strip"))
 		return normalizer_strip(t, object, field);
 	if (strcmp(type, "Prepend"))
-		return sto_tok_fail(t, "%s: %.80s is not supported", field, type);
+		return sto_tok_unsupported(t, field, type);
 	err = tok_json_string(t, object, field, "prepend", &step.content);
 	return err ? err : sto_tok_add_normal(t, field, step);
 }
@@ -179,7 +189,8 @@ static int pre_digits(struct sto_tok *t, const json_t *object, const char *field
 	int err = tok_json_bool(t, object, field, "individual_digits", false, &individual);
 
 	step.split = individual ? ENG_SPLIT_ISOLATED : ENG_SPLIT_CONTIGUOUS;
-	return err ? err : sto_tok_add_pattern(t, field, false, STO_TOK_STR("\\p{N}"), false, step);
+	step.pattern = STO_TOK_STR(DIGITS);
+	return err ? err : sto_tok_add_step(t, field, step);
 }
 
 static int pre_punctuation(struct sto_tok *t, const json_t *object, const char *field)
@@ -188,8 +199,8 @@ static int pre_punctuation(struct sto_tok *t, const json_t *object, const char *
 	/* ASCII: what Unicode calls symbols is punctuation too. */
 	int err = read_behavior(t, object, field, "Isolated", &step.split);
 
-	return err ? err
-		   : sto_tok_add_pattern(t, field, false, STO_TOK_STR(PUNCTUATION), false, step);
+	step.pattern = STO_TOK_STR(PUNCTUATION);
+	return err ? err : sto_tok_add_step(t, field, step);
 }
 
 static int pre_delimiter(struct sto_tok *t, const json_t *object, const char *field)
@@ -271,7 +282,7 @@ static int each_pre_tokenizer(struct sto_tok_pipe *pipe, const json_t *object, c
 		return pre_delimiter(t, object, field);
 	if (!strcmp(type, "Whitespace") || !strcmp(type, "WhitespaceSplit"))
 		return pre_whitespace(t, field, !strcmp(type, "Whitespace"));
-	return sto_tok_fail(t, "%s: %.80s is not supported", field, type);
+	return sto_tok_unsupported(t, field, type);
 }
 
 int tok_json_pre_tokenizer(struct sto_tok_pipe *pipe, const json_t *root)
@@ -347,7 +358,7 @@ static int each_post_processor(struct sto_tok_pipe *pipe, const json_t *object, 
 		return 0;
 	if (!strcmp(type, "TemplateProcessing"))
 		return post_template(pipe->t, object, field);
-	return sto_tok_fail(pipe->t, "%s: %.80s is not supported", field, type);
+	return sto_tok_unsupported(pipe->t, field, type);
 }
 
 int tok_json_post_processor(struct sto_tok_pipe *pipe, const json_t *root)

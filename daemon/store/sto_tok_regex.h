@@ -10,6 +10,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "eng_tok_unicode.h"
+
 /*
  * @literal: @pattern is a plain string to find. *@made is a string (caller frees it).
  * 0; -EINVAL with @error; -ENOMEM.
@@ -25,6 +27,8 @@ int sto_tok_regex(const char *pattern, size_t bytes, bool literal, char **made, 
 	"\\x{0}-\\x{8}\\x{e}-\\x{1f}!-\\x{84}\\x{86}-\\x{9f}\\x{a1}-\\x{167f}\\x{1681}-\\x{1fff}" \
 	"\\x{200b}-\\x{2027}\\x{202a}-\\x{202e}\\x{2030}-\\x{205e}\\x{2060}-\\x{2fff}" \
 	"\\x{3001}-\\x{10ffff}"
-#define STO_TOK_WORD "\\p{Alphabetic}\\p{M}\\p{Nd}\\p{Pc}"
+#define STO_TOK_LETTERS "\\p{Alphabetic}\\p{M}\\p{Nd}\\p{Pc}" TOK_NEW_WORD
+/* Outside of classes, \w of Oniguruma has three superscripts and three fractions too. */
+#define STO_TOK_WORD	STO_TOK_LETTERS "\\x{b2}\\x{b3}\\x{b9}\\x{bc}-\\x{be}"
 
 #endif

@@ -15,6 +15,7 @@
 
 #include "eng_tok.h"
 #include "sto_tok_json.h"
+#include "tok_lists.h"
 
 static struct eng_tok *tok;
 static unsigned int passed, failed;
@@ -256,20 +257,39 @@ static void bench(void)
 	free(ids);
 }
 
+/* A tokenizer.json, or lists as in tok_lists.h (told by their "tokens"). */
+static int compile(const char *json, size_t bytes, uint32_t rows, void **blob, size_t *blob_bytes,
+		   char *error, size_t error_bytes)
+{
+	json_t *root = json_loadb(json, bytes, JSON_ALLOW_NUL, NULL);
+	struct sto_tok_gguf_vocab v = {0};
+	int err;
+
+	if (!json_object_get(root, "tokens")) {
+		json_decref(root);
+		return sto_tok_json_compile(json, bytes, rows, "tokenizer.json", blob, blob_bytes,
+					    error, error_bytes);
+	}
+	lists_read(root, &v);
+	err = sto_tok_gguf_compile(&v, rows, "lists", blob, blob_bytes, error, error_bytes);
+	lists_free(&v);
+	json_decref(root);
+	return err;
+}
+
 static int open_file(const char *path, uint32_t rows, void **blob)
 {
-	char error[256];
 	size_t bytes = 0, blob_bytes;
 	char *json = read_all(path, &bytes);
 	double start = now();
+	char error[256];
 	int err;
 
 	if (!json) {
 		fprintf(stderr, "%s: cannot be read\n", path);
 		return 2;
 	}
-	err = sto_tok_json_compile(json, bytes, rows, "tokenizer.json", blob, &blob_bytes, error,
-				   sizeof(error));
+	err = compile(json, bytes, rows, blob, &blob_bytes, error, sizeof(error));
 	free(json);
 	if (err) {
 		fprintf(stderr, "refused: %s\n", error);
