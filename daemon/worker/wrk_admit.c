@@ -193,7 +193,7 @@ static void text_send(struct wrk_request *r, const char *text, uint32_t bytes, u
 /* Token by token; a reply that does not fit the ring is refused before anything is sent. */
 static void detokenize(struct wrk *w, struct wrk_request *r, struct wrk_version *v)
 {
-	size_t cap = v->token_bytes_max * (size_t)3 + 64, total = 64;
+	size_t cap = v->token_bytes_max * (size_t)3 + ENG_TOK_FLUSH_MAX, total = ENG_TOK_FLUSH_MAX;
 	uint32_t first = 0, bytes;
 	char *text = malloc(cap);
 	int64_t n;
@@ -227,7 +227,8 @@ static void answer_now(struct wrk *w, struct wrk_request *r, struct wrk_version 
 
 static int scratch_new(struct wrk_request *r, const struct wrk_version *v)
 {
-	r->text_cap = MHS_STOP_BYTES + v->token_bytes_max * 3 + 64;
+	/* What a stop string holds back, then the largest token, then what the stream holds. */
+	r->text_cap = MHS_STOP_BYTES + v->token_bytes_max * 3 + 2 * ENG_TOK_FLUSH_MAX;
 	r->text = malloc(r->text_cap);
 	if (r->kind == MHS_REC_SCORE)
 		r->scores = malloc(r->prompt_count * sizeof(*r->scores));
