@@ -51,6 +51,7 @@ ENGINE_SRC := \
 	daemon/engine/kernels/eng_k_generic.c
 
 STORE_SRC := \
+	daemon/store/import_gguf.c \
 	daemon/store/import_hf.c \
 	daemon/store/import_safetensors.c \
 	daemon/store/sto_compat.c \
@@ -59,6 +60,7 @@ STORE_SRC := \
 	daemon/store/sto_gguf_get.c \
 	daemon/store/sto_hf_config.c \
 	daemon/store/sto_image.c \
+	daemon/store/sto_import.c \
 	daemon/store/sto_json.c \
 	daemon/store/sto_manifest.c \
 	daemon/store/sto_model.c \
@@ -139,6 +141,7 @@ TOOL_SRC := \
 	tools/cmd.c \
 	tools/cmd_bench.c \
 	tools/cmd_control.c \
+	tools/cmd_import.c \
 	tools/cmd_run.c \
 	tools/cmd_tokens.c \
 	tools/ctl.c \
@@ -152,6 +155,7 @@ UNIT_TESTS := \
 	gguf \
 	hf_config \
 	hrt \
+	image \
 	image_check \
 	kernels \
 	load \
@@ -165,6 +169,11 @@ UNIT_TESTS := \
 	stat \
 	threads
 
+FUZZERS := \
+	gguf \
+	hf_config \
+	safetensors
+
 SCENARIOS := \
 	tests/scenario/b01_serve.sh \
 	tests/scenario/k01_kill.sh \
@@ -173,7 +182,8 @@ SCENARIOS := \
 
 MAN_PAGES := tools/mhost.1 daemon/supervisor/mhostd.8 daemon/supervisor/mhost.ini.5
 RACE_CHECKS := $(B)/tests/abi/abi_test $(B)/tests/race/explore $(B)/tests/race/storm_forks tests/race/tsan.sh
-CHECKS    := tests/check-layers.sh $(UNIT_TESTS:%=$(B)/tests/unit/%_test) $(RACE_CHECKS) $(SCENARIOS)
+CHECKS    := tests/check-layers.sh $(UNIT_TESTS:%=$(B)/tests/unit/%_test) $(FUZZERS:%=$(B)/tests/fuzz/replay_%) \
+	$(RACE_CHECKS) $(SCENARIOS)
 LONG_CHECKS := tests/scenario/v02_storm.sh tests/scenario/k01_kill.sh
 
 # -- flags -----------------------------------------------------------------------------------------
@@ -190,6 +200,10 @@ LIBS    := $(shell pkg-config --libs $(PKGS) 2>/dev/null) -lnuma -lm -pthread
 ifeq ($(SAN),asan)
 ALL_CFLAGS += -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
 LIBS += -fsanitize=address,undefined
+endif
+ifeq ($(SAN),fuzz)
+ALL_CFLAGS += -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined
+LIBS += -fsanitize=fuzzer-no-link,address,undefined
 endif
 ifeq ($(SAN),tsan)
 ALL_CFLAGS += -fsanitize=thread
@@ -217,7 +231,7 @@ $(B)/%.o: %.c
 $(B)/daemon/engine/kernels/%_avx2.o: ISA_FLAGS := -mavx2 -mfma -mf16c
 $(B)/daemon/engine/kernels/%_avx512.o: ISA_FLAGS := -mavx512f -mavx512bw -mavx512vl -mavx512dq -mavx512vnni -mavx2 -mfma -mf16c
 
-$(B)/libmhost-all.a: $(call objs,$(LIB_SRC) tests/lib/t.c tests/lib/t_image.c tests/lib/t_gguf.c tests/lib/t_model.c tests/lib/t_steps.c)
+$(B)/libmhost-all.a: $(call objs,$(LIB_SRC) tests/lib/t.c tests/lib/t_bad.c tests/lib/t_gguf.c tests/lib/t_image.c tests/lib/t_model.c tests/lib/t_steps.c)
 	$(call say,AR,$@)
 	$(Q)rm -f $@ && ar rcs $@ $^
 
@@ -270,6 +284,15 @@ $(B)/tests/lib/t_storm.o $(STORMS:%=%.o): ALL_CFLAGS += -Itools
 $(B)/example: client/example.c $(B)/libmhost.so
 	$(Q)$(CC) -std=c99 -Wall -Wextra -Iclient $< -o $@ -L$(B) -lmhost -Wl,-rpath,$(abspath $(B))
 
+# Fuzz targets: under libFuzzer (SAN=fuzz CC=clang), and replayed over their corpus with any compiler.
+REPLAYS := $(FUZZERS:%=$(B)/tests/fuzz/replay_%)
+$(REPLAYS): $(B)/tests/fuzz/replay_%: $(B)/tests/fuzz/fuzz_%.o $(B)/tests/fuzz/replay.o $(B)/libmhost-all.a
+	$(call say,LD,$@)
+	$(Q)$(CC) $(ALL_CFLAGS) -o $@ $(filter %.o,$^) $(filter %.a,$^) $(LIBS)
+$(FUZZERS:%=$(B)/tests/fuzz/fuzz_%): %: %.o $(B)/libmhost-all.a
+	$(call say,LD,$@)
+	$(Q)$(CC) $(ALL_CFLAGS) -fsanitize=fuzzer -o $@ $(filter %.o,$^) $(filter %.a,$^) $(LIBS)
+
 .SECONDARY:
 -include $(shell find $(B) -name '*.d' 2>/dev/null)
 
@@ -294,6 +317,15 @@ check-long: ## the long campaigns: storms, kills, fuzzing
 
 check-race: $(RACE_TESTS) ## the epoch protocol: all interleavings, mutants, ThreadSanitizer, processes
 	@B=$(B) V=1 tests/run.sh $(RACE_CHECKS)
+
+FUZZ_TIME ?= 60
+fuzz: ## the parsers of untrusted bytes under libFuzzer (clang), FUZZ_TIME seconds each
+	@tools/deps.sh lint
+	@$(MAKE) --no-print-directory B=$(B)/fuzz CC=clang SAN=fuzz $(FUZZERS:%=$(B)/fuzz/tests/fuzz/fuzz_%)
+	@for name in $(FUZZERS); do mkdir -p $(B)/fuzz/corpus/$$name && \
+		$(B)/fuzz/tests/fuzz/fuzz_$$name -max_total_time=$(FUZZ_TIME) -max_len=65536 -timeout=10 \
+		-rss_limit_mb=2048 -print_final_stats=1 -artifact_prefix=$(B)/fuzz/$$name- \
+		$(B)/fuzz/corpus/$$name tests/fuzz/corpus/$$name || exit 1; done
 
 check-layers: ## who may include whom
 	@tests/check-layers.sh
@@ -321,5 +353,5 @@ clean: ## remove what was built
 	rm -rf $(B)
 
 programs: $(PROGRAMS)
-tests: $(TESTS) $(STORMS) $(B)/example $(RACE_TESTS)
-.PHONY: all help deps quickstart check check-long check-race check-layers lint install clean programs tests
+tests: $(TESTS) $(STORMS) $(B)/example $(RACE_TESTS) $(REPLAYS)
+.PHONY: all fuzz help deps quickstart check check-long check-race check-layers lint install clean programs tests

@@ -118,14 +118,32 @@ void t_kv_f32s(struct t_bytes *b, const char *name, const float *values, uint32_
 #define INTERMEDIATE	96u
 #define HEAD_DIM	32u
 
-/* Weights that a format can hold are drawn as floats and rounded; K types as bytes, scales tamed. */
+/* Any bits are a valid block as long as the scales are tame. */
+static void random_blocks(uint32_t type, uint8_t *row, uint64_t cols, uint64_t *state)
+{
+	uint32_t block = eng_source_block_bytes(type);
+	uint64_t bytes = cols / eng_source_block_values(type) * block;
+	const uint16_t scale = 0x2400, min = 0xa400;	/* 2^-6 and -2^-6 as f16 */
+
+	for (uint64_t i = 0; i < bytes; i++)
+		row[i] = (uint8_t)t_random(state);
+	for (uint64_t i = 0; i < bytes; i += block) {
+		memcpy(row + i, &scale, 2);
+		if (type == ENG_SRC_Q5_1)
+			memcpy(row + i + 2, &min, 2);
+	}
+}
+
+/* Weights are drawn as floats and rounded to the format where the engine can do that. */
 static void random_row(uint32_t type, uint8_t *row, uint64_t cols, uint64_t *state)
 {
 	static float values[4096];
 
 	for (uint64_t i = 0; i < cols; i++)
 		values[i] = t_random_float(state);
-	if (type == ENG_SRC_F32)
+	if (type == ENG_SRC_Q5_0 || type == ENG_SRC_Q5_1)
+		random_blocks(type, row, cols, state);
+	else if (type == ENG_SRC_F32)
 		memcpy(row, values, cols * sizeof(float));
 	else if (eng_quant_row(type, values, cols, row))
 		exit(1);

@@ -58,7 +58,7 @@ struct t_gguf {
 	struct t_gguf_tensor tensors[T_GGUF_TENSORS];	/* [12] output.weight, left out at first */
 };
 
-/* Random weights; matrices in @type (F32, F16, BF16, Q8_0, Q4_0, Q4_1, ...), norms in F32. */
+/* Random weights; matrices in @type (not the K types: rows are too short), norms in F32. */
 void t_gguf_init(struct t_gguf *g, uint32_t type, uint64_t seed);
 void t_gguf_free(struct t_gguf *g);
 struct t_gguf_tensor *t_gguf_tensor(struct t_gguf *g, const char *name);
