@@ -87,6 +87,7 @@ struct wrk_request {
 	struct eng_rng rng;
 	struct eng_tok_stream stream;
 	char *text;				/* text held back: may become a stop string */
+	uint32_t text_sent;			/* DETOKENIZE: of text_bytes */
 	uint32_t text_bytes, text_cap;		/* text_cap also bounds the text of one token event */
 
 	bool begun;				/* BEGIN was sent */

@@ -180,39 +180,28 @@ static void begin_send(struct wrk *w, struct wrk_request *r, const struct wrk_ve
 	r->begun = wrk_lane_put(r->lane, MHS_REC_BEGIN, &piece, 1);
 }
 
-static void text_send(struct wrk_request *r, const char *text, uint32_t bytes, uint32_t *first)
-{
-	struct mhs_chunk chunk = { .request_id = r->rq.request_id, .first = *first, .count = bytes };
-	struct mhs_piece pieces[] = { { &chunk, sizeof(chunk) }, { text, bytes } };
-
-	if (bytes)
-		wrk_lane_put(r->lane, MHS_REC_TEXT, pieces, 2);
-	*first += bytes;
-}
-
-/* Token by token; a reply that does not fit the ring is refused before anything is sent. */
+/* All of the text at once into private memory; the flush sends it as the ring has room. */
 static void detokenize(struct wrk *w, struct wrk_request *r, struct wrk_version *v)
 {
-	size_t cap = v->token_bytes_max * (size_t)3 + ENG_TOK_FLUSH_MAX, total = ENG_TOK_FLUSH_MAX;
-	uint32_t first = 0, bytes;
-	char *text = malloc(cap);
+	size_t cap = 2 * ENG_TOK_FLUSH_MAX;
+	uint32_t bytes;
 	int64_t n;
 
 	for (uint32_t i = 0; i < r->prompt_count; i++)
-		total += (eng_tok_bytes(v->tok, r->tokens[i], &bytes) ? bytes : 0) * (size_t)3 + 64;
-	if (!text || total > MHS_EVENT_BYTES / 2 || !mhs_ring_has_room(&r->lane->event, (uint32_t)total)) {
-		refuse(w, r, MHS_ERR_TOO_LONG, "the text is larger than the ring: use fewer tokens");
-		free(text);
+		cap += eng_tok_bytes(v->tok, r->tokens[i], &bytes) ? bytes * (size_t)3 : 0;
+	r->text = cap > UINT32_MAX ? NULL : malloc(cap);
+	if (!r->text) {
+		refuse(w, r, MHS_ERR_INTERNAL, "out of memory for the text");
 		return;
 	}
 	eng_tok_stream_init(&r->stream, false);
 	for (uint32_t i = 0; i < r->prompt_count; i++) {
-		n = eng_tok_stream_push(v->tok, &r->stream, r->tokens[i], text, cap);
-		text_send(r, text, n > 0 ? (uint32_t)n : 0, &first);
+		n = eng_tok_stream_push(v->tok, &r->stream, r->tokens[i], r->text + r->text_bytes,
+					cap - r->text_bytes);
+		r->text_bytes += n > 0 ? (uint32_t)n : 0;
 	}
-	n = eng_tok_stream_finish(&r->stream, text, cap);
-	text_send(r, text, n > 0 ? (uint32_t)n : 0, &first);
-	free(text);
+	n = eng_tok_stream_finish(&r->stream, r->text + r->text_bytes, cap - r->text_bytes);
+	r->text_bytes += n > 0 ? (uint32_t)n : 0;
 	wrk_request_end(w, r, MHS_END_STOP, MHS_ERR_NONE, "%s", "");
 }
 

@@ -177,25 +177,25 @@ static bool end_send(struct wrk *w, struct wrk_request *r)
 		.prefill_ns = span_ns(r->admitted_ns, r->first_ns ? r->first_ns : r->last_ns),
 		.decode_ns = span_ns(r->first_ns, r->last_ns),
 		.epoch = w->epoch,
-		.stop_text_bytes = r->text_bytes,
+		.stop_text_bytes = r->kind == MHS_REC_DETOKENIZE ? 0 : r->text_bytes,
 	};
 	struct mhs_piece pieces[] = { { &end, sizeof(end) }, { r->message, message_bytes } };
 
 	return wrk_lane_put(r->lane, MHS_REC_END, pieces, 2);
 }
 
-/* Send [first, count) of the prompt's ids or scores, as far as the ring has room. True: all sent. */
-static bool chunks_send(struct wrk_request *r, uint32_t type, const void *items, uint32_t *sent,
-			uint32_t count)
+/* Send items [*sent, count) of @unit bytes, as far as the ring has room. True: all sent. */
+static bool chunks_send(struct wrk_request *r, uint32_t type, const void *items, uint32_t unit,
+			uint32_t *sent, uint32_t count)
 {
 	while (*sent < count) {
-		uint32_t n = count - *sent, most = MHS_CHUNK_BYTES / (uint32_t)sizeof(uint32_t);
+		uint32_t n = count - *sent, most = MHS_CHUNK_BYTES / unit;
 		struct mhs_chunk chunk = { .request_id = r->rq.request_id, .first = *sent };
 		struct mhs_piece pieces[] = { { &chunk, sizeof(chunk) }, { NULL, 0 } };
 
 		chunk.count = n < most ? n : most;
-		pieces[1].data = (const uint8_t *)items + *sent * sizeof(uint32_t);
-		pieces[1].bytes = chunk.count * (uint32_t)sizeof(uint32_t);
+		pieces[1].data = (const uint8_t *)items + (size_t)*sent * unit;
+		pieces[1].bytes = chunk.count * unit;
 		if (!wrk_lane_put(r->lane, type, pieces, 2))
 			return false;
 		*sent += chunk.count;
@@ -205,9 +205,14 @@ static bool chunks_send(struct wrk_request *r, uint32_t type, const void *items,
 
 static void request_flush(struct wrk *w, struct wrk_request *r)
 {
-	if (r->begun && !chunks_send(r, MHS_REC_PROMPT, r->tokens, &r->prompt_sent, r->prompt_count))
+	if (r->begun && !chunks_send(r, MHS_REC_PROMPT, r->tokens, sizeof(*r->tokens),
+				     &r->prompt_sent, r->prompt_count))
 		return;
-	if (!chunks_send(r, MHS_REC_SCORES, r->scores, &r->scores_sent, r->scores_done))
+	if (!chunks_send(r, MHS_REC_SCORES, r->scores, sizeof(*r->scores), &r->scores_sent,
+			 r->scores_done))
+		return;
+	if (r->kind == MHS_REC_DETOKENIZE &&
+	    !chunks_send(r, MHS_REC_TEXT, r->text, 1, &r->text_sent, r->text_bytes))
 		return;
 	if (r->state == WRK_ENDED && end_send(w, r)) {
 		r->lane->request_count--;
