@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# Workers die by SIGKILL, KILLS times (default 40; the long campaign runs 200), while 6 clients stream.
+# Workers die by SIGKILL, KILLS times (default 200; the long campaign runs 2,000), while 6 clients stream.
 . "$(dirname "$0")/../lib/host.sh"
 model=$here/tools/tiny/model
 pages() { awk '/HugePages_Free|HugePages_Total/ { s = s $2 " " } END { print s }' /proc/meminfo; }
@@ -13,7 +13,7 @@ host_start --workers 3 --threads 1
 "$MHOST" load tiny@2.0.0 >/dev/null
 vocab=$("$MHOST" show tiny@1.0.0 --json | json 'o["config"]["vocab_count"]')
 pages_before=$(pages) fds_before=$(fds)
-"$B/tests/fault/kill" "$MHOST_SOCKET" tiny 1.0.0 2.0.0 "$vocab" "${KILLS:-40}" 6
+"$B/tests/fault/kill" "$MHOST_SOCKET" tiny 1.0.0 2.0.0 "$vocab" "${KILLS:-200}" 6
 all_ready() { [ "$("$MHOST" workers | grep -c ' ready ')" = 3 ]; }
 wait_for 20 all_ready
 same_fds() { [ "$(fds)" = "$fds_before" ]; }
