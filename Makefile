@@ -172,6 +172,7 @@ UNIT_TESTS := \
 FUZZERS := \
 	gguf \
 	hf_config \
+	lane \
 	safetensors
 
 SCENARIOS := \
@@ -183,7 +184,8 @@ SCENARIOS := \
 MAN_PAGES := tools/mhost.1 daemon/supervisor/mhostd.8 daemon/supervisor/mhost.ini.5
 RACE_CHECKS := $(B)/tests/abi/abi_test $(B)/tests/race/explore $(B)/tests/race/storm_forks tests/race/tsan.sh
 CHECKS    := tests/check-layers.sh $(UNIT_TESTS:%=$(B)/tests/unit/%_test) $(FUZZERS:%=$(B)/tests/fuzz/replay_%) \
-	$(RACE_CHECKS) $(SCENARIOS)
+	$(RACE_CHECKS) $(SCENARIOS) \
+	tests/reference/check.sh
 LONG_CHECKS := tests/scenario/v02_storm.sh tests/scenario/k01_kill.sh
 
 # -- flags -----------------------------------------------------------------------------------------
@@ -285,6 +287,7 @@ $(B)/example: client/example.c $(B)/libmhost.so
 	$(Q)$(CC) -std=c99 -Wall -Wextra -Iclient $< -o $@ -L$(B) -lmhost -Wl,-rpath,$(abspath $(B))
 
 # Fuzz targets: under libFuzzer (SAN=fuzz CC=clang), and replayed over their corpus with any compiler.
+$(B)/tests/fuzz/fuzz_lane.o: ALL_CFLAGS += -Idaemon/worker
 REPLAYS := $(FUZZERS:%=$(B)/tests/fuzz/replay_%)
 $(REPLAYS): $(B)/tests/fuzz/replay_%: $(B)/tests/fuzz/fuzz_%.o $(B)/tests/fuzz/replay.o $(B)/libmhost-all.a
 	$(call say,LD,$@)
@@ -313,7 +316,7 @@ check: ## all tests, in minutes
 check-long: ## the long campaigns: storms, kills, fuzzing
 	@tools/deps.sh check
 	@$(MAKE) --no-print-directory programs tests
-	@B=$(B) FLIPS=100000 KILLS=200 tests/run.sh -t 3600 $(LONG_CHECKS)
+	@B=$(B) FLIPS=1000000 KILLS=2000 tests/run.sh -t 3600 $(LONG_CHECKS)
 
 check-race: $(RACE_TESTS) ## the epoch protocol: all interleavings, mutants, ThreadSanitizer, processes
 	@B=$(B) V=1 tests/run.sh $(RACE_CHECKS)
