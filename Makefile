@@ -157,6 +157,7 @@ UNIT_TESTS := \
 	hrt \
 	image \
 	image_check \
+	import \
 	kernels \
 	load \
 	model \

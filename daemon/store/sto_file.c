@@ -203,19 +203,28 @@ static uint32_t sequence_bytes(const uint8_t *p, uint64_t left)
 	return n;
 }
 
-bool sto_utf8_valid(const char *data, uint64_t bytes, bool text)
+bool sto_utf8_sound(const char *data, uint64_t bytes)
 {
 	const uint8_t *p = (const uint8_t *)data;
 
 	while (bytes) {
 		uint32_t n = sequence_bytes(p, bytes);
 
-		if (n == 0 || *p == 0x7f)
-			return false;
-		if (*p < 0x20 && !(text && (*p == '\n' || *p == '\t' || *p == '\r')))
+		if (n == 0)
 			return false;
 		p += n;
 		bytes -= n;
 	}
 	return true;
+}
+
+bool sto_utf8_valid(const char *data, uint64_t bytes, bool text)
+{
+	for (uint64_t i = 0; i < bytes; i++) {
+		if ((unsigned char)data[i] >= 0x20 && data[i] != 0x7f)
+			continue;
+		if (!text || !(data[i] == '\n' || data[i] == '\t' || data[i] == '\r'))
+			return false;
+	}
+	return sto_utf8_sound(data, bytes);
 }

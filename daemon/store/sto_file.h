@@ -45,7 +45,9 @@ int sto_file_hash(struct sto_file *file, sto_step_fn step, void *arg, struct sto
 /* Whether size and time are still those of the opening. 0, or -EBUSY with @error. */
 int sto_file_unchanged(const struct sto_file *file, struct sto_error *error);
 
-/* Whether all bytes are well-formed UTF-8 without control characters (@text: tab, LF, CR may be). */
+/* Whether all bytes are well-formed UTF-8. */
+bool sto_utf8_sound(const char *data, uint64_t bytes);
+/* And without control characters; with @text, tab, line feed and carriage return may be. */
 bool sto_utf8_valid(const char *data, uint64_t bytes, bool text);
 
 #endif

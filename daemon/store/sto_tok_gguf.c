@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "sto_file.h"
 #include "sto_tok.h"
 #include "sto_tok_gguf.h"
 #include "sto_tok_pre.h"
@@ -54,6 +55,30 @@ static int flags_of(struct sto_tok *t, const struct sto_tok_gguf_vocab *v, uint3
 			    id, type_of(v, id));
 }
 
+static bool is_byte_token(struct eng_tok_string text)
+{
+	static const char hex[] = "0123456789ABCDEFabcdef";
+
+	return text.bytes == 6 && !memcmp(text.data, "<0x", 3) && text.data[5] == '>' &&
+	       memchr(hex, text.data[3], 22) && memchr(hex, text.data[4], 22);
+}
+
+static int check_text(struct sto_tok *t, const struct sto_tok_gguf_vocab *v, uint32_t id)
+{
+	struct eng_tok_string text = v->tokens[id];
+
+	if (!text.bytes || text.bytes > ENG_TOK_TOKEN_BYTES_MAX)
+		return sto_tok_fail(t, "tokenizer.ggml.tokens[%u]: has %u bytes; the limit is 1 to %u",
+				    id, text.bytes, ENG_TOK_TOKEN_BYTES_MAX);
+	if (!sto_utf8_sound(text.data, text.bytes))
+		return sto_tok_fail(t, "tokenizer.ggml.tokens[%u]: is not UTF-8 text", id);
+	if (type_of(v, id) == TYPE_BYTE && !is_byte_token(text))
+		return sto_tok_fail(t, "tokenizer.ggml.tokens[%u]: \"%.*s\" is not a byte; <0x00> to "
+				    "<0xFF> are", id, (int)(text.bytes < 32 ? text.bytes : 32),
+				    text.data);
+	return 0;
+}
+
 /*
  * Texts may come twice in such a list. The later one counts, as in llama.cpp; the earlier one can
  * still be decoded.
@@ -67,12 +92,11 @@ static int read_tokens(struct sto_tok *t, const struct sto_tok_gguf_vocab *v)
 		err = flags_of(t, v, i, &flags);
 		if (err)
 			return err;
-		if (flags & ENG_TOKEN_UNUSED || !v->tokens[i].bytes)
+		if (flags & ENG_TOKEN_UNUSED)
 			continue;
-		if (v->tokens[i].bytes > ENG_TOK_TOKEN_BYTES_MAX)
-			return sto_tok_fail(
-				t, "tokenizer.ggml.tokens[%u]: has %u bytes; the limit is %u", i,
-				v->tokens[i].bytes, ENG_TOK_TOKEN_BYTES_MAX);
+		err = check_text(t, v, i);
+		if (err)
+			return err;
 		earlier = sto_tok_find(t, v->tokens[i]);
 		if (earlier != ENG_TOK_NONE)
 			t->flags[earlier] =

@@ -1,0 +1,512 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * import_test.c: whole imports. Good files become versions; damaged ones are refused in one line with
+ * nothing left behind; an import that is stopped, runs out of room or meets another leaves no trace.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <ftw.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "sto_import.h"
+#include "t.h"
+#include "t_bad.h"
+#include "t_gguf.h"
+
+#define NEED_REFERENCE(path) \
+	do { \
+		if (access(path, R_OK)) { \
+			t_check(0, __FILE__, __LINE__, "run from the root of the source tree"); \
+			return; \
+		} \
+	} while (0)
+
+static int import_to(const char *store, const char *ref, const char *path, struct sto_error *error)
+{
+	struct sto_import import = { .store = store, .path = path, .threads = 2 };
+	struct sto_import_result result;
+
+	error->text[0] = '\0';
+	if (sto_ref_parse(ref, 0, import.model, import.version, error))
+		return -EINVAL;
+	return sto_import(&import, &result, error);
+}
+
+static int files_seen;
+
+static int count_file(const char *path, const struct stat *st, int flag, struct FTW *ftw)
+{
+	(void)path, (void)st, (void)ftw;
+	files_seen += flag != FTW_D && flag != FTW_DP;
+	return 0;
+}
+
+/* Everything below @path that is not a folder. */
+static int count_files(const char *path)
+{
+	files_seen = 0;
+	nftw(path, count_file, 16, FTW_PHYS);
+	return files_seen;
+}
+
+/* No temporary, finished or not. */
+static int tmp_is_empty(const char *store)
+{
+	char path[256];
+
+	snprintf(path, sizeof(path), "%s/tmp", store);
+	return rmdir(path) == 0 || errno == ENOENT;
+}
+
+/* ---- good files -------------------------------------------------------------------------- */
+
+static void import_all(const char *list[], size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		struct sto_error error;
+		char ref[32];
+
+		snprintf(ref, sizeof(ref), "m%zu@1.0.0", i);
+		if (!t_ok(import_to(t_path("good"), ref, list[i], &error) == 0))
+			printf("# %s\n", error.text);
+	}
+	t_eq(count_files(t_path("good")), 2 * (long long)count);
+	t_ok(tmp_is_empty(t_path("good")));
+	t_remove_tree(t_path("good"));
+}
+
+static void imports_the_reference_models(void)
+{
+#define M(name) T_REFERENCE "/models/" name
+#define G(name) T_REFERENCE "/gguf/" name ".gguf"
+#define C(name) T_REFERENCE "/bad/" name
+	const char *all[] = { M("tied_f32"), M("llama3_bf16"), M("linear_f16"), M("terse_f32"), G("f32"),
+		G("f16"), G("bf16_ropefreqs"), G("q8_0_linear"), G("q4_0"), G("q4_1_align64"), G("q5_0"),
+		G("q5_1"), G("k_quants"), C("control"), C("control_sharded"), C("control_extras"),
+		C("control.gguf"), C("control_q4.gguf") };
+
+	NEED_REFERENCE(T_REFERENCE "/bad/bad.json");
+	import_all(all, sizeof(all) / sizeof(all[0]));
+}
+
+static void follows_symbolic_links(void)
+{
+	struct sto_error error;
+	struct t_gguf g;
+
+	t_gguf_init(&g, ENG_SRC_F16, 1);
+	t_gguf_write(&g, t_path("blob"));
+	t_gguf_free(&g);
+	t_eq(symlink("blob", t_path("link.gguf")), 0);
+	t_eq(import_to(t_path("linked"), "m@1.0.0", t_path("link.gguf"), &error), 0);
+}
+
+/* ---- damaged files ----------------------------------------------------------------------- */
+
+static void check_refusal(const json_t *entry, int err, const struct sto_error *error)
+{
+	const char *expect = json_string_value(json_object_get(entry, "expect"));
+	int good = err < 0 ? error->text[0] && !strchr(error->text, '\n') && strstr(error->text, ": ") :
+		   strcmp(expect, "refuse") != 0;
+
+	if (err < 0)
+		good = good && count_files(t_path("bad")) == 0;
+	good = good && tmp_is_empty(t_path("bad"));
+	if (!t_ok(good))
+		printf("# %s (%s): %s\n", json_string_value(json_object_get(entry, "name")),
+		       json_string_value(json_object_get(entry, "reason")), err ? error->text : "accepted");
+}
+
+static void refuse_list(const char *list)
+{
+	json_t *root = t_bad_load(), *entry;
+	size_t i;
+
+	t_need(root != NULL);
+	t_need(json_array_size(json_object_get(root, list)) > 10);
+	json_array_foreach(json_object_get(root, list), i, entry) {
+		struct sto_error error;
+		char path[512];
+		int err;
+
+		mkdir(t_path("work"), 0755);
+		if (t_bad_make(entry, t_path("work"), path, sizeof(path)) == 0) {
+			err = import_to(t_path("bad"), "bad@1.0.0", path, &error);
+			check_refusal(entry, err, &error);
+		} else {
+			printf("# cannot be made here: %s\n",
+			       json_string_value(json_object_get(entry, "name")));
+		}
+		t_remove_tree(t_path("work"));
+		t_remove_tree(t_path("bad"));
+	}
+	json_decref(root);
+}
+
+static void refuses_the_damaged_files(void)
+{
+	NEED_REFERENCE(T_REFERENCE "/bad/bad.json");
+	refuse_list("cases");
+}
+
+static void refuses_what_is_no_plain_file(void)
+{
+	NEED_REFERENCE(T_REFERENCE "/bad/bad.json");
+	refuse_list("made");
+}
+
+/* Cut at the end of each field. */
+static void refuses_cut_files(void)
+{
+	json_t *root = t_bad_load(), *lengths;
+	struct sto_error error;
+
+	NEED_REFERENCE(T_REFERENCE "/bad/bad.json");
+	lengths = json_object_get(json_object_get(root, "cuts"), "lengths");
+	t_need(json_array_size(lengths) > 10);
+	t_copy_file(T_REFERENCE "/bad/control.gguf", t_path("cut.gguf"));
+	for (size_t i = json_array_size(lengths); i-- > 0;) {
+		t_eq(truncate(t_path("cut.gguf"), (off_t)json_integer_value(json_array_get(lengths, i))), 0);
+		t_ok(import_to(t_path("bad"), "bad@1.0.0", t_path("cut.gguf"), &error) < 0);
+	}
+	t_eq(count_files(t_path("bad")), 0);
+	json_decref(root);
+}
+
+/* ---- what happens meanwhile -------------------------------------------------------------- */
+
+struct disturb {
+	_Atomic int stop;
+	int (*act)(struct disturb *d);
+	const char *path;
+	uint64_t after_bytes;
+	int done;
+};
+
+static void disturb_progress(void *arg, const char *step, uint64_t done, uint64_t all)
+{
+	struct disturb *d = arg;
+
+	(void)step, (void)all;
+	if (!d->done && done >= d->after_bytes)
+		d->done = d->act(d);
+}
+
+static int act_stop(struct disturb *d)
+{
+	d->stop = 1;
+	return 1;
+}
+
+static int act_touch(struct disturb *d)
+{
+	int fd = open(d->path, O_WRONLY | O_APPEND);
+
+	if (write(fd, "x", 1) != 1)
+		exit(1);
+	close(fd);
+	return 1;
+}
+
+static int act_shrink(struct disturb *d)
+{
+	return truncate(d->path, 4000) == 0;
+}
+
+static int import_disturbed(struct disturb *d, struct sto_error *error)
+{
+	struct sto_import import = { .store = t_path("hurt"), .path = d->path, .model = "m",
+				     .version = "1.0.0", .threads = 1, .stop = &d->stop,
+				     .progress = disturb_progress, .progress_arg = d };
+	struct sto_import_result result;
+	struct t_gguf g;
+
+	t_gguf_init(&g, ENG_SRC_F32, 1);
+	t_gguf_write(&g, d->path);
+	t_gguf_free(&g);
+	return sto_import(&import, &result, error);
+}
+
+static void leaves_nothing_when_disturbed(void)
+{
+	static const struct {
+		int (*act)(struct disturb *d);
+		uint64_t after;
+		int err;
+		const char *expect;
+	} cases[] = {
+		{ act_stop, 0, -EINTR, "interrupted" }, { act_stop, 100000, -EINTR, "interrupted" },
+		{ act_stop, 300000, -EINTR, "interrupted" },
+		{ act_touch, 150000, -EBUSY, "changed while it was read" },
+		{ act_shrink, 120000, -EIO, "ends early" },
+	};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct disturb d = { .act = cases[i].act, .path = t_path("hurt.gguf"),
+				     .after_bytes = cases[i].after };
+		struct sto_error error = { "" };
+
+		t_eq(import_disturbed(&d, &error), cases[i].err);
+		t_ok(d.done);
+		if (!t_ok(strstr(error.text, cases[i].expect)))
+			printf("# case %zu: %s\n", i, error.text);
+		t_eq(count_files(t_path("hurt")), 0);
+		t_ok(tmp_is_empty(t_path("hurt")));
+	}
+}
+
+/* A limit on file sizes stands for a full disk: both make a write fail. */
+static void leaves_nothing_without_room(void)
+{
+	struct rlimit old, small = { 100000, 100000 };
+	struct sto_error error = { "" };
+	struct t_gguf g;
+	int status;
+
+	t_gguf_init(&g, ENG_SRC_F32, 1);
+	t_gguf_write(&g, t_path("room.gguf"));
+	t_gguf_free(&g);
+	fflush(stdout);
+	if (fork() == 0) {
+		getrlimit(RLIMIT_FSIZE, &old);
+		small.rlim_max = old.rlim_max;
+		signal(SIGXFSZ, SIG_IGN);
+		if (setrlimit(RLIMIT_FSIZE, &small))
+			_exit(2);
+		_exit(import_to(t_path("full"), "m@1.0.0", t_path("room.gguf"), &error) == -EFBIG &&
+		      strstr(error.text, "no room for") ? 0 : 1);
+	}
+	t_ok(wait(&status) > 0 && WIFEXITED(status));
+	t_eq(WEXITSTATUS(status), 0);
+	t_eq(count_files(t_path("full")), 0);
+	t_ok(tmp_is_empty(t_path("full")));
+}
+
+static void refuses_a_version_that_is_there(void)
+{
+	struct sto_error error;
+	struct t_gguf g;
+	struct stat before, after;
+
+	t_gguf_init(&g, ENG_SRC_F16, 1);
+	t_gguf_write(&g, t_path("twice.gguf"));
+	t_gguf_free(&g);
+	t_eq(import_to(t_path("twice"), "m@1.0.0", t_path("twice.gguf"), &error), 0);
+	t_eq(stat(t_path("twice/models/m/1.0.0/image.mhi"), &before), 0);
+	t_eq(import_to(t_path("twice"), "m@1.0.0", t_path("twice.gguf"), &error), -EEXIST);
+	t_ok(strstr(error.text, "m@1.0.0: version: is in the store already"));
+	t_eq(stat(t_path("twice/models/m/1.0.0/image.mhi"), &after), 0);
+	t_eq(before.st_ino, after.st_ino);
+	t_eq(count_files(t_path("twice")), 2);
+}
+
+/* Many at once: one wins, the others are told so, nothing is mixed. */
+static void one_of_many_wins(void)
+{
+	int won = 0, lost = 0, status;
+	struct sto_error error;
+	struct t_gguf g;
+
+	t_gguf_init(&g, ENG_SRC_F32, 1);
+	t_gguf_write(&g, t_path("race.gguf"));
+	t_gguf_free(&g);
+	fflush(stdout);
+	for (int i = 0; i < 6; i++)
+		if (fork() == 0)
+			_exit(-import_to(t_path("race"), "m@1.0.0", t_path("race.gguf"), &error));
+	while (wait(&status) > 0) {
+		won += WIFEXITED(status) && WEXITSTATUS(status) == 0;
+		lost += WIFEXITED(status) && WEXITSTATUS(status) == EEXIST;
+	}
+	t_eq(won, 1);
+	t_eq(lost, 5);
+	t_eq(count_files(t_path("race")), 2);
+	t_ok(tmp_is_empty(t_path("race")));
+}
+
+/* Killed in the middle: the next import clears it away, but not what a living one holds. */
+static void clears_what_the_dead_left(void)
+{
+	struct sto_error error;
+	struct t_gguf g;
+	int held;
+
+	t_gguf_init(&g, ENG_SRC_F16, 1);
+	t_gguf_write(&g, t_path("stale.gguf"));
+	t_gguf_free(&g);
+	mkdir(t_path("stale"), 0755);
+	mkdir(t_path("stale/tmp"), 0755);
+	mkdir(t_path("stale/tmp/import-1-0"), 0755);
+	mkdir(t_path("stale/tmp/import-2-0"), 0755);
+	t_write_file(t_path("stale/tmp/import-1-0/image.mhi"), "x", 1);
+	t_write_file(t_path("stale/tmp/import-2-0/image.mhi"), "x", 1);
+	held = open(t_path("stale/tmp/import-2-0"), O_RDONLY | O_DIRECTORY);
+	t_eq(flock(held, LOCK_EX), 0);
+	t_eq(import_to(t_path("stale"), "m@1.0.0", t_path("stale.gguf"), &error), 0);
+	t_ok(access(t_path("stale/tmp/import-1-0"), F_OK) != 0);
+	t_ok(access(t_path("stale/tmp/import-2-0/image.mhi"), F_OK) == 0);
+	close(held);
+}
+
+/* ---- the promise of a version ------------------------------------------------------------ */
+
+static int import_changed(const char *ref, uint32_t context, struct sto_error *error)
+{
+	struct t_gguf g;
+
+	t_gguf_init(&g, ENG_SRC_F16, 1);
+	g.context = context;
+	t_gguf_write(&g, t_path("changed.gguf"));
+	t_gguf_free(&g);
+	return import_to(t_path("semver"), ref, t_path("changed.gguf"), error);
+}
+
+static void keeps_the_promise_of_a_major(void)
+{
+	struct sto_error error;
+
+	t_eq(import_changed("m@1.2.0", 128, &error), 0);
+	t_eq(import_changed("m@1.3.0", 127, &error), -EINVAL);
+	t_ok(strstr(error.text, "context length: would shrink against m@1.2.0"));
+	t_eq(import_changed("m@1.1.0", 129, &error), -EINVAL);
+	t_eq(import_changed("m@1.3.0", 256, &error), 0);
+	t_eq(import_changed("m@2.0.0", 64, &error), 0);
+	t_eq(import_changed("m@0.1.0", 64, &error), 0);
+	t_eq(import_changed("m@0.2.0", 32, &error), 0);
+}
+
+static void keeps_the_tokenizer_within_a_major(void)
+{
+	struct sto_error error;
+	struct t_gguf g;
+
+	t_eq(import_changed("t@1.0.0", 128, &error), 0);
+	t_gguf_init(&g, ENG_SRC_F16, 1);
+	t_kv_bool(&g.kv, "tokenizer.ggml.add_bos_token", 1);
+	g.kv_count = 1;
+	t_gguf_write(&g, t_path("bos.gguf"));
+	t_gguf_free(&g);
+	t_eq(import_to(t_path("semver"), "t@1.0.1", t_path("bos.gguf"), &error), -EINVAL);
+	t_ok(strstr(error.text, "tokenizer: differs from t@1.0.0"));
+	t_eq(import_to(t_path("semver"), "t@2.0.0", t_path("bos.gguf"), &error), 0);
+}
+
+/* ---- memory ------------------------------------------------------------------------------ */
+
+/* 256 MB of (sparse) weights through a few buffers. */
+static int import_large(void)
+{
+	static const char head[] =
+		"{\"model_type\":\"llama\",\"vocab_size\":64,\"hidden_size\":4096,\"intermediate_size\":4096,"
+		"\"num_hidden_layers\":1,\"num_attention_heads\":32,\"tie_word_embeddings\":true}";
+	struct sto_import import = { .store = t_path("large-store"), .path = t_path("large"),
+				     .model = "m", .version = "1.0.0", .quantize = ENG_SRC_Q4_0 };
+	struct sto_import_result result;
+	struct sto_error error = { "" };
+	struct rusage usage;
+
+	t_write_file(t_path("large/config.json"), head, sizeof(head) - 1);
+	if (sto_import(&import, &result, &error)) {
+		printf("# %s\n", error.text);
+		return 1;
+	}
+	getrusage(RUSAGE_SELF, &usage);
+	printf("# %.0f MB of weights, at most %ld MiB of memory\n", (double)result.source_bytes / 1e6,
+	       usage.ru_maxrss / 1024);
+	return usage.ru_maxrss > 64 * 1024;
+}
+
+static void write_large(void)
+{
+	static const char *const names[] = { "self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj",
+		"self_attn.o_proj", "mlp.gate_proj", "mlp.up_proj", "mlp.down_proj" };
+	uint64_t at = 64 * 4096 * 2;
+	char header[2048];
+	struct t_bytes raw = { 0 };
+	int n = snprintf(header, sizeof(header), "{\"model.embed_tokens.weight\":{\"dtype\":\"F16\","
+			 "\"shape\":[64,4096],\"data_offsets\":[0,%llu]}", (unsigned long long)at);
+
+	for (int i = 0; i < 7; i++, at += 4096 * 4096 * 2)
+		n += snprintf(header + n, sizeof(header) - n, ",\"model.layers.0.%s.weight\":{\"dtype\":"
+			      "\"F16\",\"shape\":[4096,4096],\"data_offsets\":[%llu,%llu]}", names[i],
+			      (unsigned long long)at, (unsigned long long)at + 4096 * 4096 * 2);
+	for (int i = 0; i < 3; i++, at += 8192)
+		n += snprintf(header + n, sizeof(header) - n, ",\"model.%s.weight\":{\"dtype\":\"F16\","
+			      "\"shape\":[4096],\"data_offsets\":[%llu,%llu]}",
+			      i == 0 ? "norm" : i == 1 ? "layers.0.input_layernorm" :
+			      "layers.0.post_attention_layernorm", (unsigned long long)at,
+			      (unsigned long long)at + 8192);
+	header[n++] = '}';
+	t_put_u64(&raw, (uint64_t)n);
+	t_put(&raw, header, (size_t)n);
+	t_write_file(t_path("large/model.safetensors"), raw.data, raw.bytes);
+	if (truncate(t_path("large/model.safetensors"), (off_t)(raw.bytes + at)))
+		exit(1);
+	t_bytes_free(&raw);
+}
+
+static void write_small_tokenizer(const char *path)
+{
+	FILE *f = fopen(path, "w");
+
+	if (!f)
+		exit(1);
+	fputs("{\"version\":\"1.0\",\"added_tokens\":[],\"normalizer\":null,\"pre_tokenizer\":{\"type\":"
+	      "\"ByteLevel\",\"add_prefix_space\":false,\"trim_offsets\":true,\"use_regex\":true},"
+	      "\"post_processor\":null,\"decoder\":{\"type\":\"ByteLevel\",\"add_prefix_space\":true,"
+	      "\"trim_offsets\":true,\"use_regex\":true},\"model\":{\"type\":\"BPE\",\"vocab\":{", f);
+	for (int i = 0; i < 26; i++)
+		fprintf(f, "%s\"%c\":%d", i ? "," : "", 'a' + i, i);
+	fputs("},\"merges\":[]}}", f);
+	fclose(f);
+}
+
+static void stays_small_in_memory(void)
+{
+	int status;
+
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+	t_skip("sanitizers keep freed memory");
+	return;
+#endif
+	mkdir(t_path("large"), 0755);
+	write_large();
+	write_small_tokenizer(t_path("large/tokenizer.json"));
+	fflush(stdout);
+	if (fork() == 0) {
+		int bad = import_large();
+
+		fflush(stdout);
+		_exit(bad);
+	}
+	t_ok(wait(&status) > 0 && WIFEXITED(status));
+	t_eq(WEXITSTATUS(status), 0);
+	t_remove_tree(t_path("large-store"));
+	t_remove_tree(t_path("large"));
+}
+
+int main(void)
+{
+	T_RUN(imports_the_reference_models);
+	T_RUN(follows_symbolic_links);
+	T_RUN(refuses_the_damaged_files);
+	T_RUN(refuses_what_is_no_plain_file);
+	T_RUN(refuses_cut_files);
+	T_RUN(leaves_nothing_when_disturbed);
+	T_RUN(leaves_nothing_without_room);
+	T_RUN(refuses_a_version_that_is_there);
+	T_RUN(one_of_many_wins);
+	T_RUN(clears_what_the_dead_left);
+	T_RUN(keeps_the_promise_of_a_major);
+	T_RUN(keeps_the_tokenizer_within_a_major);
+	T_RUN(stays_small_in_memory);
+	return t_done();
+}
