@@ -90,6 +90,7 @@ SUP_SRC := \
 	daemon/supervisor/sup_conf.c \
 	daemon/supervisor/sup_conf_key.c \
 	daemon/supervisor/sup_control.c \
+	daemon/supervisor/sup_fill.c \
 	daemon/supervisor/sup_flip.c \
 	daemon/supervisor/sup_lane.c \
 	daemon/supervisor/sup_load.c \

@@ -73,12 +73,12 @@ static int close_with(int fd, int err)
 	return err;
 }
 
-static int allocate_all(int fd, size_t bytes)
+int mhs_seg_allocate(int fd, uint64_t offset_bytes, uint64_t bytes)
 {
 	int err;
 
 	do {
-		err = fallocate(fd, 0, 0, (off_t)bytes) ? -errno : 0;
+		err = fallocate(fd, 0, (off_t)offset_bytes, (off_t)bytes) ? -errno : 0;
 	} while (err == -EINTR);
 	return err;
 }
@@ -95,7 +95,7 @@ int mhs_seg_create(const char *name, size_t bytes)
 		return fd;
 	if (ftruncate(fd, (off_t)seg_bytes) || fchmod(fd, SEG_MODE))
 		return close_with(fd, -errno);
-	err = allocate_all(fd, seg_bytes);
+	err = mhs_seg_allocate(fd, 0, seg_bytes);
 	if (err)
 		return close_with(fd, err);
 	if (fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL))
@@ -140,27 +140,14 @@ static void prefer_large(int fd, size_t seg_bytes)
 	mhs_seg_unmap(&map);
 }
 
-static int arena_allocate(int fd, size_t seg_bytes, enum mhs_pages pages)
-{
-	bool huge = pages == MHS_PAGES_1G || pages == MHS_PAGES_2M;
-
-	/* A hugetlb pool refuses by itself; plain memory would wake the out-of-memory killer. */
-	if (!huge && seg_bytes > memory_available())
-		return -ENOMEM;
-	if (ftruncate(fd, (off_t)seg_bytes) || fchmod(fd, SEG_MODE))
-		return -errno;
-	if (pages == MHS_PAGES_THP)
-		prefer_large(fd, seg_bytes);
-	return allocate_all(fd, seg_bytes);
-}
-
-int mhs_seg_create_arena(const char *name, size_t bytes, enum mhs_pages pages, size_t *seg_bytes)
+/* An arena's file on rung @pages, with its length but no page yet. */
+static int arena_open(const char *name, size_t bytes, enum mhs_pages pages, size_t *seg_bytes)
 {
 	static const unsigned int flags[] = {
 		MFD_HUGETLB | MFD_HUGE_1GB, MFD_HUGETLB | MFD_HUGE_2MB, 0, 0
 	};
 	size_t total;
-	int fd, err;
+	int fd;
 
 	if ((unsigned int)pages > MHS_PAGES_4K)
 		return -EINVAL;
@@ -170,7 +157,33 @@ int mhs_seg_create_arena(const char *name, size_t bytes, enum mhs_pages pages, s
 	fd = memfd_open(name, flags[pages]);
 	if (fd < 0)
 		return fd == -ENOENT || fd == -ENODEV ? -ENOMEM : fd;	/* no such page size */
-	err = arena_allocate(fd, total, pages);
+	if (ftruncate(fd, (off_t)total) || fchmod(fd, SEG_MODE))
+		return close_with(fd, -errno);
+	*seg_bytes = total;
+	return fd;
+}
+
+int mhs_seg_open_arena(const char *name, size_t bytes, enum mhs_pages pages, size_t *seg_bytes)
+{
+	if (pages != MHS_PAGES_1G && pages != MHS_PAGES_2M)
+		return -EINVAL;
+	return arena_open(name, bytes, pages, seg_bytes);
+}
+
+int mhs_seg_create_arena(const char *name, size_t bytes, enum mhs_pages pages, size_t *seg_bytes)
+{
+	bool huge = pages == MHS_PAGES_1G || pages == MHS_PAGES_2M;
+	size_t total = 0;
+	int fd = arena_open(name, bytes, pages, &total), err;
+
+	if (fd < 0)
+		return fd;
+	/* A hugetlb pool refuses by itself; plain memory would wake the out-of-memory killer. */
+	if (!huge && total > memory_available())
+		return close_with(fd, -ENOMEM);
+	if (pages == MHS_PAGES_THP)
+		prefer_large(fd, total);
+	err = mhs_seg_allocate(fd, 0, total);
 	if (err)
 		return close_with(fd, err);
 	*seg_bytes = total;

@@ -117,11 +117,21 @@ static int method_wanted(enum sup_method *method, bool *only, struct sto_error *
 	return 0;
 }
 
-/* Fill the mapped arena from the file and check it. */
-static int image_read(struct sup_load *load, int fd, uint8_t *base)
+static int pages_wait(struct sup_load *load, struct sup_pages *pages, uint64_t end)
 {
+	int err = sup_fill_wait(&pages->fill, end);
+
+	if (err)
+		sto_fail(&load->error, "making pages: %s", strerror(-err));
+	return err;
+}
+
+/* Fill the mapped arena from the file and check it. */
+static int image_read(struct sup_load *load, int fd, struct sup_pages *pages)
+{
+	uint8_t *base = pages->map.addr;
 	struct sup_read read = {
-		.fd = fd, .base = base,
+		.fd = fd, .base = base, .fill = &pages->fill,
 		.begin = load->header.data_offset_bytes, .end = load->header.image_bytes,
 		.block_bytes = load->header.chunk_bytes,
 		.arrived = chunk_arrived, .arg = load, .cancel = &load->cancel,
@@ -130,6 +140,8 @@ static int image_read(struct sup_load *load, int fd, uint8_t *base)
 	bool only;
 	int err = method_wanted(&method, &only, &load->error);
 
+	if (!err)
+		err = pages_wait(load, pages, load->header.data_offset_bytes);
 	if (!err)
 		err = preamble_read(load, fd, base);
 	if (err)
@@ -209,30 +221,26 @@ static int arena_create(struct sup_load *load, uint32_t node, struct sup_pages *
 	else
 		sup_place_interleave();
 	snprintf(name, sizeof(name), "mhost:%s@%s", load->model, load->version);
-	return sup_pages_create(name, load->header.image_bytes, load->hugepages, pages, &load->error);
+	return sup_pages_create(name, load->header.image_bytes, load->hugepages, node != SUP_NODE_ANY,
+				pages, &load->error);
 }
 
 /* The copy that is read from the file. */
 static int arena_load(struct sup_load *load, int fd, uint32_t node)
 {
 	struct sup_pages pages;
-	struct mhs_map map = { NULL, 0 };
-	uint64_t begin = now_ns(), allocated;
+	uint64_t begin = now_ns(), created;
 	int err = arena_create(load, node, &pages);
 
 	if (err)
 		return err;
-	allocated = now_ns();
-	err = mhs_seg_map_rw(pages.fd, pages.seg_bytes, &map);
-	if (err)
-		sto_fail(&load->error, "mapping the arena: %s", strerror(-err));
-	else
-		err = image_read(load, fd, map.addr);
+	created = now_ns();
+	err = image_read(load, fd, &pages);
+	load->read_ns = now_ns() - created;
+	/* The last step of the fill may lie behind the image: wait for it, then all is there. */
 	if (!err)
-		sup_pages_settle(&pages, &map);
-	mhs_seg_unmap(&map);
-	load->allocate_ns = allocated - begin;
-	load->read_ns = now_ns() - allocated;
+		err = pages_wait(load, &pages, pages.seg_bytes);
+	load->allocate_ns = created - begin + sup_pages_finish(&pages);
 	load->rung = pages.rung;
 	snprintf(load->pages_note, sizeof(load->pages_note), "%s", pages.note);
 	if (!err)
@@ -245,8 +253,8 @@ static int arena_load(struct sup_load *load, int fd, uint32_t node)
 static int arena_copy(struct sup_load *load, uint32_t node)
 {
 	uint64_t at = load->header.data_offset_bytes, end = load->header.image_bytes;
-	struct mhs_map from, to = { NULL, 0 };
 	struct sup_pages pages;
+	struct mhs_map from;
 	int err = mhs_seg_map_ro(load->arenas[0].fd, end, 0, &from);
 
 	if (err) {
@@ -256,18 +264,15 @@ static int arena_copy(struct sup_load *load, uint32_t node)
 	err = arena_create(load, node, &pages);
 	if (err)
 		goto out;
-	err = mhs_seg_map_rw(pages.fd, pages.seg_bytes, &to);
-	if (err) {
-		sto_fail(&load->error, "mapping a replica: %s", strerror(-err));
-	} else {
-		memcpy(to.addr, from.addr, end);
-		load->base = to.addr;
-		load->chunk_hashes = load->base + load->header.chunk_table.offset_bytes;
-	}
+	err = pages_wait(load, &pages, pages.seg_bytes);
+	if (!err)
+		memcpy(pages.map.addr, from.addr, end);
+	load->base = pages.map.addr;
+	load->chunk_hashes = load->base + load->header.chunk_table.offset_bytes;
 	for (; !err && at < end; at += load->header.chunk_bytes)
 		err = chunk_arrived(load, at, end - at < load->header.chunk_bytes ?
 				    (uint32_t)(end - at) : load->header.chunk_bytes, &load->error);
-	mhs_seg_unmap(&to);
+	sup_pages_finish(&pages);
 	if (!err)
 		err = arena_finish(load, &pages, node);
 	else

@@ -117,15 +117,46 @@ void sup_pages_restore(void)
 	pthread_mutex_unlock(&pool_lock);
 }
 
-static int rung_try(const char *name, uint64_t bytes, enum mhs_pages rung, struct sup_pages *pages)
+/* Reserved by mapping, made by the fill. */
+static int rung_huge(const char *name, uint64_t bytes, enum mhs_pages rung, struct sup_pages *pages)
 {
-	int fd = mhs_seg_create_arena(name, bytes, rung, &pages->seg_bytes);
+	int fd = mhs_seg_open_arena(name, bytes, rung, &pages->seg_bytes), err;
 
 	if (fd < 0)
 		return fd;
+	err = mhs_seg_map_rw(fd, pages->seg_bytes, &pages->map);
+	if (err) {
+		close(fd);
+		return err;
+	}
 	pages->fd = fd;
 	pages->rung = rung;
+	sup_fill_start(&pages->fill, fd, pages->seg_bytes, mhs_pages_bytes(rung));
 	return 0;
+}
+
+static int rung_whole(const char *name, uint64_t bytes, enum mhs_pages rung, struct sup_pages *pages)
+{
+	int fd = mhs_seg_create_arena(name, bytes, rung, &pages->seg_bytes), err;
+
+	if (fd < 0)
+		return fd;
+	err = mhs_seg_map_rw(fd, pages->seg_bytes, &pages->map);
+	if (err) {
+		close(fd);
+		return err;
+	}
+	pages->fd = fd;
+	pages->rung = rung;
+	sup_fill_whole(&pages->fill, pages->seg_bytes);
+	return 0;
+}
+
+static int rung_try(const char *name, uint64_t bytes, enum mhs_pages rung, struct sup_pages *pages)
+{
+	if (rung <= MHS_PAGES_2M && !pages->whole)
+		return rung_huge(name, bytes, rung, pages);
+	return rung_whole(name, bytes, rung, pages);
 }
 
 static int try_1g(const char *name, uint64_t bytes, struct sup_pages *pages)
@@ -199,26 +230,25 @@ static int ladder(const char *name, uint64_t bytes, uint32_t hugepages, struct s
 	return err;
 }
 
-int sup_pages_create(const char *name, uint64_t bytes, uint32_t hugepages, struct sup_pages *pages,
-		     struct sto_error *error)
+int sup_pages_create(const char *name, uint64_t bytes, uint32_t hugepages, bool whole,
+		     struct sup_pages *pages, struct sto_error *error)
 {
 	int err;
 
-	*pages = (struct sup_pages){ .fd = -1 };
+	*pages = (struct sup_pages){ .fd = -1, .whole = whole };
 	pthread_mutex_lock(&pool_lock);
 	err = ladder(name, bytes, hugepages, pages, error);
 	pthread_mutex_unlock(&pool_lock);
 	return err;
 }
 
-void sup_pages_settle(struct sup_pages *pages, const struct mhs_map *map)
+uint64_t sup_pages_finish(struct sup_pages *pages)
 {
-	int64_t huge;
+	uint64_t took_ns = sup_fill_end(&pages->fill);
 
-	if (pages->rung != MHS_PAGES_THP)
-		return;
-	huge = mhs_seg_huge_bytes(map);
-	if (huge >= (int64_t)(pages->seg_bytes / 2))
-		return;
-	pages->rung = MHS_PAGES_4K;
+	if (pages->rung == MHS_PAGES_THP &&
+	    mhs_seg_huge_bytes(&pages->map) < (int64_t)(pages->seg_bytes / 2))
+		pages->rung = MHS_PAGES_4K;
+	mhs_seg_unmap(&pages->map);
+	return took_ns;
 }

@@ -8,22 +8,28 @@
 #include "mhs_seg.h"
 #include "sto_store.h"
 #include "sup_conf.h"
+#include "sup_fill.h"
 
 struct sup_pages {
 	int fd;			/* writable, not sealed */
 	size_t seg_bytes;
-	enum mhs_pages rung;	/* asked for; see sup_pages_settle() */
+	struct mhs_map map;	/* writable */
+	struct sup_fill fill;	/* makes its pages */
+	bool whole;		/* all pages first */
+	enum mhs_pages rung;	/* asked for; THP may turn out as 4K in sup_pages_finish() */
 	char note[256];		/* why not a better rung, and what to do; empty: it is the best */
 };
 
 /*
- * Create a fully allocated arena of @bytes. @hugepages: enum sup_hugepages. Allows the kernel to make the
- * 2 MiB pages that are missing where we may. 0, or negative errno with text in numbers.
+ * Create and map an arena of @bytes; its pages are reserved, and made by pages->fill. @hugepages: enum
+ * sup_hugepages. @whole: make them all first, so that a node without enough still leads to a lower rung.
+ * Allows the kernel to make the 2 MiB pages that are missing where we may. 0, or negative errno with text
+ * in numbers.
  */
-int sup_pages_create(const char *name, uint64_t bytes, uint32_t hugepages, struct sup_pages *pages,
-		     struct sto_error *error);
-/* Once @map has touched all of it: call THP what the kernel really gave. */
-void sup_pages_settle(struct sup_pages *pages, const struct mhs_map *map);
+int sup_pages_create(const char *name, uint64_t bytes, uint32_t hugepages, bool whole,
+		     struct sup_pages *pages, struct sto_error *error);
+/* Filled: end the fill, call THP what the kernel really gave, unmap. Returns the ns that making pages took. */
+uint64_t sup_pages_finish(struct sup_pages *pages);
 
 /* Free pages on a rung now: of the pool, and what the kernel may add to it. */
 uint64_t sup_pages_free(enum mhs_pages rung);

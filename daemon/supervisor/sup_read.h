@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #include "sto_store.h"
+#include "sup_fill.h"
 
 /* Best first; each falls back to the next. */
 enum sup_method {
@@ -38,6 +39,7 @@ struct sup_read {
 	sup_arrived_fn arrived;
 	void *arg;
 	const atomic_bool *cancel;	/* looked at between blocks; NULL: never */
+	struct sup_fill *fill;		/* makes the memory meanwhile; NULL: it is all there */
 	/* out */
 	atomic_uint_fast64_t read_bytes;	/* as the kernel counted them */
 	char note[160];			/* why better methods were not taken; empty: the best was */

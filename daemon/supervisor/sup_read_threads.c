@@ -84,6 +84,12 @@ static void block_do(struct crew *crew, uint64_t offset)
 		crew_fail(crew, -ECANCELED, &why);
 		return;
 	}
+	err = read->fill ? sup_fill_wait(read->fill, offset + bytes) : 0;
+	if (err) {
+		sto_fail(&why, "making pages: %s", strerror(-err));
+		crew_fail(crew, err, &why);
+		return;
+	}
 	err = block_read(crew, offset, bytes, &why);
 	if (err) {
 		/* The very first read refused: this way is closed, not the file bad. */

@@ -12,7 +12,7 @@ struct sup_uring {
 	struct io_uring ring;
 	int fd;
 	uint8_t *base;		/* registered memory, NULL: none */
-	uint64_t piece_bytes;
+	uint64_t bytes, piece_bytes;
 	bool file_registered;
 };
 
@@ -49,45 +49,39 @@ void sup_uring_close(struct sup_uring **ring)
 	*ring = NULL;
 }
 
-static int buffers_register(struct sup_uring *self, uint8_t *base, uint64_t bytes,
-			    uint64_t piece_bytes)
+void sup_uring_file(struct sup_uring *ring, int fd)
+{
+	ring->fd = fd;
+}
+
+int sup_uring_register(struct sup_uring *ring, uint8_t *base, uint64_t bytes, uint64_t piece_bytes)
 {
 	uint64_t count = (bytes + piece_bytes - 1) / piece_bytes;
-	struct iovec *iov;
 	int err;
 
 	if (count == 0 || count > PIECES_MAX)
 		return -EINVAL;
-	iov = calloc(count, sizeof(*iov));
-	if (!iov)
-		return -ENOMEM;
-	for (uint64_t i = 0; i < count; i++) {
-		uint64_t at = i * piece_bytes;
-
-		iov[i].iov_base = base + at;
-		iov[i].iov_len = bytes - at < piece_bytes ? bytes - at : piece_bytes;
-	}
-	err = io_uring_register_buffers(&self->ring, iov, (unsigned int)count);
-	free(iov);
-	return err;
-}
-
-int sup_uring_register(struct sup_uring *ring, int fd, uint8_t *base, uint64_t bytes,
-		       uint64_t piece_bytes)
-{
-	int err;
-
-	ring->fd = fd;
-	if (!base)
-		return 0;
-	err = buffers_register(ring, base, bytes, piece_bytes);
+	err = io_uring_register_files(&ring->ring, &ring->fd, 1);
+	if (err)
+		return err;
+	ring->file_registered = true;
+	err = io_uring_register_buffers_sparse(&ring->ring, (unsigned int)count);
 	if (err)
 		return err;
 	ring->base = base;
+	ring->bytes = bytes;
 	ring->piece_bytes = piece_bytes;
-	err = io_uring_register_files(&ring->ring, &fd, 1);
-	ring->file_registered = err == 0;
-	return err;
+	return 0;
+}
+
+int sup_uring_register_piece(struct sup_uring *ring, uint64_t piece)
+{
+	uint64_t at = piece * ring->piece_bytes, left = ring->bytes - at;
+	const __u64 tag = 0;
+	struct iovec iov = { ring->base + at, left < ring->piece_bytes ? left : ring->piece_bytes };
+	int n = io_uring_register_buffers_update_tag(&ring->ring, (unsigned int)piece, &iov, &tag, 1);
+
+	return n == 1 ? 0 : n < 0 ? n : -EINVAL;
 }
 
 int sup_uring_read(struct sup_uring *ring, uint8_t *to, uint32_t bytes, uint64_t offset,

@@ -16,12 +16,15 @@ int sup_uring_open(struct sup_uring **ring, uint32_t depth);
 /* Waits until the kernel has let go of every registered page. */
 void sup_uring_close(struct sup_uring **ring);
 
+/* Where reads come from and, unregistered, all that is needed. */
+void sup_uring_file(struct sup_uring *ring, int fd);
 /*
- * Register the file, and [base, base + bytes) as buffers of at most @piece_bytes each. 0, or negative
- * errno: go on unregistered.
+ * Register the file, and a table for the buffers that [base, base + bytes) is cut into, @piece_bytes each.
+ * 0, or negative errno: go on unregistered, on another ring.
  */
-int sup_uring_register(struct sup_uring *ring, int fd, uint8_t *base, uint64_t bytes,
-		       uint64_t piece_bytes);
+int sup_uring_register(struct sup_uring *ring, uint8_t *base, uint64_t bytes, uint64_t piece_bytes);
+/* Register buffer @piece: its pages must be there. Before the first read into it. 0 or negative errno. */
+int sup_uring_register_piece(struct sup_uring *ring, uint64_t piece);
 
 /* Queue and submit one read of @fd. @tag comes back with its completion. 0 or negative errno. */
 int sup_uring_read(struct sup_uring *ring, uint8_t *to, uint32_t bytes, uint64_t offset,

@@ -253,6 +253,36 @@ static void rung_2m(void) { rung(MHS_PAGES_2M); }
 static void rung_thp(void) { rung(MHS_PAGES_THP); }
 static void rung_4k(void) { rung(MHS_PAGES_4K); }
 
+/* Reserved by mapping, made range by range; only for the two hugetlb rungs. */
+static void arena_in_steps(void)
+{
+	struct mhs_map map;
+	size_t bytes = 0;
+	int fd;
+
+	t_eq(mhs_seg_open_arena("test", MIB, MHS_PAGES_THP, &bytes), -EINVAL);
+	t_eq(mhs_seg_open_arena("test", MIB, MHS_PAGES_4K, &bytes), -EINVAL);
+	fd = mhs_seg_open_arena("test", 3 * MIB, MHS_PAGES_2M, &bytes);
+	if (fd == -ENOMEM) {
+		t_skip("no pages of 2 MiB on this kernel");
+		return;
+	}
+	t_need(fd >= 0);
+	t_eq(bytes, 4 * MIB);
+	if (mhs_seg_map_rw(fd, bytes, &map)) {
+		t_ok(!map.addr);
+		t_skip("no free pages of 2 MiB");
+	} else {
+		t_eq(mhs_seg_allocate(fd, 0, 2 * MIB), 0);
+		memset(map.addr, 1, 2 * MIB);
+		t_eq(mhs_seg_allocate(fd, 2 * MIB, 2 * MIB), 0);
+		memset(map.addr, 2, bytes);
+		mhs_seg_unmap(&map);
+		t_eq(mhs_seg_seal_arena(fd), 0);
+	}
+	close(fd);
+}
+
 int main(void)
 {
 	T_RUN(names);
@@ -267,5 +297,6 @@ int main(void)
 	T_RUN(rung_2m);
 	T_RUN(rung_thp);
 	T_RUN(rung_4k);
+	T_RUN(arena_in_steps);
 	return t_done();
 }
