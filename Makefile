@@ -169,13 +169,18 @@ UNIT_TESTS := \
 	seg \
 	semver \
 	stat \
-	threads
+	threads \
+	tok \
+	tok_gguf \
+	tok_json
 
 FUZZERS := \
 	gguf \
 	hf_config \
 	lane \
-	safetensors
+	safetensors \
+	tok_blob \
+	tok_json
 
 SCENARIOS := \
 	tests/scenario/b01_serve.sh \
@@ -242,7 +247,7 @@ $(B)/libmhost-all.a: $(call objs,$(LIB_SRC) tests/lib/t.c tests/lib/t_bad.c test
 $(B)/mhostd: $(call objs,daemon/supervisor/sup_main.c) $(B)/libmhost-all.a
 $(B)/mhost-worker: $(call objs,daemon/worker/wrk_main.c) $(B)/libmhost-all.a
 $(B)/mhost: $(call objs,tools/mhost.c) $(B)/libmhost-all.a
-$(B)/mhostd $(B)/mhost-worker $(B)/mhost $(TESTS):
+$(B)/mhostd $(B)/mhost-worker $(B)/mhost $(TESTS) $(B)/tests/unit/tok_check:
 	$(call say,LD,$@)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(ALL_CFLAGS) -o $@ $(filter %.o,$^) $(filter %.a,$^) $(LIBS)
@@ -254,6 +259,7 @@ $(B)/libmhost.so: $(call objs,$(CLIENT_SRC) $(SHM_SRC)) client/libmhost.map
 	$(Q)ln -sf libmhost.so.1 $@
 
 $(TESTS): $(B)/tests/unit/%_test: $(B)/tests/unit/%_test.o $(B)/libmhost-all.a
+$(B)/tests/unit/tok_check: $(B)/tests/unit/tok_check.o $(B)/libmhost-all.a
 
 # The shared layer's proofs: mhs_epoch.c as it is, under the explorer's accesses, and with weaker orders.
 RACE_TESTS := $(filter $(B)/%,$(RACE_CHECKS)) $(B)/tests/race/storm_threads \
