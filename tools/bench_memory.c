@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* bench_memory.c: memory by process, private and shared, from the kernel's smaps_rollup. */
+/*
+ * bench_memory.c: memory by process, from the kernel's smaps. Shared segments (memfd) count as shared also while
+ * only one process happens to map them: the weights are reported once, beside the processes.
+ */
 #include <stdio.h>
 #include <string.h>
 
@@ -9,24 +12,29 @@ struct usage {
 	double private_mb, shared_mb;	/* hugetlb pages counted */
 };
 
+/* "ADDRESS-ADDRESS PERMS OFFSET DEVICE INODE NAME" begins a mapping; "Key: N kB" lines follow. */
 static bool read_usage(int pid, struct usage *u)
 {
-	char path[64], line[256], key[64];
+	char path[64], line[512], key[64];
+	bool is_segment = false;
 	double kb;
 	FILE *f;
 
-	snprintf(path, sizeof(path), "/proc/%d/smaps_rollup", pid);
+	snprintf(path, sizeof(path), "/proc/%d/smaps", pid);
 	f = fopen(path, "r");
 	if (!f)
 		return false;
 	*u = (struct usage){ 0 };
 	while (fgets(line, sizeof(line), f)) {
-		if (sscanf(line, "%63[^:]: %lf kB", key, &kb) != 2)
+		if (sscanf(line, "%63[^: ]: %lf kB", key, &kb) != 2) {
+			if (strchr(line, '-'))
+				is_segment = strstr(line, " /memfd:") != NULL;
 			continue;
-		if (!strncmp(key, "Private_", 8))
-			u->private_mb += kb / 1024;
-		else if (!strncmp(key, "Shared_", 7))
+		}
+		if (!strncmp(key, "Shared_", 7) || (is_segment && !strncmp(key, "Private_", 8)))
 			u->shared_mb += kb / 1024;
+		else if (!strncmp(key, "Private_", 8))
+			u->private_mb += kb / 1024;
 	}
 	fclose(f);
 	return true;

@@ -79,6 +79,8 @@ config 1
 host=$!
 wait_for 60 "$mhost" status
 wait_for 60 workers_ready 1
+active() { "$mhost" list | grep -q '@1.0.0 *active'; }
+wait_for 60 active
 "$mhost" status
 
 step "a reply, streamed out of shared memory"
