@@ -205,7 +205,7 @@ CFLAGS  ?= -O2 -g
 ALL_CFLAGS := -std=gnu11 -D_GNU_SOURCE -DMHOST_VERSION='"$(VERSION)"' $(WARN) $(if $(WERROR),-Werror) -fPIC \
 	-fvisibility=hidden -ffp-contract=off -fno-strict-overflow -pthread $(addprefix -I,$(DIRS)) \
 	$(shell pkg-config --cflags openblas 2>/dev/null) $(CFLAGS)
-LIBS    := $(shell pkg-config --libs $(PKGS) 2>/dev/null) -lnuma -lm -pthread
+LIBS    := -Wl,--as-needed $(shell pkg-config --libs $(PKGS) 2>/dev/null) -lnuma -lm -pthread
 ifeq ($(SAN),asan)
 ALL_CFLAGS += -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
 LIBS += -fsanitize=address,undefined
