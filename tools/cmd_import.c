@@ -46,8 +46,8 @@ static int parse_quantize(struct options *o, const char *text)
 		o->quantize = quantizations[i].name;
 		return CMD_OK;
 	}
-	return cmd_fail(&me, CMD_USAGE, "--quantize %.40s: limit q8_0, q4_0, q4_1; choose one of them",
-			text);
+	return cmd_fail(&me, CMD_USAGE,
+			"--quantize %.40s: limit q8_0, q4_0, q4_1; choose one of them", text);
 }
 
 static bool meta_key_good(const char *key, size_t bytes)
@@ -55,7 +55,8 @@ static bool meta_key_good(const char *key, size_t bytes)
 	if (bytes == 0 || bytes > STO_META_KEY_MAX)
 		return false;
 	for (size_t i = 0; i < bytes; i++)
-		if (!strchr("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-", key[i]))
+		if (!strchr("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-",
+			    key[i]))
 			return false;
 	return true;
 }
@@ -66,17 +67,22 @@ static int parse_meta(struct options *o, char *text)
 	char *equals = strchr(text, '=');
 
 	if (!equals || !meta_key_good(text, (size_t)(equals - text)))
-		return cmd_fail(&me, CMD_USAGE, "--meta %.80s: limit KEY=VALUE with a key of 1..%u characters "
-				"a-z A-Z 0-9 . _ -; correct it", text, STO_META_KEY_MAX);
+		return cmd_fail(&me, CMD_USAGE,
+				"--meta %.80s: limit KEY=VALUE with a key of 1..%u characters a-z "
+				"A-Z 0-9 . _ -; correct it",
+				text, STO_META_KEY_MAX);
 	*equals++ = '\0';
 	if (strlen(equals) > STO_META_VALUE_MAX || !sto_utf8_valid(equals, strlen(equals), true))
-		return cmd_fail(&me, CMD_USAGE, "--meta %s: value: limit %u bytes of UTF-8 text; shorten it",
-				text, STO_META_VALUE_MAX);
+		return cmd_fail(&me, CMD_USAGE,
+				"--meta %s: value: limit %u bytes of UTF-8 text; shorten it", text,
+				STO_META_VALUE_MAX);
 	for (uint32_t i = 0; i < o->import.meta_count; i++)
 		if (!strcmp(o->meta[i].key, text))
-			return cmd_fail(&me, CMD_USAGE, "--meta %s: given twice, limit once; remove one", text);
+			return cmd_fail(&me, CMD_USAGE,
+					"--meta %s: given twice, limit once; remove one", text);
 	if (o->import.meta_count == STO_META_MAX)
-		return cmd_fail(&me, CMD_USAGE, "--meta: too many, limit %u; put several into one", STO_META_MAX);
+		return cmd_fail(&me, CMD_USAGE, "--meta: too many, limit %u; put several into one",
+				STO_META_MAX);
 	o->meta[o->import.meta_count++] = (struct sto_meta){ text, equals };
 	return CMD_OK;
 }
@@ -93,9 +99,11 @@ static int default_store(struct options *o)
 	else if (home && home[0])
 		n = snprintf(o->store, sizeof(o->store), "%s/.local/share/mhost", home);
 	else
-		return cmd_fail(&me, CMD_USAGE, "store: HOME and MHOST_STORE are not set; give --store DIR");
+		return cmd_fail(&me, CMD_USAGE,
+				"store: HOME and MHOST_STORE are not set; give --store DIR");
 	if (n >= (int)sizeof(o->store))
-		return cmd_fail(&me, CMD_USAGE, "store: path too long, limit %zu bytes; give --store DIR",
+		return cmd_fail(&me, CMD_USAGE,
+				"store: path too long, limit %zu bytes; give --store DIR",
 				sizeof(o->store) - 1);
 	o->import.store = o->store;
 	return CMD_OK;
@@ -187,13 +195,12 @@ static void print_json(const struct options *o, const struct sto_import_result *
 	char hash[2 * MHS_HASH_BYTES + 1] = "";
 
 	cmd_hex(r->content_hash, MHS_HASH_BYTES, hash);
-	cmd_json_print(json_pack("{s:s, s:s, s:s, s:s, s:I, s:I, s:i, s:s?, s:s?, s:f}",
-				 "model", o->import.model, "version", o->import.version,
-				 "image", r->image_path, "content_hash", hash,
-				 "image_bytes", (json_int_t)r->image_bytes,
-				 "source_bytes", (json_int_t)r->source_bytes,
-				 "tensors", r->tensor_count, "parent", r->parent[0] ? r->parent : NULL,
-				 "quantize", o->quantize, "seconds", r->seconds));
+	cmd_json_print(json_pack(
+		"{s:s, s:s, s:s, s:s, s:I, s:I, s:i, s:s?, s:s?, s:f}", "model", o->import.model,
+		"version", o->import.version, "image", r->image_path, "content_hash", hash,
+		"image_bytes", (json_int_t)r->image_bytes, "source_bytes",
+		(json_int_t)r->source_bytes, "tensors", r->tensor_count, "parent",
+		r->parent[0] ? r->parent : NULL, "quantize", o->quantize, "seconds", r->seconds));
 }
 
 static void print_text(const struct options *o, const struct sto_import_result *r)
@@ -201,7 +208,8 @@ static void print_text(const struct options *o, const struct sto_import_result *
 	char hash[2 * MHS_HASH_BYTES + 1] = "";
 
 	cmd_hex(r->content_hash, 8, hash);
-	printf("imported %s@%s: %u tensors, %.1f MB from %.1f MB, content %s..., %.2f s (%.0f MB/s)\n",
+	printf("imported %s@%s: %u tensors, %.1f MB from %.1f MB, content %s..., %.2f s (%.0f "
+	       "MB/s)\n",
 	       o->import.model, o->import.version, r->tensor_count, (double)r->image_bytes / 1e6,
 	       (double)r->source_bytes / 1e6, hash, r->seconds,
 	       r->seconds > 0 ? (double)r->source_bytes / 1e6 / r->seconds : 0.0);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * import_gguf.c: a GGUF file of the llama architecture as a struct sto_model. Rows of q and k come in
- * llama.cpp's order, where neighbouring rows rotate together; the image wants halves, so whole rows
- * are permuted when they are packed, whatever their type.
+ * import_gguf.c: a GGUF file of the llama architecture as a struct sto_model. Rows of q and k come
+ * in llama.cpp's order, where neighbouring rows rotate together; the image wants halves, so whole
+ * rows are permuted when they are packed, whatever their type.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -37,8 +37,9 @@ static int check_architecture(const struct sto_gguf *gguf, struct sto_error *err
 		return -EINVAL;
 	if (arch.bytes == 5 && memcmp(arch.data, "llama", 5) == 0)
 		return 0;
-	sto_fail(error, "%s: general.architecture: is \"%.*s\", limit \"llama\"; give a model of the Llama "
-		 "family", gguf->file->path, (int)(arch.bytes < 64 ? arch.bytes : 64), arch.data);
+	sto_fail(error,
+		 "%s: general.architecture: is \"%.*s\", limit \"llama\"; give a Llama model",
+		 gguf->file->path, (int)(arch.bytes < 64 ? arch.bytes : 64), arch.data);
 	return -ENOTSUP;
 }
 
@@ -106,7 +107,8 @@ static int read_sizes(const struct sto_gguf *gguf, struct mhs_image_config *c,
 	const struct sto_gguf_tensor *embed = sto_gguf_find_tensor(gguf, "token_embd.weight");
 
 	if (!embed) {
-		sto_fail(error, "%s: tensor token_embd.weight: is absent; " CONVERT, gguf->file->path);
+		sto_fail(error, "%s: tensor token_embd.weight: is absent; " CONVERT,
+			 gguf->file->path);
 		return -EINVAL;
 	}
 	c->vocab_count = (uint32_t)embed->dims[1];	/* a dimension fits 32 bits */
@@ -117,8 +119,10 @@ static int read_sizes(const struct sto_gguf *gguf, struct mhs_image_config *c,
 	    need_u32(gguf, names.head_count, &c->head_count, error))
 		return -EINVAL;
 	if (embed->dims[0] != c->hidden) {
-		sto_fail(error, "%s: %s: is %u, limit %llu (the rows of token_embd.weight); " CONVERT,
-			 gguf->file->path, names.hidden, c->hidden, (unsigned long long)embed->dims[0]);
+		sto_fail(error,
+			 "%s: %s: is %u, limit %llu (the rows of token_embd.weight); " CONVERT,
+			 gguf->file->path, names.hidden, c->hidden,
+			 (unsigned long long)embed->dims[0]);
 		return -EINVAL;
 	}
 	c->kv_head_count = c->head_count;
@@ -135,7 +139,8 @@ static int read_head_dim(const struct sto_gguf *gguf, struct mhs_image_config *c
 	if (err == -ENOENT) {
 		if (c->head_count == 0 || c->hidden % c->head_count) {
 			sto_fail(error, "%s: %s: is %u, limit a divisor of %s = %u; " CONVERT,
-				 gguf->file->path, names.head_count, c->head_count, names.hidden, c->hidden);
+				 gguf->file->path, names.head_count, c->head_count, names.hidden,
+				 c->hidden);
 			return -EINVAL;
 		}
 		c->head_dim = c->hidden / c->head_count;
@@ -195,7 +200,8 @@ static int read_config(const struct sto_gguf *gguf, struct sto_model *model,
 static int read_rope_kind(const struct sto_gguf *gguf, struct sto_rope_scaling *s,
 			  struct sto_error *error)
 {
-	struct eng_tok_string kind = { "linear", 6 };	/* llama.cpp's default when a factor is given */
+	/* llama.cpp's default when a factor is given */
+	struct eng_tok_string kind = { "linear", 6 };
 	int err = sto_gguf_string(gguf, "llama.rope.scaling.type", &kind, error);
 
 	if (err && err != -ENOENT)
@@ -204,9 +210,10 @@ static int read_rope_kind(const struct sto_gguf *gguf, struct sto_rope_scaling *
 	if (kind.bytes == 4 && memcmp(kind.data, "none", 4) == 0)
 		return 0;
 	if (kind.bytes != 6 || memcmp(kind.data, "linear", 6)) {
-		sto_fail(error, "%s: llama.rope.scaling.type: is \"%.*s\", limit none, linear (and llama3 as "
-			 "tensor rope_freqs.weight); this kind of model is not supported", gguf->file->path,
-			 (int)(kind.bytes < 32 ? kind.bytes : 32), kind.data);
+		sto_fail(error,
+			 "%s: llama.rope.scaling.type: is \"%.*s\", limit none, linear (and llama3 "
+			 "as tensor rope_freqs.weight); this kind of model is not supported",
+			 gguf->file->path, (int)(kind.bytes < 32 ? kind.bytes : 32), kind.data);
 		return -ENOTSUP;
 	}
 	s->factor = 1.0f;
@@ -232,7 +239,9 @@ static int read_rope_factors(const struct sto_gguf *gguf, uint32_t count, float 
 	if (!t)
 		return 0;
 	if (t->type != ENG_SRC_F32 || t->dim_count != 1 || t->dims[0] != count) {
-		sto_fail(error, "%s: tensor rope_freqs.weight: is %s of %llu values, limit F32 of %u; " CONVERT,
+		sto_fail(error,
+			 "%s: tensor rope_freqs.weight: is %s of %llu values, limit F32 of "
+			 "%u; " CONVERT,
 			 gguf->file->path, sto_gguf_tensor_type_name(t->type),
 			 (unsigned long long)(t->bytes / 4), count);
 		return -EINVAL;
@@ -246,7 +255,8 @@ static int read_rope_factors(const struct sto_gguf *gguf, uint32_t count, float 
 	for (uint32_t i = 0; i < count && !err; i++) {
 		if (isfinite((*factors)[i]) && (*factors)[i] > 0.0f)
 			continue;
-		sto_fail(error, "%s: tensor rope_freqs.weight: value %u is %g, limit above 0; " CONVERT,
+		sto_fail(error,
+			 "%s: tensor rope_freqs.weight: value %u is %g, limit above 0; " CONVERT,
 			 gguf->file->path, i, (double)(*factors)[i]);
 		err = -EINVAL;
 	}
@@ -277,10 +287,12 @@ static int check_shape(const struct sto_gguf *gguf, const struct sto_gguf_tensor
 	uint64_t have_rows = t->dims[1] * t->dims[2] * t->dims[3];
 
 	if (t->dim_count != (slot->vector ? 1u : 2u) || t->dims[0] != cols || t->dims[1] != rows) {
-		sto_fail(error, "%s: tensor %s: has %u dimensions, %llu rows of %llu, limit %u, %llu of %llu "
-			 "(from the metadata); " CONVERT, gguf->file->path, t->name, t->dim_count,
-			 (unsigned long long)have_rows, (unsigned long long)t->dims[0],
-			 slot->vector ? 1u : 2u, (unsigned long long)rows, (unsigned long long)cols);
+		sto_fail(error,
+			 "%s: tensor %s: has %u dimensions, %llu rows of %llu, limit %u, %llu of "
+			 "%llu (from the metadata); " CONVERT,
+			 gguf->file->path, t->name, t->dim_count, (unsigned long long)have_rows,
+			 (unsigned long long)t->dims[0], slot->vector ? 1u : 2u,
+			 (unsigned long long)rows, (unsigned long long)cols);
 		return -EINVAL;
 	}
 	if (slot->vector && eng_source_block_values(t->type) > 1) {
@@ -350,8 +362,10 @@ static int check_unused(const struct sto_gguf *gguf, const uint8_t *used, struct
 
 		if (used[i] || is_harmless(name))
 			continue;
-		sto_fail(error, "%s: tensor %s: has no place in a llama model of this configuration; "
-			 "this kind of model is not supported", gguf->file->path, name);
+		sto_fail(error,
+			 "%s: tensor %s: has no place in a llama model of this configuration; this "
+			 "kind of model is not supported",
+			 gguf->file->path, name);
 		return -ENOTSUP;
 	}
 	return 0;
@@ -385,14 +399,18 @@ static int read_special_tokens(const struct sto_gguf *gguf, struct sto_model *mo
 			       struct sto_error *error)
 {
 	static const char *const ends[] = {
-		"tokenizer.ggml.eos_token_id", "tokenizer.ggml.eot_token_id", "tokenizer.ggml.eom_token_id",
+		"tokenizer.ggml.eos_token_id",
+		"tokenizer.ggml.eot_token_id",
+		"tokenizer.ggml.eom_token_id",
 	};
 	uint32_t id;
 	int err = sto_gguf_u32(gguf, "tokenizer.ggml.bos_token_id", &id, error);
 
 	if (!err && id >= model->config.vocab_count) {
-		sto_fail(error, "%s: tokenizer.ggml.bos_token_id: token %u is past the vocabulary, limit %u; "
-			 CONVERT, gguf->file->path, id, model->config.vocab_count - 1);
+		sto_fail(error,
+			 "%s: tokenizer.ggml.bos_token_id: token %u is past the vocabulary, limit "
+			 "%u; " CONVERT,
+			 gguf->file->path, id, model->config.vocab_count - 1);
 		return -EINVAL;
 	}
 	if (!err)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * import_hf.c: a Hugging Face directory as a struct sto_model: config.json, generation_config.json,
- * tokenizer.json, the weights, and a chat template from chat_template.jinja or tokenizer_config.json.
+ * tokenizer.json, the weights, and a chat template from chat_template.jinja or
+ * tokenizer_config.json.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -56,7 +57,8 @@ static int read_eos(struct sto_model *model, const struct hf_dir *dir, const cha
 	const char *shown = NULL;
 	bool found = false;
 	json_t *root;
-	int err = load_json(model, dir, "generation_config.json", CONFIG_MAX, true, &root, &shown, error);
+	int err = load_json(model, dir, "generation_config.json", CONFIG_MAX, true, &root, &shown,
+			    error);
 
 	if (!err && root)
 		err = sto_hf_eos(model, shown, root, &found, error);
@@ -105,8 +107,8 @@ static int template_from_config(struct sto_model *model, const struct hf_dir *di
 	const char *shown = NULL;
 	const json_t *text;
 	json_t *root;
-	int err = load_json(model, dir, "tokenizer_config.json", TOKENIZER_CONFIG_MAX, true, &root, &shown,
-			    error);
+	int err = load_json(model, dir, "tokenizer_config.json", TOKENIZER_CONFIG_MAX, true, &root,
+			    &shown, error);
 
 	if (err || !root)
 		return err;
@@ -115,8 +117,10 @@ static int template_from_config(struct sto_model *model, const struct hf_dir *di
 		err = sto_model_set_template(model, shown, "chat_template", json_string_value(text),
 					     json_string_length(text), error);
 	} else if (text && !json_is_null(text)) {
-		sto_fail(error, "%s: chat_template: is not text, limit text or a list of named texts; correct "
-			 "the file", shown);
+		sto_fail(error,
+			 "%s: chat_template: is not text, limit text or a list of named texts; "
+			 "correct the file",
+			 shown);
 		err = -EINVAL;
 	}
 	json_decref(root);

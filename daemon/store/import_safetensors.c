@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * import_safetensors.c: where each tensor of a Hugging Face directory lies: in model.safetensors, or
- * in the shards that model.safetensors.index.json lists.
+ * import_safetensors.c: where each tensor of a Hugging Face directory lies: in model.safetensors,
+ * or in the shards that model.safetensors.index.json lists.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -54,16 +54,17 @@ static int note_shard(struct shards *s, const char *tensor, const json_t *value)
 	const char *name = json_string_value(value);
 
 	if (!name || !shard_name_good(name)) {
-		sto_fail(s->error, "%s: weight_map.%.80s: \"%.80s\" is not a file of this directory, limit a "
-			 "plain name that ends in .safetensors; correct the index", s->index_path, tensor,
-			 name ? name : "(not text)");
+		sto_fail(s->error,
+			 "%s: weight_map.%.80s: \"%.80s\" is not a file of this directory, limit a "
+			 "plain name that ends in .safetensors; correct the index",
+			 s->index_path, tensor, name ? name : "(not text)");
 		return -EINVAL;
 	}
 	if (find_shard(s, name) >= 0)
 		return 0;
 	if (s->count == STO_FILE_MAX) {
-		sto_fail(s->error, "%s: weight_map: too many files, limit %u; merge the shards", s->index_path,
-			 STO_FILE_MAX);
+		sto_fail(s->error, "%s: weight_map: too many files, limit %u; merge the shards",
+			 s->index_path, STO_FILE_MAX);
 		return -EINVAL;
 	}
 	s->names[s->count++] = name;
@@ -80,8 +81,10 @@ static int read_index(struct shards *s, const struct sto_file *file)
 		return err;
 	map = json_object_get(s->index, "weight_map");
 	if (!json_is_object(map) || json_object_size(map) == 0) {
-		sto_fail(s->error, "%s: weight_map: is not an object of tensors, limit at least 1; the file is "
-			 "damaged, fetch it again", s->index_path);
+		sto_fail(s->error,
+			 "%s: weight_map: is not an object of tensors, limit at least 1; the file "
+			 "is damaged, fetch it again",
+			 s->index_path);
 		return -EINVAL;
 	}
 	json_object_foreach(map, tensor, value) {
@@ -104,7 +107,8 @@ static int check_index(const struct shards *s)
 
 		if (sto_st_find(&s->st[shard], tensor))
 			continue;
-		sto_fail(s->error, "%s: weight_map.%.80s: is not in %s; fetch index and shards again",
+		sto_fail(s->error,
+			 "%s: weight_map.%.80s: is not in %s; fetch index and shards again",
 			 s->index_path, tensor, json_string_value(value));
 		return -EINVAL;
 	}
@@ -112,8 +116,10 @@ static int check_index(const struct shards *s)
 		stored += s->st[i].tensor_count;
 	if (stored == json_object_size(map))
 		return 0;
-	sto_fail(s->error, "%s: weight_map: lists %zu tensors, limit the %llu of its shards; fetch index and "
-		 "shards again", s->index_path, json_object_size(map), (unsigned long long)stored);
+	sto_fail(s->error,
+		 "%s: weight_map: lists %zu tensors, limit the %llu of its shards; fetch index and "
+		 "shards again",
+		 s->index_path, json_object_size(map), (unsigned long long)stored);
 	return -EINVAL;
 }
 
@@ -142,8 +148,10 @@ static int open_index(struct shards *s, struct sto_model *model)
 	int err = hf_add_file(model, s->dir, INDEX_NAME, &index, s->error);
 
 	if (err == -ENOENT)
-		sto_fail(s->error, "%s: " SINGLE_NAME ": is absent, and so is " INDEX_NAME ", limit one of them; "
-			 "fetch the weights", s->dir->path);
+		sto_fail(s->error,
+			 "%s: " SINGLE_NAME ": is absent, and so is " INDEX_NAME
+			 ", limit one of them; fetch the weights",
+			 s->dir->path);
 	if (err)
 		return err;
 	shown = model->files[index].path;	/* the string stays when files[] moves */
@@ -200,18 +208,21 @@ static int check_tensor(const struct shards *s, uint32_t shard, const struct sto
 	const char *path = s->st[shard].file->path;
 
 	if (t->source == STO_ST_NOT_FLOAT) {
-		sto_fail(s->error, "%s: tensor %s: dtype is %s, limit F32, F16, BF16; convert the weights", path,
-			 t->name, t->dtype);
+		sto_fail(s->error,
+			 "%s: tensor %s: dtype is %s, limit F32, F16, BF16; convert the weights",
+			 path, t->name, t->dtype);
 		return -EINVAL;
 	}
 	if (vector ? t->dim_count == 1 && t->dims[0] == cols :
 		     t->dim_count == 2 && t->dims[0] == rows && t->dims[1] == cols)
 		return 0;
-	sto_fail(s->error, "%s: tensor %s: shape has %u dimensions, %llu x %llu, limit %u, %llu x %llu (from "
-		 "config.json); correct config.json or the weights", path, t->name, t->dim_count,
-		 (unsigned long long)(t->dim_count ? t->dims[0] : 0),
+	sto_fail(s->error,
+		 "%s: tensor %s: shape has %u dimensions, %llu x %llu, limit %u, %llu x %llu (from "
+		 "config.json); correct config.json or the weights",
+		 path, t->name, t->dim_count, (unsigned long long)(t->dim_count ? t->dims[0] : 0),
 		 (unsigned long long)(t->dim_count > 1 ? t->dims[1] : 1), vector ? 1u : 2u,
-		 (unsigned long long)(vector ? cols : rows), (unsigned long long)(vector ? 1 : cols));
+		 (unsigned long long)(vector ? cols : rows),
+		 (unsigned long long)(vector ? 1 : cols));
 	return -EINVAL;
 }
 
@@ -245,8 +256,9 @@ static int add_tensor(struct sto_model *model, struct shards *s, const struct st
 	t = find_tensor(s, name, &shard);
 	if (!t) {
 		sto_fail(s->error, "%s: tensor %s: is absent; %s", s->dir->path, name,
-			 slot->role == MHS_ROLE_OUTPUT ? "set tie_word_embeddings if it is tied, or fetch it" :
-			 "fetch all weights");
+			 slot->role == MHS_ROLE_OUTPUT
+				 ? "set tie_word_embeddings if it is tied, or fetch it"
+				 : "fetch all weights");
 		return -EINVAL;
 	}
 	sto_slot_shape(slot, &model->config, &rows, &cols);
@@ -268,7 +280,8 @@ static int compare_bytes(const struct sto_file *fa, const struct sto_st_tensor *
 		int err = sto_file_read(fa, block, part, a->offset_bytes + at, error);
 
 		if (!err)
-			err = sto_file_read(fb, block + COMPARE_BYTES, part, b->offset_bytes + at, error);
+			err = sto_file_read(fb, block + COMPARE_BYTES, part, b->offset_bytes + at,
+					    error);
 		if (err)
 			return err;
 		if (memcmp(block, block + COMPARE_BYTES, part))
@@ -291,11 +304,14 @@ static int check_tied_copy(const struct shards *s, uint32_t shard, const struct 
 	else if (t->source != embed->source || t->bytes != embed->bytes)
 		differs = 1;
 	else
-		differs = compare_bytes(s->st[shard].file, t, s->st[at].file, embed, block, s->error);
+		differs = compare_bytes(s->st[shard].file, t, s->st[at].file, embed, block,
+					s->error);
 	free(block);
 	if (differs > 0)
-		sto_fail(s->error, "%s: tensor %s: differs from the embedding although tie_word_embeddings is "
-			 "true; correct config.json or the weights", s->st[shard].file->path, t->name);
+		sto_fail(s->error,
+			 "%s: tensor %s: differs from the embedding, limit a copy of it as "
+			 "tie_word_embeddings is true; correct config.json or the weights",
+			 s->st[shard].file->path, t->name);
 	return differs > 0 ? -EINVAL : differs;
 }
 
@@ -324,8 +340,10 @@ static int check_unused(const struct shards *s, uint32_t shard)
 				return err;
 			continue;
 		}
-		sto_fail(s->error, "%s: tensor %s: has no place in a Llama of this configuration; this kind of "
-			 "model is not supported", st->file->path, name);
+		sto_fail(s->error,
+			 "%s: tensor %s: has no place in a Llama of this configuration; this kind "
+			 "of model is not supported",
+			 st->file->path, name);
 		return -ENOTSUP;
 	}
 	return 0;

@@ -66,7 +66,8 @@ static int compare_tokenizer(const struct sto_model *model, int fd,
 		sto_fail(error, "tokenizer: out of memory; free some");
 		return -ENOMEM;
 	}
-	err = sto_file_read(&image, blob, model->tokenizer_bytes, old->tokenizer.offset_bytes, error);
+	err = sto_file_read(&image, blob, model->tokenizer_bytes, old->tokenizer.offset_bytes,
+			    error);
 	if (!err)
 		err = memcmp(blob, model->tokenizer, model->tokenizer_bytes) != 0;
 	free(blob);

@@ -19,16 +19,19 @@ static int check_opened(struct sto_file *file, struct sto_error *error)
 	char head[sizeof(lfs_mark) - 1];
 
 	if (fstat(file->fd, &file->opened)) {
-		sto_fail(error, "%s: cannot be examined: %s; check the path", file->path, strerror(errno));
+		sto_fail(error, "%s: cannot be examined: %s; check the path", file->path,
+			 strerror(errno));
 		return -EIO;
 	}
 	if (!S_ISREG(file->opened.st_mode)) {
-		sto_fail(error, "%s: not a regular file; give a file that holds the data itself", file->path);
+		sto_fail(error, "%s: not a regular file; give a file that holds the data itself",
+			 file->path);
 		return -EINVAL;
 	}
 	file->bytes = (uint64_t)file->opened.st_size;
 	if (file->bytes == 0) {
-		sto_fail(error, "%s: empty file, limit at least 1 byte; fetch it again", file->path);
+		sto_fail(error, "%s: empty file, limit at least 1 byte; fetch it again",
+			 file->path);
 		return -EINVAL;
 	}
 	if (file->bytes < sizeof(head))
@@ -36,8 +39,10 @@ static int check_opened(struct sto_file *file, struct sto_error *error)
 	if (sto_file_read(file, head, sizeof(head), 0, error))
 		return -EIO;
 	if (memcmp(head, lfs_mark, sizeof(head)) == 0) {
-		sto_fail(error, "%s: a Git-LFS pointer stands where the data should be (%llu bytes); "
-			 "fetch the data with: git lfs pull", file->path, (unsigned long long)file->bytes);
+		sto_fail(error,
+			 "%s: a Git-LFS pointer stands where the data should be (%llu bytes); "
+			 "fetch the data with: git lfs pull",
+			 file->path, (unsigned long long)file->bytes);
 		return -EINVAL;
 	}
 	return 0;
@@ -89,8 +94,9 @@ int sto_file_read(const struct sto_file *file, void *out, uint64_t bytes, uint64
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n <= 0) {
-			sto_fail(error, "%s: %s at byte %llu; check the file and its disk", file->path,
-				 n ? strerror(errno) : "ends early", (unsigned long long)offset);
+			sto_fail(error, "%s: %s at byte %llu; check the file and its disk",
+				 file->path, n ? strerror(errno) : "ends early",
+				 (unsigned long long)offset);
 			return -EIO;
 		}
 		to += n;
@@ -168,9 +174,11 @@ int sto_file_unchanged(const struct sto_file *file, struct sto_error *error)
 	struct stat now;
 
 	if (fstat(file->fd, &now) == 0 && now.st_size == was->st_size &&
-	    now.st_mtim.tv_sec == was->st_mtim.tv_sec && now.st_mtim.tv_nsec == was->st_mtim.tv_nsec)
+	    now.st_mtim.tv_sec == was->st_mtim.tv_sec &&
+	    now.st_mtim.tv_nsec == was->st_mtim.tv_nsec)
 		return 0;
-	sto_fail(error, "%s: changed while it was read; import it when nobody writes to it", file->path);
+	sto_fail(error, "%s: changed while it was read; import it when nobody writes to it",
+		 file->path);
 	return -EBUSY;
 }
 

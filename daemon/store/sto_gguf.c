@@ -111,13 +111,14 @@ static int take_name(struct cursor *c, uint64_t limit_bytes, const char **name)
 	if (take_u64(c, &bytes))
 		return -EINVAL;
 	if (bytes == 0 || bytes > limit_bytes)
-		return refuse(c, "name has %llu bytes, limit 1..%llu; %s", (unsigned long long)bytes,
-			      (unsigned long long)limit_bytes, damaged);
+		return refuse(c, "name has %llu bytes, limit 1..%llu; %s",
+			      (unsigned long long)bytes, (unsigned long long)limit_bytes, damaged);
 	p = take(c, bytes);
 	if (!p)
 		return -EINVAL;
 	if (!sto_utf8_valid((const char *)p, bytes, false))
-		return refuse(c, "name is not clean text, limit UTF-8 without control characters; %s",
+		return refuse(c,
+			      "name is not clean text, limit UTF-8 without control characters; %s",
 			      damaged);
 	memmove(p - 1, p, bytes);
 	p[bytes - 1] = '\0';
@@ -133,7 +134,7 @@ static int check_version(struct cursor *c, uint32_t version)
 	if (version == 2 || version == 3)
 		return 0;
 	if (version && (version & 0xffff) == 0)
-		return refuse(c, "big-endian file, limit little-endian; convert the model for this machine");
+		return refuse(c, "big-endian file, limit little-endian; convert the model again");
 	if (version == 1)
 		return refuse(c, "is 1 (32-bit lengths), limit 2..3; convert the model again");
 	return refuse(c, "is %u, limit 2..3; %s", version,
@@ -153,7 +154,8 @@ static int take_count(struct cursor *c, const char *field, uint64_t limit, uint3
 			      (unsigned long long)limit, damaged);
 	if (wide > left(c) / bytes_min)
 		return refuse(c, "is %llu, limit %llu in a file of this size; %s",
-			      (unsigned long long)wide, (unsigned long long)(left(c) / bytes_min), damaged);
+			      (unsigned long long)wide, (unsigned long long)(left(c) / bytes_min),
+			      damaged);
 	*count = (uint32_t)wide;
 	return 0;
 }
@@ -167,18 +169,21 @@ static int read_head(struct cursor *c, struct sto_gguf *gguf)
 	if (!magic)
 		return -EINVAL;
 	if (memcmp(magic, "GGUF", 4))
-		return refuse(c, "is %02x%02x%02x%02x, limit 47475546 (\"GGUF\"); this is not a GGUF "
+		return refuse(c,
+			      "is %02x%02x%02x%02x, limit 47475546 (\"GGUF\"); this is not a GGUF "
 			      "file (of safetensors give the directory)",
 			      magic[0], magic[1], magic[2], magic[3]);
 	if (take_u32(c, &gguf->version))
 		return -EINVAL;
 	if (check_version(c, gguf->version) ||
-	    take_count(c, "tensor count", STO_GGUF_TENSOR_MAX, TENSOR_BYTES_MIN, &gguf->tensor_count) ||
+	    take_count(c, "tensor count", STO_GGUF_TENSOR_MAX, TENSOR_BYTES_MIN,
+		       &gguf->tensor_count) ||
 	    take_count(c, "metadata count", STO_GGUF_PAIR_MAX, PAIR_BYTES_MIN, &gguf->pair_count))
 		return -EINVAL;
 	if (gguf->tensor_count == 0) {
 		snprintf(c->field, sizeof(c->field), "tensor count");
-		return refuse(c, "is 0, limit at least 1; this is a vocabulary only, give the model");
+		return refuse(c,
+			      "is 0, limit at least 1; this is a vocabulary only, give the model");
 	}
 	return 0;
 }
@@ -204,9 +209,9 @@ static int skip_strings(struct cursor *c, uint64_t count)
 		if (take_u64(c, &bytes))
 			return -EINVAL;
 		if (bytes > STO_GGUF_STRING_MAX)
-			return refuse(c, "text %llu has %llu bytes, limit %llu; %s", (unsigned long long)i,
-				      (unsigned long long)bytes, (unsigned long long)STO_GGUF_STRING_MAX,
-				      damaged);
+			return refuse(c, "text %llu has %llu bytes, limit %llu; %s",
+				      (unsigned long long)i, (unsigned long long)bytes,
+				      (unsigned long long)STO_GGUF_STRING_MAX, damaged);
 		if (!take(c, bytes))
 			return -EINVAL;
 	}
@@ -221,7 +226,8 @@ static int skip_items(struct cursor *c, struct sto_gguf_pair *pair)
 	pair->data = c->memory + c->at;
 	if (pair->count > left(c) / bytes)
 		return refuse(c, "has %llu items, limit %llu in a file of this size; %s",
-			      (unsigned long long)pair->count, (unsigned long long)(left(c) / bytes), damaged);
+			      (unsigned long long)pair->count,
+			      (unsigned long long)(left(c) / bytes), damaged);
 	if (pair->type == STO_GGUF_STRING)
 		return skip_strings(c, pair->count);
 	p = take(c, pair->count * bytes);
@@ -246,7 +252,8 @@ static int read_pair(struct cursor *c, struct sto_gguf_pair *pair, uint32_t inde
 	if (pair->is_array && (take_u32(c, &pair->type) || take_u64(c, &pair->count)))
 		return -EINVAL;
 	if (pair->type == STO_GGUF_ARRAY)
-		return refuse(c, "is an array of arrays, limit flat arrays; convert the model again");
+		return refuse(c,
+			      "is an array of arrays, limit flat arrays; convert the model again");
 	if (pair->type >= STO_GGUF_TYPE_COUNT)
 		return refuse(c, "has value type %u, limit 0..12; %s", pair->type, damaged);
 	return skip_items(c, pair);
@@ -254,7 +261,8 @@ static int read_pair(struct cursor *c, struct sto_gguf_pair *pair, uint32_t inde
 
 static int by_key(const void *a, const void *b)
 {
-	return strcmp(((const struct sto_gguf_pair *)a)->key, ((const struct sto_gguf_pair *)b)->key);
+	return strcmp(((const struct sto_gguf_pair *)a)->key,
+		      ((const struct sto_gguf_pair *)b)->key);
 }
 
 static int read_pairs(struct cursor *c, struct sto_gguf *gguf)
@@ -286,8 +294,9 @@ static int read_alignment(struct cursor *c, struct sto_gguf *gguf)
 		return 0;
 	snprintf(c->field, sizeof(c->field), "general.alignment");
 	if (pair->is_array || pair->type != STO_GGUF_U32)
-		return refuse(c, "has type %s%s, limit UINT32; %s", pair->is_array ? "array of " : "",
-			      sto_gguf_value_name(pair->type), damaged);
+		return refuse(c, "has type %s%s, limit UINT32; %s",
+			      pair->is_array ? "array of " : "", sto_gguf_value_name(pair->type),
+			      damaged);
 	memcpy(&gguf->alignment, pair->data, sizeof(gguf->alignment));
 	if (gguf->alignment >= 8 && gguf->alignment <= STO_GGUF_ALIGN_MAX &&
 	    (gguf->alignment & (gguf->alignment - 1)) == 0)
@@ -304,8 +313,8 @@ static int read_dims(struct cursor *c, struct sto_gguf_tensor *t, uint64_t *valu
 	if (take_u32(c, &t->dim_count))
 		return -EINVAL;
 	if (t->dim_count == 0 || t->dim_count > STO_GGUF_DIMS_MAX)
-		return refuse(c, "has %u dimensions, limit 1..%u; %s", t->dim_count, STO_GGUF_DIMS_MAX,
-			      damaged);
+		return refuse(c, "has %u dimensions, limit 1..%u; %s", t->dim_count,
+			      STO_GGUF_DIMS_MAX, damaged);
 	for (uint32_t i = 0; i < STO_GGUF_DIMS_MAX; i++) {
 		t->dims[i] = 1;
 		if (i < t->dim_count && take_u64(c, &t->dims[i]))
@@ -332,9 +341,11 @@ static int read_tensor(struct cursor *c, struct sto_gguf *gguf, struct sto_gguf_
 		return -EINVAL;
 	block_values = eng_source_block_values(t->type);
 	if (block_values == 0)
-		return refuse(c, "type %u (%s) is not supported, limit F32, F16, BF16, Q8_0, Q4_0, Q4_1, "
-			      "Q5_0, Q5_1, Q4_K, Q5_K, Q6_K; convert the model to one of them", t->type,
-			      sto_gguf_tensor_type_name(t->type));
+		return refuse(
+			c,
+			"type %u (%s) is not supported, limit F32, F16, BF16, Q8_0, Q4_0, "
+			"Q4_1, Q5_0, Q5_1, Q4_K, Q5_K, Q6_K; convert the model to one of them",
+			t->type, sto_gguf_tensor_type_name(t->type));
 	if (t->dims[0] % block_values)
 		return refuse(c, "rows of %llu values, limit a multiple of %llu for %s; %s",
 			      (unsigned long long)t->dims[0], (unsigned long long)block_values,
@@ -390,10 +401,12 @@ static int check_places(struct cursor *c, struct sto_gguf *gguf)
 		snprintf(c->field, sizeof(c->field), "tensor %s", t->name);
 		if (t->offset_bytes < padded)
 			return refuse(c, "offset %llu lies in another tensor, limit %llu; %s",
-				      (unsigned long long)t->offset_bytes, (unsigned long long)padded, damaged);
+				      (unsigned long long)t->offset_bytes,
+				      (unsigned long long)padded, damaged);
 		if (t->offset_bytes > padded)
 			return refuse(c, "offset %llu leaves a hole, limit %llu; %s",
-				      (unsigned long long)t->offset_bytes, (unsigned long long)padded, damaged);
+				      (unsigned long long)t->offset_bytes,
+				      (unsigned long long)padded, damaged);
 		t->offset_bytes += gguf->data_offset_bytes;
 		end = padded + t->bytes;
 		padded = (end + gguf->alignment - 1) / gguf->alignment * gguf->alignment;

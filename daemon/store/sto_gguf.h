@@ -34,7 +34,7 @@ struct sto_gguf_pair {
 	uint32_t type;		/* enum sto_gguf_type of the items */
 	bool is_array;
 	uint64_t count;
-	const uint8_t *data;	/* items as in the file, unaligned; strings: u64 length, then text */
+	const uint8_t *data; /* items as in the file, unaligned; strings: u64 length, then text */
 };
 
 struct sto_gguf_tensor {
@@ -55,7 +55,7 @@ struct sto_gguf {
 	uint32_t tensor_count;
 	struct sto_gguf_pair *pairs;		/* sorted by key */
 	struct sto_gguf_tensor *tensors;	/* sorted by name */
-	uint8_t *memory;			/* metadata; keys and names NUL-terminated in place */
+	uint8_t *memory; /* metadata; keys and names NUL-terminated in place */
 };
 
 /* Read and check everything but the tensor data. 0 or negative errno with @error. */

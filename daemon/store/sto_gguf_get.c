@@ -19,12 +19,14 @@ const char *sto_gguf_value_name(uint32_t type)
 const char *sto_gguf_tensor_type_name(uint32_t type)
 {
 	static const char *const names[] = {
-		[0] = "F32", [1] = "F16", [2] = "Q4_0", [3] = "Q4_1", [6] = "Q5_0", [7] = "Q5_1",
-		[8] = "Q8_0", [9] = "Q8_1", [10] = "Q2_K", [11] = "Q3_K", [12] = "Q4_K", [13] = "Q5_K",
-		[14] = "Q6_K", [15] = "Q8_K", [16] = "IQ2_XXS", [17] = "IQ2_XS", [18] = "IQ3_XXS",
-		[19] = "IQ1_S", [20] = "IQ4_NL", [21] = "IQ3_S", [22] = "IQ2_S", [23] = "IQ4_XS",
-		[24] = "I8", [25] = "I16", [26] = "I32", [27] = "I64", [28] = "F64", [29] = "IQ1_M",
-		[30] = "BF16", [34] = "TQ1_0", [35] = "TQ2_0", [39] = "MXFP4",
+		[0] = "F32",	  [1] = "F16",	   [2] = "Q4_0",     [3] = "Q4_1",
+		[6] = "Q5_0",	  [7] = "Q5_1",	   [8] = "Q8_0",     [9] = "Q8_1",
+		[10] = "Q2_K",	  [11] = "Q3_K",   [12] = "Q4_K",    [13] = "Q5_K",
+		[14] = "Q6_K",	  [15] = "Q8_K",   [16] = "IQ2_XXS", [17] = "IQ2_XS",
+		[18] = "IQ3_XXS", [19] = "IQ1_S",  [20] = "IQ4_NL",  [21] = "IQ3_S",
+		[22] = "IQ2_S",	  [23] = "IQ4_XS", [24] = "I8",	     [25] = "I16",
+		[26] = "I32",	  [27] = "I64",	   [28] = "F64",     [29] = "IQ1_M",
+		[30] = "BF16",	  [34] = "TQ1_0",  [35] = "TQ2_0",   [39] = "MXFP4",
 	};
 
 	if (type >= sizeof(names) / sizeof(names[0]) || !names[type])
@@ -56,8 +58,9 @@ const struct sto_gguf_tensor *sto_gguf_find_tensor(const struct sto_gguf *gguf, 
 static int wrong_type(const struct sto_gguf *gguf, const struct sto_gguf_pair *pair,
 		      const char *limit, struct sto_error *error)
 {
-	sto_fail(error, "%s: %s: has type %s%s, limit %s; convert the model again", gguf->file->path,
-		 pair->key, pair->is_array ? "array of " : "", sto_gguf_value_name(pair->type), limit);
+	sto_fail(error, "%s: %s: has type %s%s, limit %s; convert the model again",
+		 gguf->file->path, pair->key, pair->is_array ? "array of " : "",
+		 sto_gguf_value_name(pair->type), limit);
 	return -EINVAL;
 }
 
@@ -149,8 +152,10 @@ static int array_find(const struct sto_gguf *gguf, const char *key, uint32_t typ
 		return -ENOENT;
 	if (!(*pair)->is_array || ((*pair)->type != type && (*pair)->type != other) ||
 	    (*pair)->count > UINT32_MAX)
-		return wrong_type(gguf, *pair, type == STO_GGUF_STRING ? "array of STRING" :
-				  type == STO_GGUF_F32 ? "array of FLOAT32" : "array of INT32", error);
+		return wrong_type(gguf, *pair,
+				  type == STO_GGUF_STRING ? "array of STRING" :
+				  type == STO_GGUF_F32 ? "array of FLOAT32" : "array of INT32",
+				  error);
 	*values = calloc((*pair)->count + 1, item_bytes);
 	if (*values)
 		return 0;
@@ -186,8 +191,8 @@ int sto_gguf_i32s(const struct sto_gguf *gguf, const char *key, int32_t **values
 {
 	const struct sto_gguf_pair *pair;
 	void *memory;
-	int err = array_find(gguf, key, STO_GGUF_I32, STO_GGUF_U32, sizeof(**values), &pair, &memory,
-			     error);
+	int err = array_find(gguf, key, STO_GGUF_I32, STO_GGUF_U32, sizeof(**values), &pair,
+			     &memory, error);
 
 	if (err)
 		return err;
@@ -202,8 +207,8 @@ int sto_gguf_f32s(const struct sto_gguf *gguf, const char *key, float **values, 
 {
 	const struct sto_gguf_pair *pair;
 	void *memory;
-	int err = array_find(gguf, key, STO_GGUF_F32, STO_GGUF_F32, sizeof(**values), &pair, &memory,
-			     error);
+	int err = array_find(gguf, key, STO_GGUF_F32, STO_GGUF_F32, sizeof(**values), &pair,
+			     &memory, error);
 
 	if (err)
 		return err;

@@ -11,10 +11,16 @@
 #define ROPE_FACTOR_MAX	1e6f
 
 static const struct sto_config_names names = {
-	.layer_count = "num_hidden_layers", .hidden = "hidden_size",
-	.intermediate = "intermediate_size", .head_count = "num_attention_heads",
-	.kv_head_count = "num_key_value_heads", .head_dim = "head_dim", .vocab_count = "vocab_size",
-	.context_max = "max_position_embeddings", .rms_eps = "rms_norm_eps", .rope_base = "rope_theta",
+	.layer_count = "num_hidden_layers",
+	.hidden = "hidden_size",
+	.intermediate = "intermediate_size",
+	.head_count = "num_attention_heads",
+	.kv_head_count = "num_key_value_heads",
+	.head_dim = "head_dim",
+	.vocab_count = "vocab_size",
+	.context_max = "max_position_embeddings",
+	.rms_eps = "rms_norm_eps",
+	.rope_base = "rope_theta",
 };
 
 /* Absent keeps the default. */
@@ -59,8 +65,10 @@ static int check_kind(const struct sto_json *json)
 	if (!err)
 		err = sto_json_text(json, "model_type", &type);
 	if (err == -ENOENT && !known) {
-		sto_fail(json->error, "%s: model_type: is absent, and so is architectures, limit llama; this is "
-			 "not a model's configuration", json->shown);
+		sto_fail(json->error,
+			 "%s: model_type: is absent, and so is architectures, limit llama; this is "
+			 "not a model's configuration",
+			 json->shown);
 		return -EINVAL;
 	}
 	if (maybe(err))
@@ -187,8 +195,8 @@ static int need_factor(const struct sto_json *json, const char *key, float low, 
 		return err;
 	if (*value >= low && *value <= ROPE_FACTOR_MAX)
 		return 0;
-	sto_fail(json->error, "%s: %s%s: is %g, limit %g..%g; correct the file", json->shown, json->prefix,
-		 key, (double)*value, (double)low, (double)ROPE_FACTOR_MAX);
+	sto_fail(json->error, "%s: %s%s: is %g, limit %g..%g; correct the file", json->shown,
+		 json->prefix, key, (double)*value, (double)low, (double)ROPE_FACTOR_MAX);
 	return -EINVAL;
 }
 
@@ -207,7 +215,8 @@ static int read_llama3(const struct sto_json *json, struct sto_rope_scaling *s)
 		return err;
 	s->original_context = (float)original;
 	if (original == 0 || s->high_freq_factor <= s->low_freq_factor) {
-		sto_fail(json->error, "%s: %s%s: limit %s; correct the file", json->shown, json->prefix,
+		sto_fail(json->error, "%s: %s%s: limit %s; correct the file", json->shown,
+			 json->prefix,
 			 original ? "high_freq_factor" : "original_max_position_embeddings",
 			 original ? "above low_freq_factor" : "at least 1");
 		return -EINVAL;
@@ -281,8 +290,10 @@ static int read_bos(const struct sto_json *json, struct sto_model *model)
 	if (err)
 		return maybe(err);
 	if (bos >= model->config.vocab_count) {
-		sto_fail(json->error, "%s: bos_token_id: token %u is past the vocabulary, limit %u; correct the "
-			 "file", json->shown, bos, model->config.vocab_count - 1);
+		sto_fail(json->error,
+			 "%s: bos_token_id: token %u is past the vocabulary, limit %u; correct the "
+			 "file",
+			 json->shown, bos, model->config.vocab_count - 1);
 		return -EINVAL;
 	}
 	model->bos_id = bos;
@@ -303,8 +314,8 @@ int sto_hf_eos(struct sto_model *model, const char *shown, const json_t *root, b
 		int err;
 
 		if (!json_is_integer(id) || json_integer_value(id) < 0) {
-			sto_fail(error, "%s: %s: is not a token, limit 0..%u; correct the file", shown, key,
-				 model->config.vocab_count - 1);
+			sto_fail(error, "%s: %s: is not a token, limit 0..%u; correct the file",
+				 shown, key, model->config.vocab_count - 1);
 			return -EINVAL;
 		}
 		err = sto_model_add_eos(model, shown, key, (uint64_t)json_integer_value(id), error);

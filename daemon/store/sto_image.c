@@ -51,14 +51,15 @@ static int place_tensors(struct sto_work *work, struct mhs_image_header *h, uint
 		const struct sto_tensor *t = &model->tensors[i];
 		uint32_t type = sto_packed_type(work->import, t);
 
-		err = place_one(&work->table[i], t->name, t->role, t->layer, type, t->rows, t->cols, at);
+		err = place_one(&work->table[i], t->name, t->role, t->layer, type, t->rows, t->cols,
+				at);
 		if (type >= ENG_Q8)
 			h->config.float_weights = 0;
 		work->all_bytes += t->rows * t->row_bytes;
 	}
 	if (!err)
-		err = place_one(&work->table[i], "rope.inv_freq", MHS_ROLE_INV_FREQ, 0, ENG_VEC_F32, 1,
-				h->config.head_dim / 2, at);
+		err = place_one(&work->table[i], "rope.inv_freq", MHS_ROLE_INV_FREQ, 0, ENG_VEC_F32,
+				1, h->config.head_dim / 2, at);
 	if (err)
 		sto_fail(error, "tensor %s: does not fit an image, limit %llu bytes; %s",
 			 work->table[i ? i - 1 : 0].name, (unsigned long long)MHS_IMAGE_BYTES_MAX,
@@ -154,8 +155,8 @@ static int write_tables(struct sto_work *work, const struct mhs_image_header *h,
 	int err;
 
 	sto_hash128(model->inv_freq, inv_freq->length_bytes, inv_freq->hash);
-	err = sto_write_at(work->fd, model->inv_freq, inv_freq->length_bytes, inv_freq->offset_bytes,
-			   error);
+	err = sto_write_at(work->fd, model->inv_freq, inv_freq->length_bytes,
+			   inv_freq->offset_bytes, error);
 	if (!err)
 		err = sto_write_at(work->fd, work->table, h->tensor_table.length_bytes,
 				   h->tensor_table.offset_bytes, error);

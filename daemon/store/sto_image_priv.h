@@ -30,7 +30,8 @@ int sto_pack_tensor(struct sto_work *work, uint32_t index, struct sto_error *err
 /* Hash the source files and pack all tensors, with threads. */
 int sto_work_run(struct sto_work *work, struct sto_error *error);
 /* Exactly @bytes to @fd at @offset, for @shown in messages. */
-int sto_write_at(int fd, const void *data, uint64_t bytes, uint64_t offset, struct sto_error *error);
+int sto_write_at(int fd, const void *data, uint64_t bytes, uint64_t offset,
+		 struct sto_error *error);
 
 /* Whether this matrix changes its type on the way. */
 bool sto_is_requantised(const struct sto_import *import, const struct sto_tensor *tensor);

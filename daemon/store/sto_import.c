@@ -45,7 +45,8 @@ static int make_parents(const char *path, struct sto_error *error)
 	size_t n = strlen(path);
 
 	if (n >= sizeof(part)) {
-		sto_fail(error, "%s: path too long, limit %zu bytes; move the store", path, sizeof(part) - 1);
+		sto_fail(error, "%s: path too long, limit %zu bytes; move the store", path,
+			 sizeof(part) - 1);
 		return -ENAMETOOLONG;
 	}
 	for (size_t i = 1; i <= n; i++) {
@@ -64,7 +65,8 @@ static int make_store_dir(const char *store, const char *below, struct sto_error
 	char path[PATH_BYTES];
 
 	if (snprintf(path, sizeof(path), "%s/%s", store, below) >= (int)sizeof(path)) {
-		sto_fail(error, "%s: path too long, limit %zu bytes; move the store", store, sizeof(path) - 1);
+		sto_fail(error, "%s: path too long, limit %zu bytes; move the store", store,
+			 sizeof(path) - 1);
 		return -ENAMETOOLONG;
 	}
 	return make_parents(path, error);
@@ -131,7 +133,8 @@ static int temp_try(struct temp *temp, uint32_t attempt)
 	snprintf(temp->name, sizeof(temp->name), "import-%ld-%u", (long)getpid(), attempt);
 	if (mkdirat(temp->tmp_fd, temp->name, 0755))
 		return errno == EEXIST ? -EAGAIN : -errno;
-	temp->fd = openat(temp->tmp_fd, temp->name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	temp->fd = openat(temp->tmp_fd, temp->name,
+			  O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (temp->fd < 0)
 		return errno == ENOENT ? -EAGAIN : -errno;
 	if (flock(temp->fd, LOCK_EX | LOCK_NB) == 0 && is_present(temp))
@@ -196,7 +199,8 @@ static int check_absent(const struct sto_import *import, struct sto_error *error
 	char path[PATH_BYTES];
 	struct stat st;
 
-	if (sto_version_path(import->store, import->model, import->version, NULL, path, sizeof(path))) {
+	if (sto_version_path(import->store, import->model, import->version, NULL, path,
+			     sizeof(path))) {
 		sto_fail(error, "%s: path too long, limit %zu bytes; move the store", import->store,
 			 sizeof(path) - 1);
 		return -ENAMETOOLONG;
@@ -206,8 +210,10 @@ static int check_absent(const struct sto_import *import, struct sto_error *error
 			return 0;
 		return io_error(error, path, "examined");
 	}
-	sto_fail(error, "%s@%s: version: is in the store already, limit once (versions are immutable); choose a "
-		 "higher version", import->model, import->version);
+	sto_fail(error,
+		 "%s@%s: version: is in the store already, limit once (versions are immutable); "
+		 "choose a higher version",
+		 import->model, import->version);
 	return -EEXIST;
 }
 
@@ -337,7 +343,8 @@ int sto_import(const struct sto_import *import, struct sto_import_result *result
 		result->source_bytes += model.files[i].bytes;
 	sto_model_fini(&model);
 	if (err == -EINTR)
-		sto_fail(error, "%s: interrupted, nothing was imported; import it again", import->path);
+		sto_fail(error, "%s: interrupted, nothing was imported; import it again",
+			 import->path);
 	result->seconds = now_seconds() - began;
 	return err;
 }

@@ -13,13 +13,15 @@ int sto_json_parse(const char *shown, const char *text, size_t bytes, json_t **r
 
 	*root = json_loadb(text, bytes, JSON_REJECT_DUPLICATES, &where);
 	if (!*root) {
-		sto_fail(error, "%s: JSON: line %d, column %d: %s; the file is damaged, fetch it again", shown,
-			 where.line, where.column, where.text);
+		sto_fail(error,
+			 "%s: JSON: line %d, column %d: %s; the file is damaged, fetch it again",
+			 shown, where.line, where.column, where.text);
 		return -EINVAL;
 	}
 	if (json_is_object(*root))
 		return 0;
-	sto_fail(error, "%s: JSON: is not an object, limit {...}; the file is damaged, fetch it again",
+	sto_fail(error,
+		 "%s: JSON: is not an object, limit {...}; the file is damaged, fetch it again",
 		 shown);
 	json_decref(*root);
 	*root = NULL;

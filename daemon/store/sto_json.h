@@ -18,7 +18,8 @@ struct sto_json {
 	struct sto_error *error;
 };
 
-/* Parse a document that must be an object. *@root is released by json_decref. 0, -EINVAL, -ENOMEM. */
+/* Parse a document that must be an object. *@root is released by json_decref. 0, -EINVAL, -ENOMEM.
+ */
 int sto_json_parse(const char *shown, const char *text, size_t bytes, json_t **root,
 		   struct sto_error *error);
 /* Load and parse an open file of at most @limit_bytes. */

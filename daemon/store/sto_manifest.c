@@ -51,7 +51,8 @@ static int make_hashes(const struct sto_model *model, const struct mhs_image_hea
 	err = hash_hex(&h->config, sizeof(h->config), model->inv_freq,
 		       h->config.head_dim / 2 * sizeof(float), hashes->config);
 	if (!err)
-		err = hash_hex(model->tokenizer, model->tokenizer_bytes, NULL, 0, hashes->tokenizer);
+		err = hash_hex(model->tokenizer, model->tokenizer_bytes, NULL, 0,
+			       hashes->tokenizer);
 	if (!err && model->chat_template)
 		err = hash_hex(model->chat_template, model->chat_template_bytes, NULL, 0,
 			       hashes->chat_template);
@@ -157,19 +158,18 @@ static json_t *manifest_object(const struct sto_import *import, const struct sto
 			       const struct mhs_image_header *h, const char *parent,
 			       const struct sto_hashes *hashes)
 {
-	return json_pack("{s:s, s:s, s:o, s:o, s:o, s:s, s:o, s:o, s:{s:I, s:s, s:i}, s:s, s:o, s:s, s:s,"
-			 " s:o, s:o}",
-			 "model", import->model, "version", import->version,
-			 "parent", string_or_null(parent),
-			 "created", time_string(), "user", user_object(), "mhost", MHOST_VERSION,
-			 "source", source_object(model),
-			 "quantize", quantize_string(import->quantize),
-			 "image", "bytes", (json_int_t)h->image_bytes, "content_hash", hashes->content,
-			 "tensors", h->tensor_count,
-			 "architecture", "llama", "config", config_object(model, &h->config),
-			 "config_hash", hashes->config, "tokenizer_hash", hashes->tokenizer,
-			 "template_hash", string_or_null(hashes->chat_template),
-			 "meta", meta_object(import));
+	json_t *image = json_pack("{s:I, s:s, s:i}", "bytes", (json_int_t)h->image_bytes,
+				  "content_hash", hashes->content, "tensors", h->tensor_count);
+
+	return json_pack(
+		"{s:s, s:s, s:o, s:o, s:o, s:s, s:o, s:o, s:o, s:s, s:o, s:s, s:s, s:o, s:o}",
+		"model", import->model, "version", import->version, "parent",
+		string_or_null(parent), "created", time_string(), "user", user_object(), "mhost",
+		MHOST_VERSION, "source", source_object(model), "quantize",
+		quantize_string(import->quantize), "image", image, "architecture", "llama",
+		"config", config_object(model, &h->config), "config_hash", hashes->config,
+		"tokenizer_hash", hashes->tokenizer, "template_hash",
+		string_or_null(hashes->chat_template), "meta", meta_object(import));
 }
 
 static int write_text(int dir_fd, const char *text, struct sto_error *error)
@@ -184,8 +184,8 @@ static int write_text(int dir_fd, const char *text, struct sto_error *error)
 	if (fd >= 0)
 		close(fd);
 	if (err)
-		sto_fail(error, "%s: cannot be written: %s; check the store's disk", STO_MANIFEST_NAME,
-			 strerror(-err));
+		sto_fail(error, "%s: cannot be written: %s; check the store's disk",
+			 STO_MANIFEST_NAME, strerror(-err));
 	return err;
 }
 

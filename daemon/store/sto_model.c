@@ -24,7 +24,8 @@ const struct sto_slot sto_slots[] = {
 	  "model.layers.%u.post_attention_layernorm.weight" },
 	{ MHS_ROLE_FFN_GATE, true, false, "blk.%u.ffn_gate.weight",
 	  "model.layers.%u.mlp.gate_proj.weight" },
-	{ MHS_ROLE_FFN_UP, true, false, "blk.%u.ffn_up.weight", "model.layers.%u.mlp.up_proj.weight" },
+	{ MHS_ROLE_FFN_UP, true, false, "blk.%u.ffn_up.weight",
+	  "model.layers.%u.mlp.up_proj.weight" },
 	{ MHS_ROLE_FFN_DOWN, true, false, "blk.%u.ffn_down.weight",
 	  "model.layers.%u.mlp.down_proj.weight" },
 	{ MHS_ROLE_OUTPUT_NORM, false, true, "output_norm.weight", "model.norm.weight" },
@@ -59,7 +60,8 @@ int sto_model_add_file(struct sto_model *model, int dir_fd, const char *name, co
 	int err;
 
 	if (model->file_count == STO_FILE_MAX) {
-		sto_fail(error, "%s: too many files, limit %u; merge the shards", shown, STO_FILE_MAX);
+		sto_fail(error, "%s: too many files, limit %u; merge the shards", shown,
+			 STO_FILE_MAX);
 		return -EMFILE;
 	}
 	files = realloc(model->files, (model->file_count + 1) * sizeof(*files));
@@ -79,16 +81,17 @@ int sto_model_add_eos(struct sto_model *model, const char *shown, const char *fi
 		      struct sto_error *error)
 {
 	if (id >= model->config.vocab_count) {
-		sto_fail(error, "%s: %s: token %llu is past the vocabulary, limit %u; correct the file", shown,
-			 field, (unsigned long long)id, model->config.vocab_count - 1);
+		sto_fail(error,
+			 "%s: %s: token %llu is past the vocabulary, limit %u; correct the file",
+			 shown, field, (unsigned long long)id, model->config.vocab_count - 1);
 		return -EINVAL;
 	}
 	for (uint32_t i = 0; i < model->eos_count; i++)
 		if (model->eos_ids[i] == id)
 			return 0;
 	if (model->eos_count == MHS_IMAGE_EOS_MAX) {
-		sto_fail(error, "%s: %s: too many end tokens, limit %u; shorten the list", shown, field,
-			 MHS_IMAGE_EOS_MAX);
+		sto_fail(error, "%s: %s: too many end tokens, limit %u; shorten the list", shown,
+			 field, MHS_IMAGE_EOS_MAX);
 		return -EINVAL;
 	}
 	model->eos_ids[model->eos_count++] = (uint32_t)id;
@@ -99,13 +102,15 @@ int sto_model_set_template(struct sto_model *model, const char *shown, const cha
 			   const char *text, size_t bytes, struct sto_error *error)
 {
 	if (bytes > STO_TEMPLATE_MAX) {
-		sto_fail(error, "%s: %s: %zu bytes, limit %u; shorten the template", shown, field, bytes,
-			 STO_TEMPLATE_MAX);
+		sto_fail(error, "%s: %s: %zu bytes, limit %u; shorten the template", shown, field,
+			 bytes, STO_TEMPLATE_MAX);
 		return -EFBIG;
 	}
 	if (!sto_utf8_valid(text, bytes, true)) {
-		sto_fail(error, "%s: %s: not clean text, limit UTF-8 without control characters; correct the "
-			 "template", shown, field);
+		sto_fail(error,
+			 "%s: %s: not clean text, limit UTF-8 without control characters; correct "
+			 "the template",
+			 shown, field);
 		return -EINVAL;
 	}
 	if (bytes == 0)
@@ -135,8 +140,8 @@ static int check_range(const char *shown, const char *field, uint32_t value, uin
 {
 	if (value >= 1 && value <= high)
 		return 0;
-	sto_fail(error, "%s: %s: is %u, limit 1..%u; correct the model's configuration", shown, field,
-		 value, high);
+	sto_fail(error, "%s: %s: is %u, limit 1..%u; correct the model's configuration", shown,
+		 field, value, high);
 	return -EINVAL;
 }
 
@@ -144,13 +149,18 @@ static int check_heads(const struct mhs_image_config *c, const char *shown,
 		       const struct sto_config_names *names, struct sto_error *error)
 {
 	if (c->head_count % c->kv_head_count) {
-		sto_fail(error, "%s: %s: is %u, limit a divisor of %s = %u; correct the model's configuration",
-			 shown, names->kv_head_count, c->kv_head_count, names->head_count, c->head_count);
+		sto_fail(error,
+			 "%s: %s: is %u, limit a divisor of %s = %u; correct the model's "
+			 "configuration",
+			 shown, names->kv_head_count, c->kv_head_count, names->head_count,
+			 c->head_count);
 		return -EINVAL;
 	}
 	if (c->head_dim % 2) {
-		sto_fail(error, "%s: %s: is %u, limit an even number (rotary pairs); correct the model's "
-			 "configuration", shown, names->head_dim, c->head_dim);
+		sto_fail(error,
+			 "%s: %s: is %u, limit an even number (rotary pairs); correct the model's "
+			 "configuration",
+			 shown, names->head_dim, c->head_dim);
 		return -EINVAL;
 	}
 	return 0;
@@ -160,13 +170,15 @@ static int check_floats(const struct sto_model *model, const char *shown,
 			const struct sto_config_names *names, struct sto_error *error)
 {
 	if (!(model->config.rms_eps > 0.0f && model->config.rms_eps < 1.0f)) {
-		sto_fail(error, "%s: %s: is %g, limit above 0 and below 1; correct the model's configuration",
+		sto_fail(error,
+			 "%s: %s: is %g, limit above 0 and below 1; correct the model's "
+			 "configuration",
 			 shown, names->rms_eps, (double)model->config.rms_eps);
 		return -EINVAL;
 	}
 	if (!(model->rope_base >= 1.0f && model->rope_base <= ROPE_BASE_MAX)) {
-		sto_fail(error, "%s: %s: is %g, limit 1..%g; correct the model's configuration", shown,
-			 names->rope_base, (double)model->rope_base, (double)ROPE_BASE_MAX);
+		sto_fail(error, "%s: %s: is %g, limit 1..%g; correct the model's configuration",
+			 shown, names->rope_base, (double)model->rope_base, (double)ROPE_BASE_MAX);
 		return -EINVAL;
 	}
 	return 0;
@@ -287,7 +299,8 @@ int sto_model_set_rope(struct sto_model *model, const char *shown,
 		model->inv_freq[i] = (float)freq;
 		if (isfinite(model->inv_freq[i]) && model->inv_freq[i] >= 0.0f)
 			continue;
-		sto_fail(error, "%s: rope: frequency %u is not a number; correct the rope scaling", shown, i);
+		sto_fail(error, "%s: rope: frequency %u is not a number; correct the rope scaling",
+			 shown, i);
 		return -EINVAL;
 	}
 	return 0;

@@ -23,7 +23,8 @@ struct sto_tensor {
 	uint64_t cols;
 	uint64_t offset_bytes;		/* in the file */
 	uint64_t row_bytes;
-	/* Rows per head whose rotated pairs are interleaved and must be split into halves; 0: none */
+	/* Rows per head whose rotated pairs are interleaved and must be split into halves; 0: none
+	 */
 	uint32_t head_rows;
 };
 

@@ -4,7 +4,6 @@
  * that memory stays small whatever the model's size.
  */
 #include <errno.h>
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -19,7 +18,7 @@ struct batch {
 	const struct sto_file *file;
 	const struct sto_tensor *tensor;
 	uint32_t type;			/* enum eng_type of the result */
-	uint32_t source;		/* enum eng_source that is packed: the file's, or the new one */
+	uint32_t source;		/* enum eng_source that is packed; may not be the file's */
 	uint32_t rows;			/* per batch, a multiple of the panel */
 	uint64_t row_bytes;		/* of @source */
 	uint64_t panel_bytes;
@@ -56,7 +55,8 @@ int sto_write_at(int fd, const void *data, uint64_t bytes, uint64_t offset, stru
 		if (n <= 0) {
 			int err = n ? -errno : -EIO;
 
-			sto_fail(error, "image: cannot be written at byte %llu: %s; free space in the store",
+			sto_fail(error,
+				 "image: cannot be written at byte %llu: %s; free some space",
 				 (unsigned long long)offset, strerror(-err));
 			return err;
 		}
@@ -88,7 +88,8 @@ static int batch_init(struct batch *b, const struct sto_work *work, const struct
 	panels = BATCH_BYTES / (t->row_bytes * ENG_PANEL_ROWS);
 	b->rows = panels ? (uint32_t)panels * ENG_PANEL_ROWS : ENG_PANEL_ROWS;
 	if (b->rows > t->rows)
-		b->rows = (uint32_t)((t->rows + ENG_PANEL_ROWS - 1) / ENG_PANEL_ROWS * ENG_PANEL_ROWS);
+		b->rows = (uint32_t)((t->rows + ENG_PANEL_ROWS - 1) / ENG_PANEL_ROWS *
+				     ENG_PANEL_ROWS);
 	b->in = malloc(b->rows * t->row_bytes);
 	b->out = malloc(b->rows / ENG_PANEL_ROWS * b->panel_bytes);
 	if (!b->in || !b->out)
@@ -96,7 +97,8 @@ static int batch_init(struct batch *b, const struct sto_work *work, const struct
 	if (!sto_is_requantised(work->import, t))
 		return 0;
 	b->source = work->import->quantize;
-	b->row_bytes = t->cols / eng_source_block_values(b->source) * eng_source_block_bytes(b->source);
+	b->row_bytes = t->cols / eng_source_block_values(b->source) *
+		       eng_source_block_bytes(b->source);
 	b->requantised = malloc(ENG_PANEL_ROWS * b->row_bytes);
 	b->values = malloc(t->cols * sizeof(float));
 	return b->requantised && b->values ? 0 : -ENOMEM;
@@ -136,9 +138,6 @@ static int requantise_row(struct batch *b, const uint8_t *in, uint8_t *out)
 	const struct sto_tensor *t = b->tensor;
 	int err = eng_dequant_row(t->source, in, t->cols, b->values);
 
-	for (uint64_t i = 0; i < t->cols && !err; i++)
-		if (!isfinite(b->values[i]))
-			err = -EDOM;
 	return err ? err : eng_quant_row(b->source, b->values, t->cols, out);
 }
 

@@ -15,12 +15,13 @@ static const struct {
 	uint32_t bits;
 	uint32_t source;
 } dtypes[] = {
-	{ "F32", 32, ENG_SRC_F32 }, { "F16", 16, ENG_SRC_F16 }, { "BF16", 16, ENG_SRC_BF16 },
-	{ "F64", 64, STO_ST_NOT_FLOAT }, { "I64", 64, STO_ST_NOT_FLOAT },
-	{ "U64", 64, STO_ST_NOT_FLOAT }, { "I32", 32, STO_ST_NOT_FLOAT },
-	{ "U32", 32, STO_ST_NOT_FLOAT }, { "I16", 16, STO_ST_NOT_FLOAT },
-	{ "U16", 16, STO_ST_NOT_FLOAT }, { "I8", 8, STO_ST_NOT_FLOAT }, { "U8", 8, STO_ST_NOT_FLOAT },
-	{ "BOOL", 8, STO_ST_NOT_FLOAT }, { "F8_E4M3", 8, STO_ST_NOT_FLOAT },
+	{ "F32", 32, ENG_SRC_F32 },	    { "F16", 16, ENG_SRC_F16 },
+	{ "BF16", 16, ENG_SRC_BF16 },	    { "F64", 64, STO_ST_NOT_FLOAT },
+	{ "I64", 64, STO_ST_NOT_FLOAT },    { "U64", 64, STO_ST_NOT_FLOAT },
+	{ "I32", 32, STO_ST_NOT_FLOAT },    { "U32", 32, STO_ST_NOT_FLOAT },
+	{ "I16", 16, STO_ST_NOT_FLOAT },    { "U16", 16, STO_ST_NOT_FLOAT },
+	{ "I8", 8, STO_ST_NOT_FLOAT },	    { "U8", 8, STO_ST_NOT_FLOAT },
+	{ "BOOL", 8, STO_ST_NOT_FLOAT },    { "F8_E4M3", 8, STO_ST_NOT_FLOAT },
 	{ "F8_E5M2", 8, STO_ST_NOT_FLOAT }, { "F8_E8M0", 8, STO_ST_NOT_FLOAT },
 	{ "C64", 64, STO_ST_NOT_FLOAT },
 };
@@ -31,8 +32,8 @@ static int read_length(const struct sto_file *file, uint64_t *length, struct sto
 	int err;
 
 	if (file->bytes < sizeof(raw) + 2) {
-		sto_fail(error, "%s: header length: the file has %llu bytes, limit at least 10; %s", file->path,
-			 (unsigned long long)file->bytes, damaged);
+		sto_fail(error, "%s: header length: the file has %llu bytes, limit at least 10; %s",
+			 file->path, (unsigned long long)file->bytes, damaged);
 		return -EINVAL;
 	}
 	err = sto_file_read(file, raw, sizeof(raw), 0, error);
@@ -43,8 +44,8 @@ static int read_length(const struct sto_file *file, uint64_t *length, struct sto
 		*length |= (uint64_t)raw[i] << (8 * i);
 	if (*length >= 2 && *length <= STO_ST_HEADER_MAX && *length <= file->bytes - sizeof(raw))
 		return 0;
-	sto_fail(error, "%s: header length: is %llu, limit 2..%llu and the %llu bytes after it; %s", file->path,
-		 (unsigned long long)*length, (unsigned long long)STO_ST_HEADER_MAX,
+	sto_fail(error, "%s: header length: is %llu, limit 2..%llu and the %llu bytes after it; %s",
+		 file->path, (unsigned long long)*length, (unsigned long long)STO_ST_HEADER_MAX,
 		 (unsigned long long)(file->bytes - sizeof(raw)),
 		 memcmp(raw, "GGUF", 4) ? damaged : "this is a GGUF file, name it itself");
 	return -EINVAL;
@@ -108,7 +109,8 @@ static int read_shape(const struct sto_safetensors *st, const json_t *entry,
 		const json_t *dim = json_array_get(shape, i);
 
 		if (!json_is_integer(dim) || json_integer_value(dim) < 0)
-			return refuse(st, t, "shape: a dimension is not a number, limit 0..2^63-1", error);
+			return refuse(st, t, "shape: a dimension is not a number, limit 0..2^63-1",
+				      error);
 		t->dims[i] = (uint64_t)json_integer_value(dim);
 		if (__builtin_mul_overflow(*bits, t->dims[i], bits))
 			return refuse(st, t, "shape: has more bits than 64 bits count", error);
@@ -193,7 +195,8 @@ static int read_tensors(struct sto_safetensors *st, json_t *root, struct sto_err
 	}
 	if (st->tensor_count)
 		return 0;
-	sto_fail(error, "%s: header: has no tensors, limit at least 1; %s", st->file->path, damaged);
+	sto_fail(error, "%s: header: has no tensors, limit at least 1; %s", st->file->path,
+		 damaged);
 	return -EINVAL;
 }
 
@@ -208,7 +211,8 @@ static int by_offset(const void *a, const void *b)
 
 static int by_name(const void *a, const void *b)
 {
-	return strcmp(((const struct sto_st_tensor *)a)->name, ((const struct sto_st_tensor *)b)->name);
+	return strcmp(((const struct sto_st_tensor *)a)->name,
+		      ((const struct sto_st_tensor *)b)->name);
 }
 
 static int check_places(struct sto_safetensors *st, uint64_t data_offset, struct sto_error *error)

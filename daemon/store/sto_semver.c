@@ -21,7 +21,7 @@ void sto_fail(struct sto_error *error, const char *format, ...)
 			*p = '?';
 }
 
-/* A decimal number without sign or leading zero; NULL when there is none or it needs over 9 digits. */
+/* A decimal number without sign or leading zero; NULL when there is none, or over 9 digits. */
 static const char *number_parse(const char *text, uint32_t *value)
 {
 	const char *p = text;
@@ -39,7 +39,8 @@ static const char *number_parse(const char *text, uint32_t *value)
 
 static int is_identifier_char(char c)
 {
-	return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '-';
+	return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
+	       c == '-';
 }
 
 static size_t identifier_length(const char *p, int *numeric)
@@ -151,8 +152,10 @@ int sto_name_check(const char *name, struct sto_error *error)
 
 		if ((c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || (i && strchr("._-", c)))
 			continue;
-		sto_fail(error, "model name: \"%s\" has a character that is not allowed, limit a-z 0-9, "
-			 "and after the first also . _ -; choose another name", name);
+		sto_fail(error,
+			 "model name: \"%s\" has a character that is not allowed, limit a-z 0-9, "
+			 "and after the first also . _ -; choose another name",
+			 name);
 		return -EINVAL;
 	}
 	return 0;
@@ -178,9 +181,11 @@ int sto_ref_parse(const char *ref, int version_optional, char model[MHS_NAME_BYT
 	if (err || (!at && version_optional))
 		return err;
 	if (!at || sto_semver_parse(at + 1, parts, NULL)) {
-		sto_fail(error, "version: \"%.64s\" is not a version, limit MAJOR.MINOR.PATCH[-PRERELEASE] in "
-			 "at most %u characters; write for example %s@1.0.0", at ? at + 1 : "",
-			 MHS_SEMVER_BYTES - 1, model);
+		sto_fail(error,
+			 "version: \"%.64s\" is not a version, limit "
+			 "MAJOR.MINOR.PATCH[-PRERELEASE] in at most %u characters; write for "
+			 "example %s@1.0.0",
+			 at ? at + 1 : "", MHS_SEMVER_BYTES - 1, model);
 		return -EINVAL;
 	}
 	strcpy(version, at + 1);

@@ -54,7 +54,8 @@ static int check_plain(int fd, const char *store, const char *path, uint64_t *by
 	if (fstat(fd, &st)) {
 		int err = -errno;
 
-		sto_fail(error, "%s: cannot be examined: %s; check the store", path, strerror(-err));
+		sto_fail(error, "%s: cannot be examined: %s; check the store", path,
+			 strerror(-err));
 		return err;
 	}
 	if (!S_ISREG(st.st_mode)) {
@@ -62,13 +63,17 @@ static int check_plain(int fd, const char *store, const char *path, uint64_t *by
 		return -EINVAL;
 	}
 	if (st.st_mode & (S_IWGRP | S_IWOTH)) {
-		sto_fail(error, "%s: mode %03o lets others write, limit 0444 or 0644; chmod it if you trust it",
+		sto_fail(error,
+			 "%s: mode %03o lets others write, limit 0444 or 0644; chmod it if you "
+			 "trust it",
 			 path, (unsigned int)st.st_mode & 0777);
 		return -EPERM;
 	}
 	if (!owner_is_trusted(store, &st)) {
-		sto_fail(error, "%s: owned by uid %u, limit root, uid %u or the owner of the store; chown it if "
-			 "you trust it", path, (unsigned int)st.st_uid, (unsigned int)geteuid());
+		sto_fail(error,
+			 "%s: owned by uid %u, limit root, uid %u or the owner of the store; chown "
+			 "it if you trust it",
+			 path, (unsigned int)st.st_uid, (unsigned int)geteuid());
 		return -EPERM;
 	}
 	*bytes = (uint64_t)st.st_size;
@@ -102,8 +107,8 @@ static int check_header(const char *path, const char *model, const char *version
 		return err;
 	}
 	if (strcmp(header->model, model) || strcmp(header->semver, version)) {
-		sto_fail(error, "%s: model: holds %s@%s, limit %s@%s; move it back", path, header->model,
-			 header->semver, model, version);
+		sto_fail(error, "%s: model: holds %s@%s, limit %s@%s; move it back", path,
+			 header->model, header->semver, model, version);
 		return -EINVAL;
 	}
 	return 0;
@@ -117,7 +122,8 @@ int sto_image_open(const char *store, const char *model, const char *version,
 	int fd, err;
 
 	if (sto_image_path(store, model, version, path, sizeof(path))) {
-		sto_fail(error, "%s: path too long, limit %zu bytes; move the store", store, sizeof(path) - 1);
+		sto_fail(error, "%s: path too long, limit %zu bytes; move the store", store,
+			 sizeof(path) - 1);
 		return -ENAMETOOLONG;
 	}
 	fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
@@ -209,7 +215,8 @@ int sto_store_each(const char *store, sto_each_fn fn, void *arg, struct sto_erro
 	int count, err = 0;
 
 	if (snprintf(path, sizeof(path), "%s/models", store) >= (int)sizeof(path)) {
-		sto_fail(error, "%s: path too long, limit %zu bytes; move the store", store, sizeof(path) - 1);
+		sto_fail(error, "%s: path too long, limit %zu bytes; move the store", store,
+			 sizeof(path) - 1);
 		return -ENAMETOOLONG;
 	}
 	count = scandir(path, &entries, is_model, by_bytes);

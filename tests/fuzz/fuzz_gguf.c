@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * fuzz_gguf.c: the input is a GGUF file. It is refused, or becomes an image that passes its own checks
- * and whose tokenizer opens.
+ * fuzz_gguf.c: the input is a GGUF file. It is refused, or becomes an image that passes its own
+ * checks and whose tokenizer opens.
  */
 #include <stdlib.h>
 #include <stdio.h>

@@ -109,7 +109,8 @@ static void write_file(const char *path, const struct content *c)
 }
 
 /* Take @out bytes at @at away and put @in bytes there. */
-static void replace(const char *path, size_t at, size_t out, const unsigned char *in, size_t in_bytes)
+static void replace(const char *path, size_t at, size_t out, const unsigned char *in,
+		    size_t in_bytes)
 {
 	struct content old = read_file(path), made = { malloc(old.bytes + in_bytes + 1), 0 };
 

@@ -16,8 +16,8 @@ void t_remove_tree(const char *path);
 /* bad.json; NULL when the reference data is not there. */
 json_t *t_bad_load(void);
 /*
- * Make @entry of "cases" or "made" below @work (an empty folder), or point to it where it is stored.
- * 0, or -1 when this machine cannot make it.
+ * Make @entry of "cases" or "made" below @work (an empty folder), or point to it where it is
+ * stored. 0, or -1 when this machine cannot make it.
  */
 int t_bad_make(const json_t *entry, const char *work, char *path, size_t path_bytes);
 

@@ -168,12 +168,18 @@ void t_gguf_init(struct t_gguf *g, uint32_t type, uint64_t seed)
 		const char *name;
 		uint64_t cols, rows;
 	} shapes[T_GGUF_TENSORS] = {
-		{ "token_embd", HIDDEN, T_GGUF_VOCAB }, { "blk.0.attn_norm", HIDDEN, 0 },
-		{ "blk.0.attn_q", HIDDEN, 2 * HEAD_DIM }, { "blk.0.attn_k", HIDDEN, HEAD_DIM },
-		{ "blk.0.attn_v", HIDDEN, HEAD_DIM }, { "blk.0.attn_output", 2 * HEAD_DIM, HIDDEN },
-		{ "blk.0.ffn_norm", HIDDEN, 0 }, { "blk.0.ffn_gate", HIDDEN, INTERMEDIATE },
-		{ "blk.0.ffn_up", HIDDEN, INTERMEDIATE }, { "blk.0.ffn_down", INTERMEDIATE, HIDDEN },
-		{ "output_norm", HIDDEN, 0 }, { "rope_freqs", HEAD_DIM / 2, 0 },
+		{ "token_embd", HIDDEN, T_GGUF_VOCAB },
+		{ "blk.0.attn_norm", HIDDEN, 0 },
+		{ "blk.0.attn_q", HIDDEN, 2 * HEAD_DIM },
+		{ "blk.0.attn_k", HIDDEN, HEAD_DIM },
+		{ "blk.0.attn_v", HIDDEN, HEAD_DIM },
+		{ "blk.0.attn_output", 2 * HEAD_DIM, HIDDEN },
+		{ "blk.0.ffn_norm", HIDDEN, 0 },
+		{ "blk.0.ffn_gate", HIDDEN, INTERMEDIATE },
+		{ "blk.0.ffn_up", HIDDEN, INTERMEDIATE },
+		{ "blk.0.ffn_down", INTERMEDIATE, HIDDEN },
+		{ "output_norm", HIDDEN, 0 },
+		{ "rope_freqs", HEAD_DIM / 2, 0 },
 		{ "output", HIDDEN, T_GGUF_VOCAB },
 	};
 
@@ -216,9 +222,11 @@ struct t_gguf_tensor *t_gguf_tensor(struct t_gguf *g, const char *name)
 static uint32_t put_tokenizer(struct t_bytes *b)
 {
 	static const char *const tokens[T_GGUF_VOCAB] = {
-		"a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k", "l", "m", "n", "o", "p", "q", "r",
-		"s", "t", "u", "v", "w", "x", "y", "z", "\xc4\xa0", "\xc4\x8a", "he", "\xc4\xa0t", "in",
-		"\xc4\xa0the", "<|end|>", "<|start|>",
+		"a",  "b",	   "c",	 "d",		"e",	   "f",		"g",
+		"h",  "i",	   "j",	 "k",		"l",	   "m",		"n",
+		"o",  "p",	   "q",	 "r",		"s",	   "t",		"u",
+		"v",  "w",	   "x",	 "y",		"z",	   "\xc4\xa0",	"\xc4\x8a",
+		"he", "\xc4\xa0t", "in", "\xc4\xa0the", "<|end|>", "<|start|>",
 	};
 	static const char *const merges[] = { "h e", "\xc4\xa0 t", "i n", "\xc4\xa0t he" };
 	int32_t types[T_GGUF_VOCAB];

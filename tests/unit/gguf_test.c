@@ -78,7 +78,8 @@ static void reads_a_good_file(void)
 		t_need(t != NULL);
 		t_ok(t->dims[0] == 96 && t->dims[1] == 64 && t->dims[2] == 1 && t->dim_count == 2);
 		t_eq(t->bytes, 96 / 32 * 20 * 64);
-		t_mem_eq(raw.data + t->offset_bytes, t_gguf_tensor(&g, "blk.0.ffn_down")->data, t->bytes);
+		t_mem_eq(raw.data + t->offset_bytes, t_gguf_tensor(&g, "blk.0.ffn_down")->data,
+			 t->bytes);
 		t_ok(!sto_gguf_find_tensor(&gguf, "output.weight"));
 		sto_gguf_close(&gguf);
 		sto_file_close(&file);
@@ -121,7 +122,8 @@ static void gives_values_with_their_types(void)
 	t_ok(sto_gguf_string(&gguf, "x.t", &text, &error) == 0 && text.bytes == 4 &&
 	     !memcmp(text.data, "text", 4));
 	t_need(sto_gguf_strings(&gguf, "x.ts", &texts, &count, &error) == 0);
-	t_ok(count == 3 && texts[1].bytes == 0 && texts[2].bytes == 5 && !memcmp(texts[2].data, "three", 5));
+	t_ok(count == 3 && texts[1].bytes == 0 && texts[2].bytes == 5 &&
+	     !memcmp(texts[2].data, "three", 5));
 	t_need(sto_gguf_i32s(&gguf, "x.is", &ints, &count, &error) == 0);
 	t_ok(count == 2 && ints[0] == -1 && ints[1] == 2);
 	t_need(sto_gguf_f32s(&gguf, "x.fs", &floats, &count, &error) == 0);
@@ -195,11 +197,16 @@ static void refuses_wrong_metadata(void)
 		{ "x", UINT32_MAX, UINT32_MAX, 0, "value type 4294967295" },
 		{ "x", 8, UINT32_MAX, UINT64_MAX, "limit 16777216" },
 		{ "x", 8, UINT32_MAX, 16 << 20, "past the end" },
-		{ "x", 9, 77, 1, "value type 77" }, { "x", 9, 9, 1, "array of arrays" },
-		{ "x", 9, 4, UINT64_C(1) << 62, "items" }, { "x", 9, 8, UINT64_C(1) << 61, "items" },
-		{ "x", 9, 0, UINT64_MAX, "items" }, { "", 4, UINT32_MAX, 0, "name has 0 bytes" },
-		{ "a\nb", 4, UINT32_MAX, 0, "clean text" }, { "a\xff", 4, UINT32_MAX, 0, "clean text" },
-		{ "general.architecture", 4, UINT32_MAX, 0, "general.architecture: is given twice" },
+		{ "x", 9, 77, 1, "value type 77" },
+		{ "x", 9, 9, 1, "array of arrays" },
+		{ "x", 9, 4, UINT64_C(1) << 62, "items" },
+		{ "x", 9, 8, UINT64_C(1) << 61, "items" },
+		{ "x", 9, 0, UINT64_MAX, "items" },
+		{ "", 4, UINT32_MAX, 0, "name has 0 bytes" },
+		{ "a\nb", 4, UINT32_MAX, 0, "clean text" },
+		{ "a\xff", 4, UINT32_MAX, 0, "clean text" },
+		{ "general.architecture", 4, UINT32_MAX, 0,
+		  "general.architecture: is given twice" },
 	};
 
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
@@ -247,14 +254,24 @@ static void refuses_wrong_tensors(void)
 		int64_t value;
 		const char *expect;
 	} cases[] = {
-		{ DIMS, 0, "0 dimensions" }, { DIMS, 5, "5 dimensions" }, { DIMS, -1, "dimensions, limit 1..4" },
-		{ DIM, 0, "dimension 1 is 0" }, { DIM, -1, "dimension 1 is 18446744073709551615" },
+		{ DIMS, 0, "0 dimensions" },
+		{ DIMS, 5, "5 dimensions" },
+		{ DIMS, -1, "dimensions, limit 1..4" },
+		{ DIM, 0, "dimension 1 is 0" },
+		{ DIM, -1, "dimension 1 is 18446744073709551615" },
 		{ DIM, INT64_C(1) << 32, "dimension 1 is 4294967296" },
-		{ DIM, 0xffffffff, "past the end" }, { TYPE, 4, "type 4 " }, { TYPE, -1, "type 4294967295" },
-		{ TYPE, 26, "I32" }, { TYPE, 20, "IQ4_NL" }, { SHIFT, 4, "not aligned" },
-		{ SHIFT, 1 << 20, "past the end" }, { SHIFT, -64, "another tensor" },
-		{ SHIFT, INT64_MIN, "past the end" }, { NAME, 0, "name has 0 bytes" },
-		{ NAME, 128, "name has 128 bytes" }, { NAME, -1, "listed twice" },
+		{ DIM, 0xffffffff, "past the end" },
+		{ TYPE, 4, "type 4 " },
+		{ TYPE, -1, "type 4294967295" },
+		{ TYPE, 26, "I32" },
+		{ TYPE, 20, "IQ4_NL" },
+		{ SHIFT, 4, "not aligned" },
+		{ SHIFT, 1 << 20, "past the end" },
+		{ SHIFT, -64, "another tensor" },
+		{ SHIFT, INT64_MIN, "past the end" },
+		{ NAME, 0, "name has 0 bytes" },
+		{ NAME, 128, "name has 128 bytes" },
+		{ NAME, -1, "listed twice" },
 	};
 
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {

@@ -9,8 +9,9 @@
 #include "sto_json.h"
 #include "t.h"
 
-#define BASE	"\"model_type\":\"llama\",\"vocab_size\":100,\"hidden_size\":64,\"intermediate_size\":96," \
-		"\"num_hidden_layers\":2,\"num_attention_heads\":4"
+#define BASE                                                                                       \
+	"\"model_type\":\"llama\",\"vocab_size\":100,\"hidden_size\":64,\"intermediate_size\":96," \
+	"\"num_hidden_layers\":2,\"num_attention_heads\":4"
 #define COUNT(a) (sizeof(a) / sizeof((a)[0]))
 
 /* sto_hf_config() of a text. The caller ends the model. */
@@ -62,13 +63,17 @@ static void reads_what_is_given(void)
 	struct sto_model model;
 
 	t_need(read_config("{" BASE ",\"architectures\":[\"LlamaForCausalLM\"],\"head_dim\":32,"
-			   "\"num_key_value_heads\":2,\"tie_word_embeddings\":true,\"rms_norm_eps\":1e-5,"
-			   "\"rope_theta\":500000,\"max_position_embeddings\":131072,\"bos_token_id\":99,"
+			   "\"num_key_value_heads\":2,\"tie_word_embeddings\":true,"
+			   "\"rms_norm_eps\":1e-5,\"rope_theta\":500000,"
+			   "\"max_position_embeddings\":131072,\"bos_token_id\":99,"
 			   "\"rope_scaling\":null,\"attention_bias\":false,\"mlp_bias\":null,"
-			   "\"sliding_window\":null,\"hidden_act\":\"silu\",\"torch_dtype\":\"bfloat16\","
-			   "\"no_such_key\":[{}]}", &model, &error) == 0);
-	t_ok(model.config.head_dim == 32 && model.config.kv_head_count == 2 && model.config.tied == 1);
-	t_ok(model.config.rms_eps == 1e-5f && model.config.context_max == 131072 && model.bos_id == 99);
+			   "\"sliding_window\":null,\"hidden_act\":\"silu\",\"torch_dtype\":"
+			   "\"bfloat16\",\"no_such_key\":[{}]}",
+			   &model, &error) == 0);
+	t_ok(model.config.head_dim == 32 && model.config.kv_head_count == 2 &&
+	     model.config.tied == 1);
+	t_ok(model.config.rms_eps == 1e-5f && model.config.context_max == 131072 &&
+	     model.bos_id == 99);
 	t_near(model.inv_freq[1], pow(500000.0, -1.0 / 16), 1e-7);
 	sto_model_fini(&model);
 }
@@ -92,10 +97,12 @@ static void reads_rope_in_both_spellings(void)
 	float plain = (float)pow(10000.0, -1.0 / 8), million = (float)pow(1e6, -1.0 / 8);
 
 	accepts("\"rope_scaling\":{\"type\":\"linear\",\"factor\":4}", plain / 4);
-	accepts("\"rope_scaling\":{\"rope_type\":\"linear\",\"factor\":4.0},\"rope_theta\":1e6", million / 4);
+	accepts("\"rope_scaling\":{\"rope_type\":\"linear\",\"factor\":4.0},\"rope_theta\":1e6",
+		million / 4);
 	accepts("\"rope_scaling\":{\"rope_type\":\"default\"}", plain);
 	accepts("\"rope_parameters\":{\"rope_theta\":1e6}", million);
-	accepts("\"rope_parameters\":{\"rope_theta\":1000000,\"rope_type\":\"linear\",\"factor\":2}", million / 2);
+	accepts("\"rope_parameters\":{\"rope_theta\":1e6,\"rope_type\":\"linear\",\"factor\":2}",
+		million / 2);
 	accepts("\"sliding_window\":4096,\"use_sliding_window\":false", plain);
 	accepts("\"sliding_window\":2048", plain);
 	accepts("\"partial_rotary_factor\":1.0", plain);
@@ -104,8 +111,8 @@ static void reads_rope_in_both_spellings(void)
 /* Against numbers that Hugging Face transformers gives for head_dim 16, theta 10000. */
 static void scales_as_llama3(void)
 {
-	static const float expect[8] = { 1.0f, 0.31622776f, 0.1f, 0.01849668f, 0.00125f, 0.00039528f,
-					 0.000125f, 3.9528e-05f };
+	static const float expect[8] = { 1.0f,	   0.31622776f, 0.1f,	   0.01849668f,
+					 0.00125f, 0.00039528f, 0.000125f, 3.9528e-05f };
 	struct sto_error error = { "" };
 	struct sto_model model;
 
@@ -120,7 +127,8 @@ static void scales_as_llama3(void)
 static void refuses_other_kinds(void)
 {
 	refused("{}", "model_type: is absent");
-	refused("{" BASE ",\"architectures\":[\"MistralForCausalLM\"]}", "architectures: is Mistral");
+	refused("{" BASE ",\"architectures\":[\"MistralForCausalLM\"]}",
+		"architectures: is Mistral");
 	refused("{" BASE ",\"architectures\":\"LlamaForCausalLM\"}", "architectures");
 	refused("{" BASE ",\"architectures\":[\"LlamaForCausalLM\",\"X\"]}", "architectures");
 	refused("{\"model_type\":\"mistral\"}", "model_type: is mistral");
@@ -139,14 +147,15 @@ static void refuses_wrong_numbers(void)
 	static const char *const keys[] = { "vocab_size", "hidden_size", "intermediate_size",
 		"num_hidden_layers", "num_attention_heads", "num_key_value_heads", "head_dim",
 		"max_position_embeddings" };
-	static const char *const values[] = { "0", "-1", "1.5", "\"8\"", "4294967295", "1099511627776",
-		"true", "[]" };
+	static const char *const values[] = { "0",     "-1",	     "1.5",
+					      "\"8\"", "4294967295", "1099511627776",
+					      "true",  "[]" };
 
 	for (size_t i = 0; i < COUNT(keys); i++) {
 		for (size_t j = 0; j < COUNT(values); j++) {
 			char text[512];
 
-			/* Repeated keys are refused too: leave the one under test out of the base. */
+			/* Repeated keys are refused too: the base leaves this one out. */
 			snprintf(text, sizeof(text), "{\"model_type\":\"llama\"");
 			for (size_t k = 0; k < 5; k++) {
 				size_t n = strlen(text);
@@ -155,8 +164,8 @@ static void refuses_wrong_numbers(void)
 					snprintf(text + n, sizeof(text) - n, ",\"%s\":%d", keys[k],
 						 k == 3 ? 2 : 64);
 			}
-			snprintf(text + strlen(text), sizeof(text) - strlen(text), ",\"%s\":%s}", keys[i],
-				 values[j]);
+			snprintf(text + strlen(text), sizeof(text) - strlen(text), ",\"%s\":%s}",
+				 keys[i], values[j]);
 			refused(text, strcmp(values[j], "4294967295") ? keys[i] : "limit");
 		}
 	}
@@ -181,7 +190,8 @@ static void refuses_wrong_rope(void)
 	static const struct {
 		const char *value, *expect;
 	} cases[] = {
-		{ "\"linear\"", "rope_scaling: is not an object" }, { "{\"factor\":2}", "rope_type: is absent" },
+		{ "\"linear\"", "rope_scaling: is not an object" },
+		{ "{\"factor\":2}", "rope_type: is absent" },
 		{ "{\"type\":\"linear\"}", "rope_scaling.factor: is absent" },
 		{ "{\"type\":\"linear\",\"factor\":0}", "rope_scaling.factor: is 0" },
 		{ "{\"type\":\"linear\",\"factor\":-1}", "rope_scaling.factor: is -1" },
@@ -191,11 +201,14 @@ static void refuses_wrong_rope(void)
 		{ "{\"type\":\"dynamic\",\"factor\":2}", "rope_type: is dynamic" },
 		{ "{" LLAMA3 "}", "low_freq_factor: is absent" },
 		{ "{" LLAMA3 ",\"low_freq_factor\":4,\"high_freq_factor\":4,"
-		  "\"original_max_position_embeddings\":64}", "high_freq_factor: limit above" },
+		  "\"original_max_position_embeddings\":64}",
+		  "high_freq_factor: limit above" },
 		{ "{" LLAMA3 ",\"low_freq_factor\":1,\"high_freq_factor\":4,"
-		  "\"original_max_position_embeddings\":0}", "original_max_position_embeddings" },
+		  "\"original_max_position_embeddings\":0}",
+		  "original_max_position_embeddings" },
 		{ "{" LLAMA3 ",\"low_freq_factor\":0,\"high_freq_factor\":4,"
-		  "\"original_max_position_embeddings\":64}", "low_freq_factor: is 0" },
+		  "\"original_max_position_embeddings\":64}",
+		  "low_freq_factor: is 0" },
 	};
 	char text[512];
 
@@ -207,7 +220,8 @@ static void refuses_wrong_rope(void)
 	refused("{" BASE ",\"rope_theta\":-10000}", "rope_theta: is -10000");
 	refused("{" BASE ",\"rope_theta\":\"x\"}", "rope_theta");
 	refused("{" BASE ",\"rope_parameters\":{\"rope_theta\":1e13}}", "rope_theta");
-	refused("{" BASE ",\"rope_parameters\":{\"partial_rotary_factor\":0.5}}", "partial_rotary_factor");
+	refused("{" BASE ",\"rope_parameters\":{\"partial_rotary_factor\":0.5}}",
+		"partial_rotary_factor");
 }
 
 static int read_eos(const char *text, struct sto_model *model, bool *found, struct sto_error *error)
@@ -226,9 +240,12 @@ static int read_eos(const char *text, struct sto_model *model, bool *found, stru
 
 static void reads_end_tokens(void)
 {
-	static const char *const bad[] = { "{\"eos_token_id\":100}", "{\"eos_token_id\":-1}",
-		"{\"eos_token_id\":\"end\"}", "{\"eos_token_id\":1.0}", "{\"eos_token_id\":[1,null]}",
-		"{\"eos_token_id\":[0,1,2,3,4,5,6,7,8]}", "{\"eos_token_id\":{}}" };
+	static const char *const bad[] = {
+		"{\"eos_token_id\":100}",      "{\"eos_token_id\":-1}",
+		"{\"eos_token_id\":\"end\"}",  "{\"eos_token_id\":1.0}",
+		"{\"eos_token_id\":[1,null]}", "{\"eos_token_id\":[0,1,2,3,4,5,6,7,8]}",
+		"{\"eos_token_id\":{}}"
+	};
 	struct sto_error error = { "" };
 	struct sto_model model;
 	bool found;

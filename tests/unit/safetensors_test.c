@@ -100,17 +100,20 @@ static void refuses_wrong_lengths(void)
 	refused_bytes(make("{}", (17 << 20), (17 << 20)), "limit 2..16777216");
 }
 
-#define T(name, dtype, shape, begin, end) \
-	"\"" name "\":{\"dtype\":" dtype ",\"shape\":" shape ",\"data_offsets\":[" begin "," end "]}"
+#define T(name, dtype, shape, begin, end)                                                          \
+	"\"" name "\":{\"dtype\":" dtype ",\"shape\":" shape ",\"data_offsets\":[" begin "," end   \
+	"]}"
 
 static void refuses_wrong_headers(void)
 {
 	static const struct {
 		const char *header, *expect;
 	} cases[] = {
-		{ "[1,2,3,4,5,6]", "not an object" }, { "nonsense and more", "JSON" },
+		{ "[1,2,3,4,5,6]", "not an object" },
+		{ "nonsense and more", "JSON" },
 		{ "{\"a\":7}        ", "tensor a: is not an object" },
-		{ "{" T("a", "\"F32\"", "[8]", "0", "32") "," T("a", "\"F32\"", "[8]", "0", "32") "}",
+		{ "{" T("a", "\"F32\"", "[8]", "0", "32") "," T("a", "\"F32\"", "[8]", "0",
+								"32") "}",
 		  "duplicate" },
 		{ "{" T("a", "\"F17\"", "[8]", "0", "32") "}", "dtype: is unknown" },
 		{ "{" T("a", "16", "[8]", "0", "32") "}", "dtype: is not text" },
@@ -128,15 +131,18 @@ static void refuses_wrong_headers(void)
 		{ "{" T("a", "\"F32\"", "[8]", "0", "9223372036854775807") "}", "do not span" },
 		{ "{" T("a", "\"F32\"", "[8]", "0", "32,64") "}", "two rising numbers" },
 		{ "{" T("a", "\"F32\"", "[8]", "32", "64") "}", "leave a hole" },
-		{ "{" T("a", "\"F32\"", "[4]", "0", "16") "," T("b", "\"F32\"", "[4]", "12", "28") "}",
+		{ "{" T("a", "\"F32\"", "[4]", "0", "16") "," T("b", "\"F32\"", "[4]", "12",
+								"28") "}",
 		  "lie in another" },
-		{ "{" T("a", "\"F32\"", "[4]", "0", "16") "," T("b", "\"F32\"", "[3]", "20", "32") "}",
+		{ "{" T("a", "\"F32\"", "[4]", "0", "16") "," T("b", "\"F32\"", "[3]", "20",
+								"32") "}",
 		  "leave a hole" },
 		{ "{" T("", "\"F32\"", "[8]", "0", "32") "}", "tensor name" },
 		{ "{" T("a\\u0000", "\"F32\"", "[8]", "0", "32") "}", "JSON" },
 		{ "{" T("a\\n", "\"F32\"", "[8]", "0", "32") "}", "tensor name" },
 		{ "{\"__metadata__\":[]," T("a", "\"F32\"", "[8]", "0", "32") "}", "__metadata__" },
-		{ "{\"__metadata__\":{\"a\":1}," T("a", "\"F32\"", "[8]", "0", "32") "}", "__metadata__" },
+		{ "{\"__metadata__\":{\"a\":1}," T("a", "\"F32\"", "[8]", "0", "32") "}",
+		  "__metadata__" },
 	};
 
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)

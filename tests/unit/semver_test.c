@@ -27,10 +27,36 @@ static void parses_what_is_a_version(void)
 static void refuses_what_is_not(void)
 {
 	static const char *const bad[] = {
-		"", "1", "1.0", "1.0.", "1.0.0.", "1.0.0.0", "v1.0.0", "01.0.0", "1.00.0", "1.0.00", "1.0.0-",
-		"1.0.0-a.", "1.0.0-.a", "1.0.0-a..b", "1.0.0-01", "1.0.0+build", "1.0.0-a+b", " 1.0.0",
-		"1.0.0 ", "-1.0.0", "1.-1.0", "1.0.x", "1,0,0", "1.0.0-\xc3\xa4", "1.0.0-a_b", "1.0.1000000000",
-		"4294967296.0.0", "1.0.0-aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", "../1.0.0", "1.0.0/..",
+		"",
+		"1",
+		"1.0",
+		"1.0.",
+		"1.0.0.",
+		"1.0.0.0",
+		"v1.0.0",
+		"01.0.0",
+		"1.00.0",
+		"1.0.00",
+		"1.0.0-",
+		"1.0.0-a.",
+		"1.0.0-.a",
+		"1.0.0-a..b",
+		"1.0.0-01",
+		"1.0.0+build",
+		"1.0.0-a+b",
+		" 1.0.0",
+		"1.0.0 ",
+		"-1.0.0",
+		"1.-1.0",
+		"1.0.x",
+		"1,0,0",
+		"1.0.0-\xc3\xa4",
+		"1.0.0-a_b",
+		"1.0.1000000000",
+		"4294967296.0.0",
+		"1.0.0-aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
+		"../1.0.0",
+		"1.0.0/..",
 	};
 	uint32_t parts[3];
 
@@ -43,9 +69,11 @@ static void orders_by_precedence(void)
 {
 	/* rising; the middle is the example of semver.org */
 	static const char *const rising[] = {
-		"0.0.1", "0.9.0", "1.0.0-1", "1.0.0-2", "1.0.0-10", "1.0.0-alpha", "1.0.0-alpha.1",
-		"1.0.0-alpha.beta", "1.0.0-beta", "1.0.0-beta.2", "1.0.0-beta.11", "1.0.0-rc.1", "1.0.0",
-		"1.0.1", "1.0.10", "1.2.0", "1.10.0", "2.0.0", "10.0.0",
+		"0.0.1",      "0.9.0",	      "1.0.0-1",       "1.0.0-2",
+		"1.0.0-10",   "1.0.0-alpha",  "1.0.0-alpha.1", "1.0.0-alpha.beta",
+		"1.0.0-beta", "1.0.0-beta.2", "1.0.0-beta.11", "1.0.0-rc.1",
+		"1.0.0",      "1.0.1",	      "1.0.10",	       "1.2.0",
+		"1.10.0",     "2.0.0",	      "10.0.0",
 	};
 
 	for (size_t i = 0; i < COUNT(rising); i++) {
@@ -62,8 +90,21 @@ static void checks_names(void)
 {
 	static const char *const good[] = { "a", "0", "smol", "smol-lm2.5_x",
 		"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa" };
-	static const char *const bad[] = { "", ".", "..", "-a", ".a", "_a", "A", "a/b", "a b", "a\n", "\xc3\xa4",
-		"a@b", "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa" };
+	static const char *const bad[] = {
+		"",
+		".",
+		"..",
+		"-a",
+		".a",
+		"_a",
+		"A",
+		"a/b",
+		"a b",
+		"a\n",
+		"\xc3\xa4",
+		"a@b",
+		"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+	};
 	struct sto_error error;
 
 	for (size_t i = 0; i < COUNT(good); i++)
