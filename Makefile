@@ -159,6 +159,7 @@ UNIT_TESTS := \
 	image \
 	image_check \
 	import \
+	import_hf \
 	kernels \
 	load \
 	model \

@@ -1,0 +1,225 @@
+/* SPDX-License-Identifier: MIT */
+/* import_hf_test.c: which file of a Hugging Face directory decides what. */
+#include <errno.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "mhs_attach.h"
+#include "sto_import.h"
+#include "t.h"
+#include "t_bad.h"
+#include "t_gguf.h"
+
+#define CONTROL	T_REFERENCE "/bad/control"
+
+static uint32_t serial;
+static struct mhs_image_header head;
+static char template[256];	/* of the image imported last */
+
+static void read_image(const char *model)
+{
+	struct sto_error error = { "" };
+	int fd = sto_image_open(t_path("store"), model, "1.0.0", &head, &error);
+	ssize_t n = 0;
+
+	t_need(fd >= 0);
+	if (head.chat_template.length_bytes < sizeof(template))
+		n = pread(fd, template, head.chat_template.length_bytes,
+			  (off_t)head.chat_template.offset_bytes);
+	template[head.chat_template.length_bytes && n > 0 ? n : 0] = '\0';
+	close(fd);
+}
+
+/* Import the directory "hf"; on success its image's header is in head. */
+static int import_dir(struct sto_error *error)
+{
+	struct sto_import import = { .store = t_path("store"), .path = t_path("hf"),
+				     .version = "1.0.0", .threads = 1 };
+	struct sto_import_result result;
+	int err;
+
+	error->text[0] = '\0';
+	snprintf(import.model, sizeof(import.model), "m%u", ++serial);
+	err = sto_import(&import, &result, error);
+	if (!err)
+		read_image(import.model);
+	return err;
+}
+
+static void fresh_dir(void)
+{
+	t_remove_tree(t_path("hf"));
+	t_copy_folder(CONTROL, t_path("hf"));
+}
+
+static void put_text(const char *name, const char *text)
+{
+	char path[64];
+
+	snprintf(path, sizeof(path), "hf/%s", name);
+	t_write_file(t_path(path), text, strlen(text));
+}
+
+/* Change one key of config.json. */
+static void set_config(const char *key, json_t *value)
+{
+	json_t *root = json_load_file(t_path("hf/config.json"), 0, NULL);
+
+	t_need(root != NULL);
+	json_object_set_new(root, key, value);
+	t_eq(json_dump_file(root, t_path("hf/config.json"), 0), 0);
+	json_decref(root);
+}
+
+static uint64_t begin_of(const json_t *header, const char *name)
+{
+	return (uint64_t)json_integer_value(json_array_get(
+		json_object_get(json_object_get(header, name), "data_offsets"), 0));
+}
+
+/*
+ * Append tensor @name to model.safetensors: a copy of the embedding, its byte at @flip changed
+ * (UINT64_MAX: none).
+ */
+static void append_copy(const char *name, uint64_t flip)
+{
+	static const char embed[] = "model.embed_tokens.weight";
+	struct t_bytes raw = { 0 };
+	uint64_t header_bytes, bytes, data_bytes, begin;
+	uint8_t *old = NULL;
+	json_t *header, *entry;
+	char *text;
+	long size;
+	FILE *f = fopen(t_path("hf/model.safetensors"), "rb");
+
+	t_need(f && fread(&header_bytes, 8, 1, f) == 1 && !fseek(f, 0, SEEK_END));
+	size = ftell(f);
+	old = malloc((size_t)size);
+	rewind(f);
+	t_need(old && fread(old, 1, (size_t)size, f) == (size_t)size);
+	fclose(f);
+	header = json_loadb((char *)old + 8, header_bytes, 0, NULL);
+	data_bytes = (uint64_t)size - 8 - header_bytes;
+	begin = begin_of(header, embed);
+	entry = json_deep_copy(json_object_get(header, embed));
+	bytes = (uint64_t)json_integer_value(json_array_get(json_object_get(entry, "data_offsets"),
+							    1)) - begin;
+	json_object_set_new(entry, "data_offsets",
+			    json_pack("[I, I]", (json_int_t)data_bytes,
+				      (json_int_t)(data_bytes + bytes)));
+	json_object_set_new(header, name, entry);
+	text = json_dumps(header, JSON_COMPACT);
+	t_put_u64(&raw, strlen(text));
+	t_put(&raw, text, strlen(text));
+	t_put(&raw, old + 8 + header_bytes, data_bytes);
+	t_put(&raw, old + 8 + header_bytes + begin, bytes);
+	if (flip != UINT64_MAX)
+		raw.data[raw.bytes - bytes + flip] ^= 1;
+	t_write_file(t_path("hf/model.safetensors"), raw.data, raw.bytes);
+	json_decref(header);
+	free(text);
+	free(old);
+	t_bytes_free(&raw);
+}
+
+static void takes_end_tokens_from_generation(void)
+{
+	struct sto_error error;
+
+	fresh_dir();
+	set_config("eos_token_id", json_integer(3));
+	unlink(t_path("hf/generation_config.json"));
+	t_need(import_dir(&error) == 0);
+	t_ok(head.eos_count == 1 && head.eos_ids[0] == 3);
+	put_text("generation_config.json", "{\"eos_token_id\":[5,4]}");
+	t_need(import_dir(&error) == 0);
+	t_ok(head.eos_count == 2 && head.eos_ids[0] == 5 && head.eos_ids[1] == 4);
+	put_text("generation_config.json", "{\"temperature\":0.6}");
+	t_need(import_dir(&error) == 0);
+	t_ok(head.eos_count == 1 && head.eos_ids[0] == 3);
+	put_text("generation_config.json", "{\"eos_token_id\":");
+	t_eq(import_dir(&error), -EINVAL);
+	t_ok(strstr(error.text, "hf/generation_config.json: JSON: line 1"));
+}
+
+static void takes_the_template_that_counts(void)
+{
+	struct sto_error error;
+
+	fresh_dir();
+	unlink(t_path("hf/tokenizer_config.json"));
+	t_need(import_dir(&error) == 0);
+	t_eq(head.chat_template.length_bytes, 0);
+	put_text("tokenizer_config.json", "{\"chat_template\":\"{{ one }}\"}");
+	t_need(import_dir(&error) == 0);
+	t_str_eq(template, "{{ one }}");
+	put_text("tokenizer_config.json", "{\"chat_template\":[{\"name\":\"rag\",\"template\":\"r\"},"
+		 "{\"name\":\"default\",\"template\":\"{{ two }}\"}]}");
+	t_need(import_dir(&error) == 0);
+	t_str_eq(template, "{{ two }}");
+	put_text("chat_template.jinja", "{{ three }}\n");
+	t_need(import_dir(&error) == 0);
+	t_str_eq(template, "{{ three }}\n");
+	unlink(t_path("hf/chat_template.jinja"));
+	put_text("tokenizer_config.json", "{\"chat_template\":7}");
+	t_eq(import_dir(&error), -EINVAL);
+	t_ok(strstr(error.text, "hf/tokenizer_config.json: chat_template: is not text"));
+	put_text("tokenizer_config.json", "{\"chat_template\":\"\\u0001\"}");
+	t_eq(import_dir(&error), -EINVAL);
+	t_ok(strstr(error.text, "chat_template: not clean text"));
+	put_text("chat_template.jinja", "\xff");
+	t_eq(import_dir(&error), -EINVAL);
+	t_ok(strstr(error.text, "hf/chat_template.jinja: template: not clean text"));
+}
+
+static void ties_only_what_is_equal(void)
+{
+	struct sto_error error;
+
+	fresh_dir();
+	append_copy("lm_head.weight", UINT64_MAX);
+	t_need(import_dir(&error) == 0);
+	t_eq(head.config.tied, 1);
+	set_config("tie_word_embeddings", json_false());
+	t_need(import_dir(&error) == 0);
+	t_eq(head.config.tied, 0);
+	fresh_dir();
+	append_copy("lm_head.weight", 100);
+	t_eq(import_dir(&error), -EINVAL);
+	t_ok(strstr(error.text, "tensor lm_head.weight: differs from the embedding"));
+	set_config("tie_word_embeddings", json_false());
+	t_eq(import_dir(&error), 0);
+	fresh_dir();
+	set_config("tie_word_embeddings", json_false());
+	t_eq(import_dir(&error), -EINVAL);
+	t_ok(strstr(error.text, "tensor lm_head.weight: is absent"));
+}
+
+static void refuses_tensors_without_a_place(void)
+{
+	struct sto_error error;
+
+	fresh_dir();
+	append_copy("model.layers.0.self_attn.q_norm.weight", UINT64_MAX);
+	t_eq(import_dir(&error), -ENOTSUP);
+	t_ok(strstr(error.text, "q_norm.weight: has no place in a Llama"));
+	fresh_dir();
+	append_copy("model.layers.0.self_attn.rotary_emb.inv_freq", UINT64_MAX);
+	t_eq(import_dir(&error), 0);
+}
+
+int main(void)
+{
+	if (access(CONTROL "/model.safetensors", R_OK)) {
+		printf("# run from the root of the source tree\n");
+		return 1;
+	}
+	T_RUN(takes_end_tokens_from_generation);
+	T_RUN(takes_the_template_that_counts);
+	T_RUN(ties_only_what_is_equal);
+	T_RUN(refuses_tensors_without_a_place);
+	return t_done();
+}
