@@ -71,6 +71,18 @@ static void store(struct eng *eng, uint32_t thread, uint32_t layer)
 		store_row(eng, layer, i / rows, i % rows);
 }
 
+/*
+ * Planes of one head lie a whole page apart, too far for the CPU to guess: ask for the next one while
+ * the present one is worked on.
+ */
+static void fetch_plane(const struct pass *p, uint32_t page, size_t offset)
+{
+	const unsigned char *plane = page_at(p->rows, page) + offset;
+
+	for (size_t i = 0; i < p->plane_bytes; i += 64)
+		__builtin_prefetch(plane + i, 0, 3);
+}
+
 /* First row of the pass that sees page @page. */
 static uint32_t first_seeing(const struct pass *p, uint32_t page)
 {
@@ -92,6 +104,8 @@ static void score_pages(struct pass *p)
 	for (uint32_t page = 0; page < pages; page++) {
 		uint32_t first = first_seeing(p, page) * p->heads;
 
+		if (page + 1 < pages)
+			fetch_plane(p, page + 1, p->plane_offset);
 		for (uint32_t i = first; i < queries; i++)
 			at[i] = p->scores[i] + (size_t)page * ENG_PAGE_TOKENS;
 		p->kernels->attn_scores(c->kv_f32, p->q + first, queries - first, c->head_dim,
@@ -126,12 +140,16 @@ static void run_pass(struct pass *p)
 	uint32_t pages = p->rows[p->row_count - 1].position / ENG_PAGE_TOKENS + 1;
 
 	score_pages(p);
+	fetch_plane(p, 0, p->plane_offset + p->plane_bytes);
 	for (uint32_t i = 0; i < p->row_count * p->heads; i++) {
 		p->kernels->softmax(p->scores[i], p->rows[i / p->heads].position + 1);
 		memset(p->out[i], 0, p->config->head_dim * sizeof(float));
 	}
-	for (uint32_t page = 0; page < pages; page++)
+	for (uint32_t page = 0; page < pages; page++) {
+		if (page + 1 < pages)
+			fetch_plane(p, page + 1, p->plane_offset + p->plane_bytes);
 		mix_page(p, page);
+	}
 }
 
 /* Heads [first, first + count) of one KV head for the rows of one group. */
@@ -185,35 +203,46 @@ static void attend_own_heads(struct eng *eng, uint32_t thread, uint32_t layer)
 			attend_all(eng, thread, layer, &step->groups[g], kv_head);
 }
 
-/* Units dealt in turn, as later groups of a prompt cost more; single heads when units are few. */
+/* Groups and KV heads dealt in turn, as later groups of a prompt cost more. */
 static void attend_dealt(struct eng *eng, uint32_t thread, uint32_t layer)
 {
 	const struct eng_step *step = &eng->step;
+	uint32_t kv_heads = step->model->config.kv_head_count;
+
+	for (uint32_t u = thread; u < step->group_count * kv_heads; u += eng->threads)
+		attend_all(eng, thread, layer, &step->groups[u / kv_heads], u % kv_heads);
+}
+
+/* Too few of those: an even share of single heads, in passes over what they have in common. */
+static void attend_heads(struct eng *eng, uint32_t thread, uint32_t layer)
+{
+	const struct eng_step *step = &eng->step;
 	const struct eng_config *c = &step->model->config;
-	uint32_t heads = c->head_count / c->kv_head_count;
-	uint32_t units = step->group_count * c->kv_head_count;
-	bool single = units < UNITS_EVEN * eng->threads;
+	uint32_t heads = c->head_count / c->kv_head_count, begin, end, n;
 
-	units *= single ? heads : 1;
-	for (uint32_t u = thread; u < units; u += eng->threads) {
-		uint32_t unit = single ? u / heads : u;
-		const struct eng_group *group = &step->groups[unit / c->kv_head_count];
-		uint32_t kv_head = unit % c->kv_head_count;
+	eng_split(step->group_count * c->head_count, thread, eng->threads, &begin, &end);
+	for (uint32_t u = begin; u < end; u += n) {
+		uint32_t head = u % c->head_count, first = head % heads;
 
-		if (single)
-			attend(eng, thread, layer, group, kv_head, u % heads, 1);
-		else
-			attend_all(eng, thread, layer, group, kv_head);
+		n = heads - first < end - u ? heads - first : end - u;
+		n = n < ENG_QUERIES ? n : ENG_QUERIES;
+		attend(eng, thread, layer, &step->groups[u / c->head_count], head / heads, first,
+		       n);
 	}
 }
 
 void eng_attention(struct eng *eng, uint32_t thread, uint32_t layer)
 {
+	uint32_t kv_heads = eng->step.model->config.kv_head_count;
+
 	store(eng, thread, layer);
-	if (eng->step.model->config.kv_head_count % eng->threads == 0) {
+	if (kv_heads % eng->threads == 0) {
 		attend_own_heads(eng, thread, layer);
 		return;
 	}
 	eng_pool_barrier(eng->pool, thread);
-	attend_dealt(eng, thread, layer);
+	if (eng->step.group_count * kv_heads < UNITS_EVEN * eng->threads)
+		attend_heads(eng, thread, layer);
+	else
+		attend_dealt(eng, thread, layer);
 }
