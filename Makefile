@@ -164,12 +164,18 @@ UNIT_TESTS := \
 	load \
 	model \
 	pack \
+	read \
 	ring \
 	safetensors \
 	sample \
 	seg \
 	semver \
 	stat \
+	sup_client \
+	sup_control \
+	sup_life \
+	sup_start \
+	sup_worker \
 	threads \
 	tok \
 	tok_gguf \
@@ -241,7 +247,7 @@ $(B)/%.o: %.c
 $(B)/daemon/engine/kernels/%_avx2.o: ISA_FLAGS := -mavx2 -mfma -mf16c
 $(B)/daemon/engine/kernels/%_avx512.o: ISA_FLAGS := -mavx512f -mavx512bw -mavx512vl -mavx512dq -mavx512vnni -mavx2 -mfma -mf16c
 
-$(B)/libmhost-all.a: $(call objs,$(LIB_SRC) tests/lib/t.c tests/lib/t_bad.c tests/lib/t_gguf.c tests/lib/t_image.c tests/lib/t_model.c tests/lib/t_steps.c)
+$(B)/libmhost-all.a: $(call objs,$(LIB_SRC) tests/lib/t.c tests/lib/t_worker.c tests/lib/t_host.c tests/lib/t_bad.c tests/lib/t_gguf.c tests/lib/t_image.c tests/lib/t_model.c tests/lib/t_steps.c)
 	$(call say,AR,$@)
 	$(Q)rm -f $@ && ar rcs $@ $^
 

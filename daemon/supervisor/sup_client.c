@@ -22,10 +22,14 @@
 /* Say why, if the peer listens. The caller closes. */
 void sup_client_refuse(int sock, int err, const char *text)
 {
-	struct mhs_sock msg = sup_client_message(MHS_SOCK_REFUSED, 0);
+	struct mhs_sock msg = sup_client_message(MHS_SOCK_REFUSED, 0), unread;
 
 	msg.error = (uint32_t)err;
 	snprintf(msg.text, sizeof(msg.text), "%s", text);
+	/* Closing with something unread would reset the connection, and the peer miss the reason. */
+	shutdown(sock, SHUT_RD);
+	while (recv(sock, &unread, sizeof(unread), MSG_DONTWAIT) > 0)
+		;
 	sup_client_send(sock, &msg, NULL, 0);
 }
 

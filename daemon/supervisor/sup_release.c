@@ -28,10 +28,14 @@ static void op_free(struct sup_op *op)
 
 static void op_refuse(struct sup_op *op)
 {
-	if (op->at_start)
-		sup_fatal(op->sup, "%s", op->error.text);
-	sup_conn_refuse(op->conn, "%s", op->error.text);
+	struct sup *sup = op->sup;
+	struct sto_error error = op->error;
+	bool at_start = op->at_start;
+
+	sup_conn_refuse(op->conn, "%s", error.text);
 	op_free(op);
+	if (at_start)
+		sup_fatal(sup, "%s", error.text);	/* aborts the other operations */
 }
 
 void sup_op_answer(struct sup_op *op, json_t *answer)

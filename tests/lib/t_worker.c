@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: MIT */
+/* t_worker.c: speaks heritage.h and keeps the epoch protocol, or breaks it as the mode file says. */
+#include "t_worker.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "heritage.h"
+#include "mhs_attach.h"
+#include "mhs_epoch.h"
+
+#define SEALS	(F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL)
+
+static const char *mode_path;
+static const struct mhs_board *board;
+static struct mhs_slot *slot;
+static int bell = -1;
+static bool attached[MHS_VERSION_MAX], pinned[MHS_VERSION_MAX], stopping;
+
+static bool mode(const char *word)
+{
+	char text[128] = "";
+	int fd = open(mode_path, O_RDONLY | O_CLOEXEC);
+
+	if (fd >= 0 && read(fd, text, sizeof(text) - 1) < 0)
+		text[0] = '\0';
+	if (fd >= 0)
+		close(fd);
+	return strstr(text, word) != NULL;
+}
+
+static void say(uint32_t type, const struct hrt_msg *about, int status, const char *text)
+{
+	struct hrt_msg msg = { .type = type, .status = status };
+
+	if (about) {
+		msg.index = about->index;
+		msg.serial = about->serial;
+	}
+	if (type == HRT_LANE_CLOSED)
+		msg.lane.id = about->lane.id;
+	else
+		snprintf(msg.text, sizeof(msg.text), "%s", text);
+	hrt_send(HERITAGE_FD, &msg, NULL, 0);
+}
+
+static void on_init(const struct hrt_msg *msg, const int *fds, uint32_t fd_count)
+{
+	struct mhs_map map;
+
+	if (fd_count != 4 || mode("die_start"))
+		_exit(3);
+	if (mhs_seg_map_rw(fds[0], sizeof(*board), &map) == 0)
+		_exit(4);	/* the board must not be writable */
+	if (mhs_seg_map_ro(fds[0], sizeof(*board), 0, &map))
+		_exit(5);
+	board = map.addr;
+	if (mhs_seg_map_rw(fds[1], sizeof(*slot), &map))
+		_exit(6);
+	slot = map.addr;
+	if (mhs_header_check(&board->head, MHS_MAGIC_BOARD, sizeof(*board), NULL, NULL) ||
+	    mhs_header_check(&slot->head, MHS_MAGIC_SLOT, sizeof(*slot), NULL, NULL) ||
+	    slot->head.owner != msg->init.worker || msg->init.threads == 0 ||
+	    msg->init.limits.context == 0)
+		_exit(7);
+	bell = dup(fds[3]);
+	if (mode("bad_init"))
+		say(HRT_READY, msg, -EINVAL, "isa avx1024 is not usable here");
+	else
+		say(HRT_READY, msg, 0, "none, 1 threads");
+}
+
+static void on_attach(const struct hrt_msg *msg, const int *fds, uint32_t fd_count)
+{
+	const struct hrt_attach *a = &msg->attach;
+
+	if (mode("die_attach"))
+		_exit(3);
+	if (mode("garbage")) {
+		say(999, msg, 0, "what");
+		return;
+	}
+	if (mode("refuse"))
+		say(HRT_ATTACHED, msg, -EDOM, "smoke test: logits are not finite");
+	else if (fd_count != 1 || a->extent_count != 1 || msg->index >= MHS_VERSION_MAX ||
+		 a->extents[0].length_bytes != a->image_bytes || mhs_seg_check_seals(fds[0], SEALS))
+		say(HRT_ATTACHED, msg, -EINVAL, "the attach message is wrong");
+	else {
+		attached[msg->index] = true;
+		say(HRT_ATTACHED, msg, 0, "");
+	}
+}
+
+static void message(const struct hrt_msg *msg, const int *fds, uint32_t fd_count)
+{
+	switch (msg->type) {
+	case HRT_INIT:
+		on_init(msg, fds, fd_count);
+		break;
+	case HRT_ATTACH:
+		on_attach(msg, fds, fd_count);
+		break;
+	case HRT_DETACH:
+		/* the grace period is over: this must not happen to what is pinned */
+		if (pinned[msg->index])
+			_exit(8);
+		attached[msg->index] = false;
+		say(HRT_DETACHED, msg, 0, "");
+		break;
+	case HRT_LANE_CLOSE:
+		say(HRT_LANE_CLOSED, msg, 0, "");
+		break;
+	case HRT_STOP:
+		stopping = true;
+		break;
+	default:
+		break;
+	}
+}
+
+/* While the mode says so, hold a pin on each version that may be pinned. */
+static void pins_update(void)
+{
+	bool want = mode("pin");
+
+	for (uint32_t v = 1; v < MHS_VERSION_MAX; v++) {
+		if (want && attached[v] && !pinned[v])
+			pinned[v] = mhs_pin_version(board, slot, v) == 0;
+		else if (!want && pinned[v])
+			mhs_unpin(slot, v), pinned[v] = false;
+	}
+}
+
+static void turn(void)
+{
+	int fds[HERITAGE_FD_MAX], err;
+	uint32_t fd_count;
+	struct hrt_msg msg;
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	if (slot && !mode("deaf"))
+		mhs_epoch_adopt(board, slot, (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec);
+	while ((err = hrt_recv(HERITAGE_FD, &msg, fds, &fd_count)) == 0) {
+		message(&msg, fds, fd_count);
+		while (fd_count)
+			close(fds[--fd_count]);
+	}
+	if (err != -EAGAIN)
+		_exit(0);
+	if (slot)
+		pins_update();
+}
+
+int t_worker_main(const char *path)
+{
+	mode_path = path;
+	fcntl(HERITAGE_FD, F_SETFL, O_NONBLOCK);
+	while (!stopping || mode("stuck")) {
+		struct pollfd fds[2] = { { HERITAGE_FD, POLLIN, 0 }, { bell, POLLIN, 0 } };
+		uint64_t rings;
+
+		turn();
+		if (slot && !mode("deaf"))
+			mhs_epoch_offline(slot);
+		poll(fds, bell >= 0 ? 2 : 1, 5);
+		if (bell >= 0 && fds[1].revents && read(bell, &rings, sizeof(rings)) < 0)
+			continue;
+	}
+	return 0;
+}

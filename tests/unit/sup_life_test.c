@@ -1,0 +1,286 @@
+/* SPDX-License-Identifier: MIT */
+/* Versions in a real supervisor: loaded, attached, flipped, rolled back, drained, freed; and refused. */
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "t.h"
+#include "t_host.h"
+#include "t_image.h"
+
+#define LOAD(v)		"{\"command\":\"load\",\"model\":\"m\",\"version\":\"" v "\"}"
+#define UNLOAD(v)	"{\"command\":\"unload\",\"model\":\"m\",\"version\":\"" v "\"}"
+#define ACTIVATE(v)	"{\"command\":\"activate\",\"model\":\"m\",\"version\":\"" v "\"}"
+#define ROLLBACK	"{\"command\":\"rollback\",\"model\":\"m\"}"
+#define ROLLBACK_TO(v)	"{\"command\":\"rollback\",\"model\":\"m\",\"to\":\"" v "\"}"
+#define STATUS		"{\"command\":\"status\"}"
+#define LIST		"{\"command\":\"list\"}"
+
+static long long number(const json_t *object, const char *key)
+{
+	return json_integer_value(json_object_get(object, key));
+}
+
+static const char *text(const json_t *object, const char *key)
+{
+	return json_string_value(json_object_get(object, key));
+}
+
+static void run_ok(const char *request)
+{
+	json_decref(t_host_ok(request));
+}
+
+static void run_refused(const char *request, const char *word)
+{
+	json_decref(t_host_refused(request, word));
+}
+
+/* State of @version as `list` says it. */
+static const char *state_of(const char *version)
+{
+	static char state[32];
+	json_t *answer = t_host_ok(LIST), *row;
+	size_t i;
+
+	state[0] = '\0';
+	json_array_foreach(json_object_get(answer, "versions"), i, row)
+		if (strcmp(text(row, "version"), version) == 0)
+			snprintf(state, sizeof(state), "%s", text(row, "state"));
+	json_decref(answer);
+	return state;
+}
+
+static long long arena_bytes(void)
+{
+	json_t *answer = t_host_ok(STATUS);
+	long long bytes = number(json_object_get(answer, "memory"), "arena_bytes");
+
+	json_decref(answer);
+	return bytes;
+}
+
+static json_t *model_row(json_t **answer)
+{
+	*answer = t_host_ok(STATUS);
+	return json_array_get(json_object_get(*answer, "models"), 0);
+}
+
+static void wait_for_state(const char *version, const char *state)
+{
+	for (int i = 0; i < 500 && strcmp(state_of(version), state) != 0; i++)
+		usleep(10000);
+	t_str_eq(state_of(version), state);
+}
+
+static void images(void)
+{
+	static const char *const versions[] = { "1.0.0", "1.1.0", "1.2.0", "1.3.0" };
+
+	for (size_t i = 0; i < 4; i++)
+		t_image_write(t_path("store"), "m", versions[i], 100000, i + 1, 0);
+}
+
+static void flip_and_roll_back(void)
+{
+	pid_t pid = t_host_start((const char *const[]){ "--workers", "2", NULL });
+	int before = t_host_fds(pid);
+	json_t *a;
+
+	t_str_eq(state_of("1.0.0"), "stored");
+	a = t_host_ok(LOAD("1.0.0"));
+	t_ok(json_is_false(json_object_get(a, "already")));
+	t_ok(number(a, "read_bytes") == number(a, "bytes") && number(a, "load_ns") > 0);
+	json_decref(a);
+	t_str_eq(state_of("1.0.0"), "ready");
+	a = t_host_ok(LOAD("1.0.0"));
+	t_ok(json_is_true(json_object_get(a, "already")));
+	t_eq(number(a, "read_bytes"), 0);
+	json_decref(a);
+
+	a = t_host_ok(ACTIVATE("1.0.0"));
+	t_ok(json_is_null(json_object_get(a, "from")));
+	t_eq(number(a, "read_bytes"), 0);
+	t_eq(number(a, "workers"), 2);
+	t_eq(number(a, "workers_pending"), 0);
+	t_ok(number(a, "flip_ns") > 0 && number(a, "flip_wall_ns") >= number(a, "flip_ns"));
+	json_decref(a);
+	a = t_host_ok(ACTIVATE("1.1.0"));
+	t_str_eq(text(a, "from"), "1.0.0");
+	t_ok(number(a, "read_bytes") > 0);
+	json_decref(a);
+	t_str_eq(state_of("1.0.0"), "resident");
+	t_str_eq(state_of("1.1.0"), "active");
+	run_refused(UNLOAD("1.1.0"), "is active");
+	run_refused(ROLLBACK_TO("1.1.0"), "is active already");
+
+	a = t_host_ok(ROLLBACK);
+	t_str_eq(text(a, "version"), "1.0.0");
+	t_eq(number(a, "read_bytes"), 0);
+	json_decref(a);
+	run_refused(ROLLBACK, "no earlier version");
+	a = t_host_ok(ACTIVATE("1.0.0"));	/* to what is active already: nothing happens */
+	t_str_eq(text(a, "from"), "1.0.0");
+	json_decref(a);
+
+	a = t_host_ok(UNLOAD("1.1.0"));
+	t_ok(number(a, "freed_bytes") > 0);
+	json_decref(a);
+	t_str_eq(state_of("1.1.0"), "stored");
+	run_refused(UNLOAD("1.1.0"), "is not in memory");
+	a = t_host_ok(ROLLBACK_TO("1.1.0"));	/* to a stored one: it loads first */
+	t_ok(number(a, "read_bytes") > 0);
+	json_decref(a);
+	run_ok(ACTIVATE("1.0.0"));
+	run_ok(UNLOAD("1.1.0"));
+	t_eq(t_host_fds(pid), before + 1);	/* one arena, the active one */
+	t_eq(t_host_stop(pid), 0);
+}
+
+static void keep_resident_trims(void)
+{
+	pid_t pid = t_host_start((const char *const[]){ "--keep-resident", "1", NULL });
+	json_t *answer, *row;
+
+	run_ok(ACTIVATE("1.0.0"));
+	run_ok(ACTIVATE("1.1.0"));
+	t_str_eq(state_of("1.0.0"), "resident");
+	run_ok(ACTIVATE("1.2.0"));
+	wait_for_state("1.0.0", "stored");
+	t_str_eq(state_of("1.1.0"), "resident");
+	row = model_row(&answer);
+	t_eq(json_array_size(json_object_get(row, "resident")), 2);
+	t_eq(json_array_size(json_object_get(row, "history")), 2);
+	t_str_eq(text(row, "active"), "1.2.0");
+	json_decref(answer);
+	run_ok(LOAD("1.3.0"));		/* loaded by hand: stays */
+	run_ok(ROLLBACK);
+	answer = t_host_ok(ROLLBACK);		/* 1.0.0 was trimmed: read again */
+	t_str_eq(text(answer, "version"), "1.0.0");
+	t_ok(number(answer, "read_bytes") > 0);
+	json_decref(answer);
+	t_str_eq(state_of("1.3.0"), "ready");
+	t_eq(t_host_stop(pid), 0);
+}
+
+static void pins_hold_a_version(void)
+{
+	pid_t pid = t_host_start((const char *const[]){ "--workers", "2", NULL });
+	int sock;
+	char line[256];
+
+	run_ok(ACTIVATE("1.0.0"));
+	t_host_mode("pin");
+	usleep(50000);		/* both workers pin what they have */
+	run_ok(ACTIVATE("1.1.0"));
+	sock = t_host_connect(".ctl", SOCK_STREAM);
+	t_need(sock >= 0);
+	t_ok(write(sock, UNLOAD("1.0.0") "\n", strlen(UNLOAD("1.0.0")) + 1) > 0);
+	usleep(200000);
+	t_str_eq(state_of("1.0.0"), "draining");
+	t_ok(recv(sock, line, sizeof(line), MSG_DONTWAIT) < 0);
+	/* wanted again while it drains: back at once, nothing is read */
+	json_decref(t_host_ok(LOAD("1.0.0")));
+	t_str_eq(state_of("1.0.0"), "resident");
+	close(sock);
+	sock = t_host_connect(".ctl", SOCK_STREAM);
+	t_ok(write(sock, UNLOAD("1.0.0") "\n", strlen(UNLOAD("1.0.0")) + 1) > 0);
+	usleep(50000);
+	t_host_mode("");
+	t_ok(read(sock, line, sizeof(line)) > 0);
+	t_ok(strncmp(line, "{\"ok\":true", 10) == 0);
+	close(sock);
+	t_str_eq(state_of("1.0.0"), "stored");
+	t_eq(t_host_stop(pid), 0);
+}
+
+static void a_dead_worker_holds_nothing(void)
+{
+	pid_t pid = t_host_start((const char *const[]){ "--workers", "2", NULL });
+
+	run_ok(ACTIVATE("1.0.0"));
+	t_host_mode("pin");
+	usleep(50000);
+	run_ok(ACTIVATE("1.1.0"));
+	t_host_mode("pin deaf");
+	kill(t_host_worker(0, "ready"), SIGKILL);
+	kill(t_host_worker(1, "ready"), SIGKILL);
+	t_host_mode("");
+	run_ok(UNLOAD("1.0.0"));
+	t_eq(t_host_stop(pid), 0);
+}
+
+static void refused_by_a_worker(void)
+{
+	pid_t pid = t_host_start((const char *const[]){ "--workers", "2", NULL });
+	long long before;
+
+	run_ok(ACTIVATE("1.0.0"));
+	before = arena_bytes();
+	t_host_mode("refuse");
+	run_refused(LOAD("1.1.0"), "refused by a worker: smoke test: logits are not finite");
+	wait_for_state("1.1.0", "stored");
+	t_eq(arena_bytes(), before);
+	t_host_mode("die_attach");
+	run_refused(ACTIVATE("1.1.0"), "workers died while they attached it");
+	wait_for_state("1.1.0", "stored");
+	t_host_mode("");
+	t_ok(t_host_worker(0, "ready") > 0);
+	t_ok(t_host_worker(1, "ready") > 0);
+	t_str_eq(state_of("1.0.0"), "active");
+	run_ok(ACTIVATE("1.1.0"));
+	t_eq(t_host_stop(pid), 0);
+}
+
+static void refused_by_the_loader(void)
+{
+	pid_t pid = t_host_start(NULL);
+	uint8_t byte = 0;
+
+	t_image_write(t_path("store"), "m", "2.0.0", 100000, 9, 0);
+	t_image_patch(t_path("store"), "m", "2.0.0", 50000, &byte, 1);
+	run_ok(ACTIVATE("1.0.0"));
+	run_refused(ACTIVATE("2.0.0"), "chunk 0 of 1");
+	run_refused(LOAD("7.7.7"), "is not in the store");
+	run_refused("{\"command\":\"activate\",\"model\":\"other\",\"version\":\"1.0.0\"}",
+		    "is not in the store");
+	run_refused("{\"command\":\"rollback\",\"model\":\"other\"}", "no version is active");
+	t_str_eq(state_of("1.0.0"), "active");
+	t_eq(t_host_stop(pid), 0);
+}
+
+/* At the start: what the configuration names is active before anybody is served, or nothing is. */
+static void active_at_start(void)
+{
+	char ini[256];
+	pid_t pid;
+
+	snprintf(ini, sizeof(ini), "[model m]\nactive = 1.1.0\n");
+	t_write_file(t_path("ini"), ini, strlen(ini));
+	pid = t_host_start((const char *const[]){ "--config", t_path("ini"), NULL });
+	wait_for_state("1.1.0", "active");
+	t_eq(t_host_stop(pid), 0);
+	snprintf(ini, sizeof(ini), "[model m]\nactive = 6.6.6\n");
+	t_write_file(t_path("ini"), ini, strlen(ini));
+	pid = t_host_spawn((const char *const[]){ "--config", t_path("ini"), NULL });
+	t_eq(t_host_wait(pid, 10), 1);
+	t_ok(strstr(t_host_log(), "m@6.6.6 is not in the store"));
+}
+
+int main(void)
+{
+	t_host_main();
+	images();
+	T_RUN(flip_and_roll_back);
+	T_RUN(keep_resident_trims);
+	T_RUN(pins_hold_a_version);
+	T_RUN(a_dead_worker_holds_nothing);
+	T_RUN(refused_by_a_worker);
+	T_RUN(refused_by_the_loader);
+	T_RUN(active_at_start);
+	return t_done();
+}
