@@ -25,7 +25,7 @@ for entry in $want; do names="$names ${entry%%:*}"; done
 
 if ! command -v dpkg-query >/dev/null || ! command -v apt-get >/dev/null; then
 	command -v gcc >/dev/null && pkg-config --exists liburing inih jansson libxxhash libpcre2-8 \
-		openblas libcrypto 2>/dev/null && exit 0
+		openblas libcrypto libutf8proc 2>/dev/null && exit 0
 	echo "mhost: this is not Debian; please install what these Debian packages hold:$names" >&2
 	exit 1
 fi

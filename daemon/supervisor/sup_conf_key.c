@@ -247,7 +247,7 @@ void sup_conf_defaults(struct sup_conf *conf)
 		.keep_resident = 2,
 		.log_level = LOG_LVL_INFO,
 		.clients_per_uid = 32,
-		.limits = { .context = 4096, .queue = 64, .kv_bytes = GIB / 4 },
+		.limits = { .context = 4096, .queue = 64, .kv_bytes = 2 * GIB },
 	};
 }
 
