@@ -161,6 +161,7 @@ static void bad_files(void)
 	t_need(chmod(options.config, 0646) == 0);
 	t_eq(sup_conf_read(&options, &conf, &error), -EINVAL);
 	t_ok(strstr(error.text, "anybody may write it (mode 0646)"));
+	chmod(options.config, 0600);
 	options.config = t_tmpdir();
 	t_eq(sup_conf_read(&options, &conf, &error), -EINVAL);
 	t_ok(strstr(error.text, "not a regular file"));
@@ -214,6 +215,39 @@ static void options_win(void)
 	t_eq(OPTIONS("stray"), -EINVAL);
 }
 
+/* The commented sample says the defaults: uncommented it must give the same. */
+static void the_sample_shows_the_defaults(void)
+{
+	struct sup_options options = { .config = t_path("sample.ini") };
+	struct sup_conf sample;
+	char text[8192], *out = text;
+	FILE *f = fopen("tools/mhost.ini", "r");
+	int c, before = '\n';
+
+	if (!f) {
+		t_skip("not run from the root of the tree");
+		return;
+	}
+	/* "#key = value" becomes a key; "# words" stays a comment */
+	while ((c = fgetc(f)) != EOF && out < text + sizeof(text) - 2) {
+		int next = fgetc(f);
+
+		ungetc(next, f);
+		if (!(c == '#' && before == '\n' && next != ' '))
+			*out++ = (char)c;
+		before = c;
+	}
+	fclose(f);
+	*out = '\0';
+	*strstr(text, "use_groups = mhost") = ';';	/* the one that is an example */
+	t_write_file(options.config, text, strlen(text));
+	if (!t_eq(sup_conf_read(&options, &sample, &error), 0))
+		printf("# %s\n", error.text);
+	t_need(read_text("[mhostd]\nstore = /var/lib/mhost\nsocket = /run/mhost/mhost.sock\n"
+			 "[model smol]\nactive = 1.0.0\n") == 0);
+	t_mem_eq(&sample, &conf, sizeof(conf));
+}
+
 static void access_lists(void)
 {
 	struct sup_access access = { .users = { 1, { 5000 } }, .groups = { 1, { 6000 } } };
@@ -236,6 +270,7 @@ int main(void)
 	T_RUN(bad_numbers);
 	T_RUN(bad_files);
 	T_RUN(options_win);
+	T_RUN(the_sample_shows_the_defaults);
 	T_RUN(access_lists);
 	return t_done();
 }
