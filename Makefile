@@ -191,6 +191,7 @@ FUZZERS := \
 
 SCENARIOS := \
 	tests/scenario/b01_serve.sh \
+	tests/scenario/c01_config.sh \
 	tests/scenario/k01_kill.sh \
 	tests/scenario/v01_flip.sh \
 	tests/scenario/v02_storm.sh

@@ -242,13 +242,14 @@ static const struct key keys[] = {
 
 void sup_conf_defaults(struct sup_conf *conf)
 {
-	*conf = (struct sup_conf){
-		.workers = 1,
-		.keep_resident = 2,
-		.log_level = LOG_LVL_INFO,
-		.clients_per_uid = 32,
-		.limits = { .context = 4096, .queue = 64, .kv_bytes = 2 * GIB },
-	};
+	memset(conf, 0, sizeof(*conf));		/* padding too: values are compared as bytes */
+	conf->workers = 1;
+	conf->keep_resident = 2;
+	conf->log_level = LOG_LVL_INFO;
+	conf->clients_per_uid = 32;
+	conf->limits.context = 4096;
+	conf->limits.queue = 64;
+	conf->limits.kv_bytes = GIB / 4;
 }
 
 bool sup_conf_has_section(const char *section)
