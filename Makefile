@@ -158,7 +158,9 @@ UNIT_TESTS := \
 	hrt \
 	image \
 	image_check \
+	image_open \
 	import \
+	import_bad \
 	import_hf \
 	kernels \
 	load \
