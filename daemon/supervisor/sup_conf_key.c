@@ -249,7 +249,7 @@ void sup_conf_defaults(struct sup_conf *conf)
 	conf->clients_per_uid = 32;
 	conf->limits.context = 4096;
 	conf->limits.queue = 64;
-	conf->limits.kv_bytes = GIB / 4;
+	conf->limits.kv_bytes = 2 * GIB;
 }
 
 bool sup_conf_has_section(const char *section)
