@@ -42,6 +42,13 @@ static void help(FILE *to)
 
 static int import_verb(struct cmd *cmd, int argc, char **argv)
 {
+	static char json[] = "--json";
+
+	/* The slot is there: --json was taken out of argv. */
+	if (cmd->json) {
+		argv[argc++] = json;
+		argv[argc] = NULL;
+	}
 	return cmd_import(argc, argv);
 }
 
@@ -56,7 +63,7 @@ static int take_common(struct cmd *cmd, int argc, char **argv)
 				argv[kept++] = argv[i++];
 			break;
 		}
-		if (!strcmp(argv[i], "--json") && (!cmd->verb || strcmp(cmd->verb, "import")))
+		if (!strcmp(argv[i], "--json"))
 			cmd->json = true;
 		else if (!strcmp(argv[i], "--socket") && i + 1 < argc)
 			cmd->socket = argv[++i];

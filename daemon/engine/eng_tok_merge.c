@@ -20,7 +20,8 @@ uint64_t tok_hash_bytes(const void *data, size_t bytes)
 		hash ^= hash >> 32;
 	}
 	word = 0;
-	memcpy(&word, at, bytes);
+	if (bytes)	/* @at may be NULL for no bytes */
+		memcpy(&word, at, bytes);
 	hash = (hash ^ word) * 0xff51afd7ed558ccdull;
 	hash ^= hash >> 32;
 	hash *= 0xc4ceb9fe1a85ec53ull;
