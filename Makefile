@@ -151,6 +151,7 @@ TOOL_SRC := \
 UNIT_TESTS := \
 	attach \
 	bits \
+	blas \
 	conf \
 	epoch \
 	gguf \
@@ -181,7 +182,8 @@ UNIT_TESTS := \
 	threads \
 	tok \
 	tok_gguf \
-	tok_json
+	tok_json \
+	vector
 
 FUZZERS := \
 	gguf \
@@ -257,7 +259,7 @@ $(B)/libmhost-all.a: $(call objs,$(LIB_SRC) tests/lib/t.c tests/lib/t_worker.c t
 $(B)/mhostd: $(call objs,daemon/supervisor/sup_main.c) $(B)/libmhost-all.a
 $(B)/mhost-worker: $(call objs,daemon/worker/wrk_main.c) $(B)/libmhost-all.a
 $(B)/mhost: $(call objs,tools/mhost.c) $(B)/libmhost-all.a
-$(B)/mhostd $(B)/mhost-worker $(B)/mhost $(TESTS) $(B)/tests/unit/tok_check:
+$(B)/mhostd $(B)/mhost-worker $(B)/mhost $(TESTS) $(B)/tests/unit/tok_check $(B)/tests/unit/kernels_bench:
 	$(call say,LD,$@)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(ALL_CFLAGS) -o $@ $(filter %.o,$^) $(filter %.a,$^) $(LIBS)
@@ -268,6 +270,7 @@ $(B)/libmhost.so: $(call objs,$(CLIENT_SRC) $(SHM_SRC)) client/libmhost.map
 		-o $@.1 $(filter %.o,$^) -pthread $(filter -fsanitize%,$(LIBS))
 	$(Q)ln -sf libmhost.so.1 $@
 
+$(B)/tests/unit/kernels_bench: $(B)/tests/unit/kernels_bench.o $(B)/libmhost-all.a
 $(TESTS): $(B)/tests/unit/%_test: $(B)/tests/unit/%_test.o $(B)/libmhost-all.a
 $(B)/tests/unit/tok_check: $(B)/tests/unit/tok_check.o $(B)/libmhost-all.a
 
@@ -348,6 +351,9 @@ fuzz: ## the parsers of untrusted bytes under libFuzzer (clang), FUZZ_TIME secon
 		-rss_limit_mb=2048 -print_final_stats=1 -artifact_prefix=$(B)/fuzz/$$name- \
 		$(B)/fuzz/corpus/$$name tests/fuzz/corpus/$$name || exit 1; done
 
+bench-kernels: $(B)/tests/unit/kernels_bench ## the kernels beside a plain read of memory
+	@$<
+
 check-layers: ## who may include whom
 	@tests/check-layers.sh
 
@@ -375,4 +381,4 @@ clean: ## remove what was built
 
 programs: $(PROGRAMS)
 tests: $(TESTS) $(STORMS) $(B)/example $(RACE_TESTS) $(REPLAYS)
-.PHONY: all fuzz help deps quickstart check check-long check-race check-layers lint install clean programs tests
+.PHONY: all fuzz help deps quickstart check check-long check-race bench-kernels check-layers lint install clean programs tests

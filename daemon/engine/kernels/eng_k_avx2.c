@@ -22,13 +22,19 @@
 #include "eng_float_impl.h"
 #include "eng_vector_impl.h"
 
+#ifdef ENG_CHECKED
+#define TILE_ROWS	2u
+#define TILE_CASES(type)	TILE_CASE(type, 1) TILE_CASE(type, 2)
+#else
 #define TILE_ROWS	4u
 #define TILE_CASES(type) \
 	TILE_CASE(type, 1) TILE_CASE(type, 2) TILE_CASE(type, 3) TILE_CASE(type, 4)
+#endif
 
 #include "eng_tiles.h"
 
-#define PREFETCH_AHEAD	2048u
+/* Sums must grow one by one: gcc would rather collect their terms, in more registers than there are. */
+#define KEEP_ORDER(sum)	__asm__("" : "+x"(sum))
 
 /* Of 8 rows of a panel. */
 struct scales {
@@ -84,109 +90,155 @@ ENG_INLINE __m256i widen_pairs(__m256i pairs)
 	return _mm256_madd_epi16(pairs, _mm256_set1_epi16(1));
 }
 
-/* 4-bit weights, 8 panel rows: sum[r] of 32 columns as int32. */
+/* Eight panel rows, four columns: as int16 pairs onto @sum. */
+ENG_INLINE __m256i add_pairs(__m256i sum, __m256i weights, __m256i q)
+{
+	sum = _mm256_add_epi16(sum, _mm256_maddubs_epi16(weights, q));
+	KEEP_ORDER(sum);
+	return sum;
+}
+
+ENG_INLINE void clear(uint32_t rows, __m256i sum[2][TILE_ROWS])
+{
+	ENG_UNROLL
+	for (uint32_t r = 0; r < rows; r++)
+		sum[0][r] = sum[1][r] = _mm256_setzero_si256();
+}
+
+/* 4-bit weights: 32 columns, int32 sums of both halves of the panel. */
 ENG_INLINE void dots_4bit(uint32_t type, uint32_t rows, const uint8_t *weights,
-			  const struct eng_act_block *a, size_t blocks, __m256i *sum)
+			  const struct eng_act_block *a, size_t blocks, __m256i sum[2][TILE_ROWS])
 {
 	const __m256i low = _mm256_set1_epi8(15);
 
 	ENG_UNROLL
-	for (uint32_t r = 0; r < rows; r++)
-		sum[r] = _mm256_setzero_si256();
-	ENG_UNROLL
-	for (int i = 0; i < 4; i++) {
-		const __m256i both = _mm256_load_si256((const __m256i *)(weights + 64 * i));
-		const __m256i w0 = _mm256_and_si256(both, low);
-		const __m256i w1 = _mm256_and_si256(_mm256_srli_epi16(both, 4), low);
+	for (int i = 0; i < 8; i++) {
+		const __m256i *p = (const __m256i *)(weights + 64 * (i % 4));
+		__m256i w0 = _mm256_load_si256(p), w1 = _mm256_load_si256(p + 1);
 
+		w0 = _mm256_and_si256(i < 4 ? w0 : _mm256_srli_epi16(w0, 4), low);
+		w1 = _mm256_and_si256(i < 4 ? w1 : _mm256_srli_epi16(w1, 4), low);
 		ENG_UNROLL
 		for (uint32_t r = 0; r < rows; r++) {
-			const struct eng_act_block *row = a + r * blocks;
+			const __m256i q = four(a + r * blocks, i);
 
-			sum[r] = _mm256_add_epi16(sum[r], _mm256_maddubs_epi16(w0, four(row, i)));
-			sum[r] = _mm256_add_epi16(sum[r], _mm256_maddubs_epi16(w1, four(row, i + 4)));
+			sum[0][r] = add_pairs(sum[0][r], w0, q);
+			sum[1][r] = add_pairs(sum[1][r], w1, q);
 		}
 	}
 	ENG_UNROLL
 	for (uint32_t r = 0; r < rows; r++) {
-		sum[r] = widen_pairs(sum[r]);
-		if (type == ENG_Q4)
-			sum[r] = _mm256_add_epi32(sum[r], _mm256_set1_epi32(a[r * blocks].neg8_sum));
+		const __m256i start = _mm256_set1_epi32(type == ENG_Q4 ? a[r * blocks].neg8_sum : 0);
+
+		sum[0][r] = _mm256_add_epi32(widen_pairs(sum[0][r]), start);
+		sum[1][r] = _mm256_add_epi32(widen_pairs(sum[1][r]), start);
 	}
 }
 
-/* Eight-bit weights, 16 columns of 8 panel rows from group @from (0 or 4): added to sum[r]. */
-ENG_INLINE void dots_8bit(uint32_t type, uint32_t rows, const uint8_t *weights,
-			  const struct eng_act_block *a, size_t blocks, int from, __m256i *sum)
+/* |w| times q with the sign of w. */
+ENG_INLINE __m256i signed_pairs(__m256i w, __m256i magnitude, __m256i q)
 {
-	const bool wide = type == ENG_Q8 || type == ENG_Q8M;
-	__m256i pairs[TILE_ROWS];
+	return _mm256_maddubs_epi16(magnitude, _mm256_sign_epi8(q, w));
+}
 
+/* Q8, Q8M: 32 columns, int32 sums of both halves. */
+ENG_INLINE void dots_q8(uint32_t rows, const uint8_t *weights, const struct eng_act_block *a, size_t blocks,
+			__m256i sum[2][TILE_ROWS])
+{
 	ENG_UNROLL
-	for (uint32_t r = 0; r < rows; r++)
-		pairs[r] = _mm256_setzero_si256();
-	ENG_UNROLL
-	for (int i = from; i < from + 4; i++) {
-		const __m256i w = _mm256_load_si256((const __m256i *)(weights + 64 * i));
-		const __m256i magnitude = _mm256_abs_epi8(w);
+	for (int i = 0; i < 8; i++) {
+		const __m256i *p = (const __m256i *)(weights + 64 * i);
+		const __m256i w0 = _mm256_load_si256(p), w1 = _mm256_load_si256(p + 1);
+		const __m256i m0 = _mm256_abs_epi8(w0), m1 = _mm256_abs_epi8(w1);
 
 		ENG_UNROLL
 		for (uint32_t r = 0; r < rows; r++) {
 			const __m256i q = four(a + r * blocks, i);
-			const __m256i p = type == ENG_Q5K ? _mm256_maddubs_epi16(w, q) :
-					  _mm256_maddubs_epi16(magnitude, _mm256_sign_epi8(q, w));
 
-			if (wide)
-				sum[r] = _mm256_add_epi32(sum[r], widen_pairs(p));
-			else
-				pairs[r] = _mm256_add_epi16(pairs[r], p);
+			sum[0][r] = _mm256_add_epi32(sum[0][r], widen_pairs(signed_pairs(w0, m0, q)));
+			KEEP_ORDER(sum[0][r]);
+			sum[1][r] = _mm256_add_epi32(sum[1][r], widen_pairs(signed_pairs(w1, m1, q)));
+			KEEP_ORDER(sum[1][r]);
 		}
 	}
-	if (wide)
-		return;
-	ENG_UNROLL
-	for (uint32_t r = 0; r < rows; r++)
-		sum[r] = _mm256_add_epi32(sum[r], widen_pairs(pairs[r]));
 }
 
-ENG_INLINE void add_scaled(uint32_t rows, const struct eng_act_block *a, size_t blocks, __m256 scale,
-			   const __m256i *sum, __m256 *acc)
+/* Q5K, Q6K: the 16 columns of groups @from to @from + 3, int32 sums of both halves. */
+ENG_INLINE void dots_small(uint32_t type, uint32_t rows, const uint8_t *weights,
+			   const struct eng_act_block *a, size_t blocks, int from,
+			   __m256i sum[2][TILE_ROWS])
+{
+	ENG_UNROLL
+	for (int i = from; i < from + 4; i++) {
+		const __m256i *p = (const __m256i *)(weights + 64 * i);
+		const __m256i w0 = _mm256_load_si256(p), w1 = _mm256_load_si256(p + 1);
+		const __m256i m0 = type == ENG_Q5K ? w0 : _mm256_abs_epi8(w0);
+		const __m256i m1 = type == ENG_Q5K ? w1 : _mm256_abs_epi8(w1);
+
+		ENG_UNROLL
+		for (uint32_t r = 0; r < rows; r++) {
+			const __m256i q = four(a + r * blocks, i);
+
+			sum[0][r] = add_pairs(sum[0][r], m0, type == ENG_Q5K ? q : _mm256_sign_epi8(q, w0));
+			sum[1][r] = add_pairs(sum[1][r], m1, type == ENG_Q5K ? q : _mm256_sign_epi8(q, w1));
+		}
+	}
+	ENG_UNROLL
+	for (uint32_t r = 0; r < rows; r++) {
+		sum[0][r] = widen_pairs(sum[0][r]);
+		sum[1][r] = widen_pairs(sum[1][r]);
+	}
+}
+
+/* acc += scale * activation scale * sum. @which: of the two scales of a Q6K block. */
+ENG_INLINE void add_scaled(uint32_t rows, const struct eng_act_block *a, size_t blocks,
+			   const struct scales *s, int which, __m256i sum[2][TILE_ROWS],
+			   __m256 acc[2][TILE_ROWS])
 {
 	ENG_UNROLL
 	for (uint32_t r = 0; r < rows; r++) {
-		const __m256 both = _mm256_mul_ps(scale, _mm256_set1_ps(a[r * blocks].scale));
+		const __m256 scale = _mm256_set1_ps(a[r * blocks].scale);
 
-		acc[r] = _mm256_fmadd_ps(both, _mm256_cvtepi32_ps(sum[r]), acc[r]);
+		acc[0][r] = _mm256_fmadd_ps(_mm256_mul_ps(s[0].scale[which], scale),
+					    _mm256_cvtepi32_ps(sum[0][r]), acc[0][r]);
+		acc[1][r] = _mm256_fmadd_ps(_mm256_mul_ps(s[1].scale[which], scale),
+					    _mm256_cvtepi32_ps(sum[1][r]), acc[1][r]);
 	}
 }
 
-/* One block of 32 columns, 8 panel rows. */
+/* One block of 32 columns. @s: of both halves. */
 ENG_INLINE void step(uint32_t type, uint32_t rows, const uint8_t *weights, const struct scales *s,
-		     const struct eng_act_block *a, size_t blocks, __m256 *acc)
+		     const struct eng_act_block *a, size_t blocks, __m256 acc[2][TILE_ROWS])
 {
-	__m256i sum[TILE_ROWS];
+	__m256i sum[2][TILE_ROWS], more[2][TILE_ROWS];
 
-	ENG_UNROLL
-	for (uint32_t r = 0; r < rows; r++)
-		sum[r] = _mm256_setzero_si256();
+	clear(rows, sum);
+	clear(rows, more);
 	if (eng_type_is_4bit(type)) {
 		dots_4bit(type, rows, weights, a, blocks, sum);
+	} else if (type == ENG_Q8 || type == ENG_Q8M) {
+		dots_q8(rows, weights, a, blocks, sum);
 	} else {
-		dots_8bit(type, rows, weights, a, blocks, 0, sum);
-		if (type == ENG_Q6K) {
-			add_scaled(rows, a, blocks, s->scale[0], sum, acc);
-			ENG_UNROLL
-			for (uint32_t r = 0; r < rows; r++)
-				sum[r] = _mm256_setzero_si256();
+		dots_small(type, rows, weights, a, blocks, 0, sum);
+		if (type == ENG_Q6K)
+			add_scaled(rows, a, blocks, s, 0, sum, acc);
+		dots_small(type, rows, weights, a, blocks, 4, more);
+		ENG_UNROLL
+		for (uint32_t r = 0; r < rows; r++) {
+			sum[0][r] = type == ENG_Q6K ? more[0][r] : _mm256_add_epi32(sum[0][r], more[0][r]);
+			sum[1][r] = type == ENG_Q6K ? more[1][r] : _mm256_add_epi32(sum[1][r], more[1][r]);
 		}
-		dots_8bit(type, rows, weights, a, blocks, 4, sum);
 	}
-	add_scaled(rows, a, blocks, s->scale[type == ENG_Q6K], sum, acc);
+	add_scaled(rows, a, blocks, s, type == ENG_Q6K, sum, acc);
 	if (!eng_type_has_min(type))
 		return;
 	ENG_UNROLL
-	for (uint32_t r = 0; r < rows; r++)
-		acc[r] = _mm256_fmadd_ps(s->min, _mm256_set1_ps(a[r * blocks].scaled_sum), acc[r]);
+	for (uint32_t r = 0; r < rows; r++) {
+		const __m256 scaled_sum = _mm256_set1_ps(a[r * blocks].scaled_sum);
+
+		acc[0][r] = _mm256_fmadd_ps(s[0].min, scaled_sum, acc[0][r]);
+		acc[1][r] = _mm256_fmadd_ps(s[1].min, scaled_sum, acc[1][r]);
+	}
 }
 
 ENG_INLINE void tile(uint32_t type, uint32_t rows, const struct tile_job *job)
@@ -198,19 +250,12 @@ ENG_INLINE void tile(uint32_t type, uint32_t rows, const struct tile_job *job)
 		acc[0][r] = acc[1][r] = _mm256_setzero_ps();
 	for (uint32_t b = 0; b < job->blocks; b++) {
 		const uint8_t *weights = job->panel + eng_panel_weights(type, b);
+		struct scales s[2];
 
-		if (rows == 1) {
-			ENG_UNROLL
-			for (uint32_t i = 0; i < eng_block_bytes(type) + ENG_SCALE_BYTES; i += 64)
-				_mm_prefetch((const char *)weights + PREFETCH_AHEAD + i, _MM_HINT_T0);
-		}
-		ENG_UNROLL
-		for (uint32_t half = 0; half < 2; half++) {
-			struct scales s;
-
-			load_scales(type, job->panel, b, half, &s);
-			step(type, rows, weights + half * 32, &s, job->act + b, job->blocks, acc[half]);
-		}
+		tile_prefetch(type, rows, job->panel, b);
+		load_scales(type, job->panel, b, 0, &s[0]);
+		load_scales(type, job->panel, b, 1, &s[1]);
+		step(type, rows, weights, s, job->act + b, job->blocks, acc);
 	}
 	ENG_UNROLL
 	for (uint32_t r = 0; r < rows; r++)

@@ -17,17 +17,18 @@
 #include "eng_float_impl.h"
 #include "eng_vector_impl.h"
 
+#ifdef ENG_CHECKED
+#define TILE_ROWS	3u
+#define TILE_CASES(type)	TILE_CASE(type, 1) TILE_CASE(type, 2) TILE_CASE(type, 3)
+#else
 #define TILE_ROWS	16u
 #define TILE_CASES(type)								\
 	TILE_CASE(type, 1) TILE_CASE(type, 2) TILE_CASE(type, 3) TILE_CASE(type, 4)	\
 	TILE_CASE(type, 5) TILE_CASE(type, 6) TILE_CASE(type, 7) TILE_CASE(type, 8)	\
-	TILE_CASE(type, 9) TILE_CASE(type, 10) TILE_CASE(type, 11) TILE_CASE(type, 12)	\
-	TILE_CASE(type, 13) TILE_CASE(type, 14) TILE_CASE(type, 15) TILE_CASE(type, 16)
+	TILE_CASE(type, 16)
+#endif
 
 #include "eng_tiles.h"
-
-/* Bytes ahead of the running block; weights of a thread lie in one sequence. */
-#define PREFETCH_AHEAD	2048u
 
 struct scales {
 	__m512 scale[2];		/* of columns 0..15 and 16..31; one unless Q6K */
@@ -140,11 +141,7 @@ ENG_INLINE void tile(uint32_t type, uint32_t rows, const struct tile_job *job)
 		struct scales s;
 		__m512i w[8];
 
-		if (rows == 1) {
-			ENG_UNROLL
-			for (uint32_t i = 0; i < eng_block_bytes(type) + ENG_SCALE_BYTES; i += 64)
-				_mm_prefetch((const char *)weights + PREFETCH_AHEAD + i, _MM_HINT_T0);
-		}
+		tile_prefetch(type, rows, job->panel, b);
 		load_scales(type, job->panel, b, &s);
 		load_weights(type, weights, w);
 		ENG_UNROLL

@@ -119,9 +119,10 @@ const struct eng_kernels *eng_kernels_get(uint32_t isa);
 /*
  * F32, F16 and BF16 weights times prompt rows through OpenBLAS, on tiles of one fixed shape padded with
  * zeros, so that a row's bits depend neither on its neighbours nor on its place. They differ from
- * matmul_f's. @scratch (64): eng_blas_scratch_bytes(cols), one per thread. Call eng_blas_init once.
+ * matmul_f's. @scratch (64): eng_blas_scratch_bytes(cols), one per thread. Call eng_blas_init once before;
+ * false: this OpenBLAS does not keep rows apart, and eng_blas_matmul() uses the best matmul_f instead.
  */
-void eng_blas_init(void);
+bool eng_blas_init(void);
 size_t eng_blas_scratch_bytes(uint32_t cols);
 void eng_blas_matmul(const struct eng_matrix *m, uint32_t first_panel, uint32_t panel_count,
 		     const float *x, size_t x_stride, uint32_t row_count, float *out,

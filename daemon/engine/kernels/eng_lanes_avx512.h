@@ -6,8 +6,15 @@
 #include <immintrin.h>
 #include <stdint.h>
 
+#include "eng_unroll.h"
+
+#ifdef ENG_CHECKED
+#define LANES_QUERIES	2
+#define LANES_ROWS	2
+#else
 #define LANES_QUERIES	4
 #define LANES_ROWS	8
+#endif
 
 struct lanes {
 	__m512 v;

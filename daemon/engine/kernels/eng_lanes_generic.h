@@ -4,6 +4,13 @@
 #define ENG_LANES_H
 
 #include "eng_half.h"
+#include "eng_unroll.h"
+
+#ifdef ENG_CHECKED
+#define LANES_CALL	static __attribute__((noinline, unused))
+#else
+#define LANES_CALL	static inline
+#endif
 
 #define LANES_QUERIES	2	/* queries that share one pass over a KV page */
 #define LANES_ROWS	2	/* rows that share one pass over float weights */
@@ -12,7 +19,7 @@ struct lanes {
 	float f[16];
 };
 
-static inline struct lanes lanes_set(float x)
+LANES_CALL struct lanes lanes_set(float x)
 {
 	struct lanes r;
 
@@ -22,7 +29,7 @@ static inline struct lanes lanes_set(float x)
 }
 
 /* The first @n from memory, zeros after them. */
-static inline struct lanes lanes_load_n(const float *p, size_t n)
+LANES_CALL struct lanes lanes_load_n(const float *p, size_t n)
 {
 	struct lanes r = lanes_set(0);
 
@@ -31,12 +38,12 @@ static inline struct lanes lanes_load_n(const float *p, size_t n)
 	return r;
 }
 
-static inline struct lanes lanes_load(const float *p)
+LANES_CALL struct lanes lanes_load(const float *p)
 {
 	return lanes_load_n(p, 16);
 }
 
-static inline struct lanes lanes_load_f16_n(const uint16_t *p, size_t n)
+LANES_CALL struct lanes lanes_load_f16_n(const uint16_t *p, size_t n)
 {
 	struct lanes r = lanes_set(0);
 
@@ -45,12 +52,12 @@ static inline struct lanes lanes_load_f16_n(const uint16_t *p, size_t n)
 	return r;
 }
 
-static inline struct lanes lanes_load_f16(const uint16_t *p)
+LANES_CALL struct lanes lanes_load_f16(const uint16_t *p)
 {
 	return lanes_load_f16_n(p, 16);
 }
 
-static inline struct lanes lanes_load_bf16(const uint16_t *p)
+LANES_CALL struct lanes lanes_load_bf16(const uint16_t *p)
 {
 	struct lanes r;
 
@@ -59,24 +66,24 @@ static inline struct lanes lanes_load_bf16(const uint16_t *p)
 	return r;
 }
 
-static inline void lanes_store_n(float *p, struct lanes a, size_t n)
+LANES_CALL void lanes_store_n(float *p, struct lanes a, size_t n)
 {
 	memcpy(p, a.f, n * sizeof(*p));
 }
 
-static inline void lanes_store(float *p, struct lanes a)
+LANES_CALL void lanes_store(float *p, struct lanes a)
 {
 	lanes_store_n(p, a, 16);
 }
 
-static inline void lanes_store_f16(uint16_t *p, struct lanes a)
+LANES_CALL void lanes_store_f16(uint16_t *p, struct lanes a)
 {
 	for (int i = 0; i < 16; i++)
 		p[i] = eng_float_f16(a.f[i]);
 }
 
 /* Lanes from @n on become @fill. */
-static inline struct lanes lanes_cut(struct lanes a, size_t n, float fill)
+LANES_CALL struct lanes lanes_cut(struct lanes a, size_t n, float fill)
 {
 	for (size_t i = n; i < 16; i++)
 		a.f[i] = fill;
@@ -84,7 +91,7 @@ static inline struct lanes lanes_cut(struct lanes a, size_t n, float fill)
 }
 
 #define LANES_OP(name, expression)						\
-static inline struct lanes lanes_##name(struct lanes a, struct lanes b)	\
+LANES_CALL struct lanes lanes_##name(struct lanes a, struct lanes b)	\
 {										\
 	for (int i = 0; i < 16; i++)						\
 		a.f[i] = expression;						\
@@ -99,7 +106,7 @@ LANES_OP(max, a.f[i] > b.f[i] ? a.f[i] : b.f[i])	/* b when either is NaN */
 LANES_OP(min, a.f[i] < b.f[i] ? a.f[i] : b.f[i])
 
 /* a * b + c, rounded once. */
-static inline struct lanes lanes_fma(struct lanes a, struct lanes b, struct lanes c)
+LANES_CALL struct lanes lanes_fma(struct lanes a, struct lanes b, struct lanes c)
 {
 	for (int i = 0; i < 16; i++)
 		a.f[i] = fmaf(a.f[i], b.f[i], c.f[i]);
@@ -107,7 +114,7 @@ static inline struct lanes lanes_fma(struct lanes a, struct lanes b, struct lane
 }
 
 /* 2^n where n stands in the low mantissa bits (see lanes_exp). */
-static inline struct lanes lanes_pow2(struct lanes t)
+LANES_CALL struct lanes lanes_pow2(struct lanes t)
 {
 	for (int i = 0; i < 16; i++)
 		t.f[i] = eng_bits_float((eng_float_bits(t.f[i]) << 23) + 0x3f800000);

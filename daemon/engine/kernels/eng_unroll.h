@@ -9,6 +9,15 @@
 #define ENG_UNROLL	_Pragma("GCC unroll 16")
 #endif
 
+/* Checked builds get small tiles: the large ones would take them minutes to compile. */
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define ENG_CHECKED
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+#define ENG_CHECKED
+#endif
+#endif
+
 #define ENG_INLINE	static inline __attribute__((always_inline))
 
 #endif
