@@ -186,6 +186,8 @@ UNIT_TESTS := \
 	vector
 
 FUZZERS := \
+	conf \
+	control \
 	gguf \
 	hf_config \
 	lane \

@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * fuzz_conf.c: the input is a configuration file. It is refused with one line that names it, or every value taken
+ * is within its limits.
+ */
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "log.h"
+#include "sup_conf.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+#define check(cond)	((cond) ? (void)0 : abort())
+
+static void values_check(const struct sup_conf *conf)
+{
+	check(conf->store[0] && memchr(conf->store, 0, sizeof(conf->store)));
+	check(conf->socket[0] && memchr(conf->socket, 0, sizeof(conf->socket)));
+	check(memchr(conf->worker_path, 0, sizeof(conf->worker_path)) != NULL);
+	check(conf->workers >= 1 && conf->workers <= MHS_WORKER_MAX && conf->threads <= 64);
+	check(conf->keep_resident <= 64 && conf->numa_node < 1024);
+	check(sup_isa_name(conf->isa) && sup_hugepages_name(conf->hugepages));
+	check(conf->log_level >= LOG_LVL_ERROR && conf->log_level <= LOG_LVL_DEBUG);
+	check(conf->limits.context >= 16 && conf->limits.max_tokens <= conf->limits.context);
+	check(conf->limits.queue >= 1 && conf->limits.kv_bytes >= 1u << 20);
+	check(conf->clients_per_uid >= 1);
+	check(conf->use.users.count <= SUP_IDS_MAX && conf->control.groups.count <= SUP_IDS_MAX);
+	check(conf->model_count <= MHS_MODEL_MAX);
+	for (uint32_t i = 0; i < conf->model_count; i++)
+		check(conf->models[i].name[0] && memchr(conf->models[i].name, 0, MHS_NAME_BYTES) &&
+		      memchr(conf->models[i].active, 0, MHS_SEMVER_BYTES));
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	static struct sup_conf conf;
+	static char path[32];
+	static int fd = -1;
+	struct sup_options options = { .config = path };
+	struct sto_error error = { "" };
+	int err;
+
+	if (fd < 0) {
+		fd = memfd_create("mhost.ini", MFD_CLOEXEC);
+		check(fd >= 0 && fchmod(fd, 0600) == 0);
+		snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	}
+	check(ftruncate(fd, 0) == 0 && pwrite(fd, data, size, 0) == (ssize_t)size);
+	err = sup_conf_read(&options, &conf, &error);
+	if (!err)
+		values_check(&conf);
+	else
+		check(error.text[0] && !strchr(error.text, '\n'));
+	return 0;
+}
