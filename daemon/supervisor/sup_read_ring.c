@@ -67,11 +67,11 @@ static int memory_ready(struct flight *flight, uint64_t end)
 	if (err == 1 && flight->piece_bytes && end - read->begin > flight->registered) {
 		err = sup_uring_register_piece(flight->ring, flight->registered / flight->piece_bytes);
 		flight->registered = end - read->begin;
-		if (err && !flight->any && !flight->busy) {
+		if (err) {	/* a limit of locked memory may be met late: then all again, without */
 			sto_fail(flight->error, "registering: %s", strerror(-err));
 			return SUP_READ_CLOSED;
 		}
-		err = err ? err : 1;
+		err = 1;
 	}
 	if (err < 0)
 		sto_fail(flight->error, "making pages: %s", strerror(-err));

@@ -223,6 +223,8 @@ void sup_ops_progress(struct sup_version *version)
 	json_int_t done = (json_int_t)atomic_load_explicit(&load->done_bytes, memory_order_relaxed);
 	json_int_t total = (json_int_t)atomic_load_explicit(&load->total_bytes, memory_order_relaxed);
 
+	if (done > total)
+		done = total;	/* read again by another method */
 	for (struct sup_op *op = version->sup->ops; op; op = op->next)
 		if (op->version == version)
 			sup_conn_progress(op->conn, json_pack("{s:I, s:I}", "bytes", done, "total",
