@@ -48,7 +48,8 @@ static inline uint16_t eng_float_f16(float f)
 	if (magnitude >= 0x477ff000)	/* 65520 and above */
 		return sign | 0x7c00;
 	if (magnitude < 0x38800000)	/* denormal: the sum with 0.5 rounds at the right bit */
-		return (uint16_t)(sign | (eng_float_bits(eng_bits_float(magnitude) + 0.5f) & 0x7ff));
+		return (uint16_t)(sign |
+				  (eng_float_bits(eng_bits_float(magnitude) + 0.5f) & 0x7ff));
 	rounded = magnitude + 0xfff + (magnitude >> 13 & 1);
 	return (uint16_t)(sign | (rounded - 0x38000000) >> 13);
 }

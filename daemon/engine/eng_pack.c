@@ -10,7 +10,8 @@
 const char *eng_type_name(uint32_t type)
 {
 	static const char *const names[ENG_TYPE_COUNT] = {
-		"none", "vector", "F32", "F16", "BF16", "Q8", "Q8M", "Q4", "Q4M", "Q4K", "Q5K", "Q6K",
+		"none", "vector", "F32", "F16", "BF16", "Q8",
+		"Q8M",	"Q4",	  "Q4M", "Q4K", "Q5K",	"Q6K",
 	};
 
 	return type < ENG_TYPE_COUNT ? names[type] : "?";
@@ -24,7 +25,8 @@ uint64_t eng_panel_bytes(uint32_t type, uint64_t cols)
 		return cols * 4;
 	if (eng_type_is_float(type))
 		return cols * ENG_PANEL_ROWS * (type == ENG_F32 ? 4 : 2);
-	if (!eng_type_is_quant(type) || cols % (eng_type_is_k(type) ? ENG_SUPER_COLS : ENG_BLOCK_COLS))
+	if (!eng_type_is_quant(type) ||
+	    cols % (eng_type_is_k(type) ? ENG_SUPER_COLS : ENG_BLOCK_COLS))
 		return 0;
 	if (eng_type_is_k(type) || eng_type_has_min(type))
 		return eng_panel_scales(type, cols / ENG_BLOCK_COLS);
@@ -78,7 +80,8 @@ static int pack_16bit_row(uint32_t source, const uint8_t *src, uint64_t cols, ui
 }
 
 /* Sub-scales of 256 columns: for Q6K 16 per row, else 8 and 8 minima. */
-static void pack_k_scales(uint32_t type, const struct eng_source_block *b, uint32_t row, uint8_t *head)
+static void pack_k_scales(uint32_t type, const struct eng_source_block *b, uint32_t row,
+			  uint8_t *head)
 {
 	uint8_t *sub = head + ENG_SCALE_BYTES + row;
 

@@ -2,15 +2,16 @@
 /*
  * eng_pack.h: matrices in kernel layout. One layout serves every ISA.
  *
- * A matrix W[rows x cols] is cut into panels of 16 rows (the last one padded with zero rows). A panel
- * holds, for each block of 32 columns (Q4 and Q8: for pairs of blocks, K types: for 256 columns), the scales
- * of the 16 rows and then the weights: groups of 64 bytes on a 64-byte line, 16 rows x 4 consecutive columns,
- * so the same bytes feed AVX2 maddubs (two halves), AVX-512 VNNI and the AMX B tile (eng_panel.h has the
- * offsets). Float matrices keep their type: [panel][col][16 rows].
+ * A matrix W[rows x cols] is cut into panels of 16 rows (the last one padded with zero rows). A
+ * panel holds, for each block of 32 columns (Q4 and Q8: for pairs of blocks, K types: for 256
+ * columns), the scales of the 16 rows and then the weights: groups of 64 bytes on a 64-byte line,
+ * 16 rows x 4 consecutive columns, so the same bytes feed AVX2 maddubs (two halves), AVX-512 VNNI
+ * and the AMX B tile (eng_panel.h has the offsets). Float matrices keep their type: [panel][col][16
+ * rows].
  *
- * Products: activations are rounded to int8 per block of 32 (scale max|x|/127); integer dot products
- * are exact; the float steps then run in one fixed order per output, so a result has the same bits
- * at any batch size, thread count and ISA.
+ * Products: activations are rounded to int8 per block of 32 (scale max|x|/127); integer dot
+ * products are exact; the float steps then run in one fixed order per output, so a result has the
+ * same bits at any batch size, thread count and ISA.
  */
 #ifndef ENG_PACK_H
 #define ENG_PACK_H
@@ -67,9 +68,9 @@ uint64_t eng_packed_bytes(uint32_t type, uint64_t rows, uint64_t cols);
 uint64_t eng_panel_bytes(uint32_t type, uint64_t cols);
 
 /*
- * Pack one panel: @rows (1..16) source rows of @cols values, row i at @src[i], into @panel (panel_bytes,
- * padding rows zeroed). No rounding: the packed values equal the source's. Returns 0, or -EINVAL when
- * the source does not fit the type, -EDOM when a scale or float is NaN or infinite.
+ * Pack one panel: @rows (1..16) source rows of @cols values, row i at @src[i], into @panel
+ * (panel_bytes, padding rows zeroed). No rounding: the packed values equal the source's. Returns 0,
+ * or -EINVAL when the source does not fit the type, -EDOM when a scale or float is NaN or infinite.
  */
 int eng_pack_panel(uint32_t type, uint32_t source, const void *const *src, uint32_t rows,
 		   uint64_t cols, void *panel);
@@ -77,8 +78,9 @@ int eng_pack_panel(uint32_t type, uint32_t source, const void *const *src, uint3
 /* Source row to floats, exactly. cols a multiple of the block. 0 or -EINVAL. */
 int eng_dequant_row(uint32_t source, const void *src, uint64_t cols, float *out);
 /*
- * Floats to a source row in Q8_0, Q4_0, Q4_1, F16 or BF16, rounded to nearest. Returns 0; -EINVAL: format or
- * cols; -EDOM: a value is NaN, infinite or beyond what the format's 16-bit floats can hold.
+ * Floats to a source row in Q8_0, Q4_0, Q4_1, F16 or BF16, rounded to nearest. Returns 0; -EINVAL:
+ * format or cols; -EDOM: a value is NaN, infinite or beyond what the format's 16-bit floats can
+ * hold.
  */
 int eng_quant_row(uint32_t source, const float *in, uint64_t cols, void *out);
 /* Row @row of a packed matrix as floats (embedding lookup, tests). */

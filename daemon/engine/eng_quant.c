@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * eng_quant.c: floats to Q8_0, Q4_0, Q4_1, F16 and BF16 rows. Scales and rounding follow ggml's reference
- * quantisers, so that a file made by either reads the same.
+ * eng_quant.c: floats to Q8_0, Q4_0, Q4_1, F16 and BF16 rows. Scales and rounding follow ggml's
+ * reference quantisers, so that a file made by either reads the same.
  */
 #include <errno.h>
 #include <float.h>
@@ -116,7 +116,8 @@ static int quant_block(uint32_t source, const float *in, uint8_t *out)
 static int quant_float(uint32_t source, const float *in, uint64_t cols, uint8_t *out)
 {
 	for (uint64_t i = 0; i < cols; i++) {
-		uint16_t bits = source == ENG_SRC_F16 ? eng_float_f16(in[i]) : eng_float_bf16(in[i]);
+		uint16_t bits =
+			source == ENG_SRC_F16 ? eng_float_f16(in[i]) : eng_float_bf16(in[i]);
 
 		if (!(source == ENG_SRC_F16 ? eng_f16_finite(bits) : eng_bf16_finite(bits)))
 			return -EDOM;
@@ -132,7 +133,8 @@ int eng_quant_row(uint32_t source, const float *in, uint64_t cols, void *out)
 
 	if (source == ENG_SRC_F16 || source == ENG_SRC_BF16)
 		return quant_float(source, in, cols, out);
-	if ((source != ENG_SRC_Q8_0 && source != ENG_SRC_Q4_0 && source != ENG_SRC_Q4_1) || cols % BLOCK)
+	if ((source != ENG_SRC_Q8_0 && source != ENG_SRC_Q4_0 && source != ENG_SRC_Q4_1) ||
+	    cols % BLOCK)
 		return -EINVAL;
 	for (uint64_t at = 0; at < cols && !err; at += BLOCK, p += eng_source_block_bytes(source))
 		err = quant_block(source, in + at, p);

@@ -76,7 +76,7 @@ float eng_source_float(uint32_t source, const void *src, uint64_t i)
 	return eng_bf16_float(read16(p + 2 * i));
 }
 
-/* Q4_0, Q4_1, Q5_0, Q5_1: 16 bytes with values 0..15 below and 16..31 above, fifth bits in @high. */
+/* Q4_0, Q4_1, Q5_0, Q5_1: 16 bytes, values 0..15 below and 16..31 above, fifth bits in @high. */
 static void read_nibbles(const uint8_t *qs, uint32_t high, int centre, int8_t *q)
 {
 	for (int i = 0; i < 16; i++) {

@@ -39,7 +39,8 @@ static int quant_at(uint32_t type, const uint8_t *weights, uint32_t lane, uint32
 	return (byte >> (col / 16 * 4) & 15) - (type == ENG_Q4 ? 8 : 0);
 }
 
-static void unpack_block(uint32_t type, const uint8_t *panel, uint32_t block, uint32_t lane, float *out)
+static void unpack_block(uint32_t type, const uint8_t *panel, uint32_t block, uint32_t lane,
+			 float *out)
 {
 	const uint8_t *head = panel + eng_panel_scales(type, block);
 	const uint8_t *weights = panel + eng_panel_weights(type, block);
@@ -76,5 +77,6 @@ void eng_unpack_row(const struct eng_matrix *m, uint32_t row, float *out)
 	}
 	panel += row / ENG_PANEL_ROWS * eng_panel_bytes(m->type, m->cols);
 	for (uint32_t block = 0; block < m->cols / ENG_BLOCK_COLS; block++)
-		unpack_block(m->type, panel, block, row % ENG_PANEL_ROWS, out + block * ENG_BLOCK_COLS);
+		unpack_block(m->type, panel, block, row % ENG_PANEL_ROWS,
+			     out + block * ENG_BLOCK_COLS);
 }

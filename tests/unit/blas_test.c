@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The BLAS path: right, and a row's bits depend on neither its place, its neighbours nor the cut. */
+/* The BLAS path: right, and a row's bits depend on no place, neighbour or cut. */
 #include <math.h>
 
 #include "kernels_lib.h"
@@ -9,8 +9,8 @@
 static void *scratch;
 
 /* As eng_blas_matmul, from a scratch full of rubbish. */
-static void run(const struct eng_matrix *m, uint32_t first, uint32_t count, const float *x, uint32_t stride,
-		uint32_t rows, float *out)
+static void run(const struct eng_matrix *m, uint32_t first, uint32_t count, const float *x,
+		uint32_t stride, uint32_t rows, float *out)
 {
 	memset(scratch, 0xff, eng_blas_scratch_bytes(m->cols));
 	eng_blas_matmul(m, first, count, x, stride, rows, out, m->rows, scratch);
@@ -47,7 +47,8 @@ static void check_places(const struct eng_matrix *m, const float *x, const float
 		memcpy(moved + place * m->cols, x + from * m->cols, row);
 		run(m, 0, panels, moved, m->cols, count > ROWS ? ROWS : count, out);
 		if (!t_mem_eq(out + place * m->rows, want + from * m->rows, m->rows * sizeof(*out)))
-			printf("# row %u at place %u of %u, %ux%u\n", from, place, count, m->rows, m->cols);
+			printf("# row %u at place %u of %u, %ux%u\n", from, place, count, m->rows,
+			       m->cols);
 		run(m, 0, panels, x + from * m->cols, m->cols, 1, out);
 		t_mem_eq(out, want + from * m->rows, m->rows * sizeof(*out));
 	}

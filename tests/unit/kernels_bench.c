@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * kernels_bench.c: what the kernels reach, beside a plain read of the same memory. Not part of any check.
+ * kernels_bench.c: what the kernels reach, beside a plain read of the same memory. Not part of any
+ * check.
  *     kernels_bench [THREADS]
- * Decode: GB of weights per second at 1..8 rows over a matrix far beyond the caches. Prompt: GMAC/s at 256
- * rows over one that stays in them. Medians of 7 runs, in CPU time of the slowest thread, so that other
- * load on the machine shows less.
+ * Decode: GB of weights per second at 1..8 rows over a matrix far beyond the caches. Prompt: GMAC/s
+ * at 256 rows over one that stays in them. Medians of 7 runs, in CPU time of the slowest thread, so
+ * that other load on the machine shows less.
  */
 #include <pthread.h>
 #include <sys/mman.h>
@@ -69,7 +70,8 @@ static double measure(const struct share *whole)
 		for (uint32_t i = 0; i < threads; i++) {
 			shares[i] = *whole;
 			shares[i].first = (uint32_t)((uint64_t)panels * i / threads);
-			shares[i].count = (uint32_t)((uint64_t)panels * (i + 1) / threads) - shares[i].first;
+			shares[i].count =
+				(uint32_t)((uint64_t)panels * (i + 1) / threads) - shares[i].first;
 			if (i && pthread_create(&ids[i], NULL, thread_main, &shares[i]))
 				abort();
 		}
@@ -107,18 +109,20 @@ static void work_matmul(struct share *s)
 	void *scratch = s->blas ? klib_alloc(eng_blas_scratch_bytes(s->m.cols)) : NULL;
 
 	if (s->blas)
-		eng_blas_matmul(&s->m, s->first, s->count, s->x, s->m.cols, s->rows, s->out, s->m.rows,
-				scratch);
+		eng_blas_matmul(&s->m, s->first, s->count, s->x, s->m.cols, s->rows, s->out,
+				s->m.rows, scratch);
 	else if (s->m.type < ENG_Q8)
 		s->kernels->matmul_f(&s->m, s->first, s->count, s->x, s->m.cols, s->rows, s->out,
 				     s->m.rows);
 	else
-		s->kernels->matmul_q(&s->m, s->first, s->count, &s->act, s->rows, s->out, s->m.rows);
+		s->kernels->matmul_q(&s->m, s->first, s->count, &s->act, s->rows, s->out,
+				     s->m.rows);
 	free(scratch);
 }
 
 /* Bytes 0x21: every f16 and every float made of them is an ordinary small number. */
-static struct share prepare(uint32_t type, uint32_t cols, uint64_t about, uint32_t rows, uint8_t *memory)
+static struct share prepare(uint32_t type, uint32_t cols, uint64_t about, uint32_t rows,
+			    uint8_t *memory)
 {
 	const uint64_t panel = eng_panel_bytes(type, cols);
 	struct share s = { .work = work_matmul, .rows = rows };
@@ -167,7 +171,8 @@ static void prompt(uint32_t type, uint8_t *memory, bool blas)
 			s.kernels = eng_kernels_get(isa);
 			s.blas = blas;
 			if (s.kernels)
-				printf("  %6.1f", (double)s.m.rows * cols * 256 / measure(&s) * 1e-9);
+				printf("  %6.1f",
+				       (double)s.m.rows * cols * 256 / measure(&s) * 1e-9);
 			finish(&s);
 		}
 		printf("\n");

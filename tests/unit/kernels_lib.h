@@ -58,7 +58,8 @@ static inline void klib_block(uint32_t source, uint64_t *seed, uint8_t *out)
 }
 
 /* A random packed matrix; free with klib_free. */
-static inline struct eng_matrix klib_matrix(uint32_t type, uint32_t rows, uint32_t cols, uint64_t seed)
+static inline struct eng_matrix klib_matrix(uint32_t type, uint32_t rows, uint32_t cols,
+					    uint64_t seed)
 {
 	const uint32_t source = klib_source(type), bytes = eng_source_block_bytes(source);
 	const uint32_t blocks = cols / eng_source_block_values(source);
@@ -75,7 +76,9 @@ static inline struct eng_matrix klib_matrix(uint32_t type, uint32_t rows, uint32
 			klib_block(source, &seed, raw + (size_t)i * bytes);
 		for (uint32_t i = 0; i < count; i++)
 			src[i] = raw + (size_t)i * blocks * bytes;
-		t_eq(eng_pack_panel(type, source, src, count, cols, data + first / 16 * panel_bytes), 0);
+		t_eq(eng_pack_panel(type, source, src, count, cols,
+				    data + first / 16 * panel_bytes),
+		     0);
 	}
 	free(raw);
 	return m;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Matrix products: every ISA must give the bits of the plain C kernels, whatever the batch and the cut. */
+/* Matrix products: every ISA gives the bits of plain C, whatever the batch and the cut. */
 #include <math.h>
 
 #include "kernels_lib.h"
@@ -8,7 +8,9 @@
 #define FILL		0x7fbadbadu	/* a NaN that no kernel makes */
 
 static const struct eng_kernels *generic;
-static const uint32_t quant_types[] = { ENG_Q8, ENG_Q8M, ENG_Q4, ENG_Q4M, ENG_Q4K, ENG_Q5K, ENG_Q6K };
+static const uint32_t quant_types[] = {
+	ENG_Q8, ENG_Q8M, ENG_Q4, ENG_Q4M, ENG_Q4K, ENG_Q5K, ENG_Q6K
+};
 static const uint32_t float_types[] = { ENG_F32, ENG_F16, ENG_BF16 };
 static const struct { uint32_t rows, cols; } shapes[] = {
 	{ 16, 256 }, { 1, 512 }, { 17, 256 }, { 50, 768 }, { 64, 1024 },
@@ -26,8 +28,8 @@ static float *filled(size_t n)
 }
 
 /* Rows of @x times @m by @k; outputs are @stride apart. */
-static void product(const struct eng_kernels *k, const struct eng_matrix *m, uint32_t first, uint32_t count,
-		    const float *x, uint32_t rows, float *out, size_t stride)
+static void product(const struct eng_kernels *k, const struct eng_matrix *m, uint32_t first,
+		    uint32_t count, const float *x, uint32_t rows, float *out, size_t stride)
 {
 	if (m->type == ENG_F32 || m->type == ENG_F16 || m->type == ENG_BF16) {
 		k->matmul_f(m, first, count, x, m->cols, rows, out, stride);
@@ -165,13 +167,14 @@ static void test_accuracy(void)
 }
 
 /*
- * All quants at their least or greatest, activations at +-127: no intermediate sum may saturate. Scale 1,
- * so the results are whole numbers that the test can count itself.
+ * All quants at their least or greatest, activations at +-127: no intermediate sum may saturate.
+ * Scale 1, so the results are whole numbers that the test can count itself.
  */
 static void check_extremes(uint32_t type, int quant, float sign)
 {
 	const uint32_t source = klib_source(type), cols = 512;
-	const uint32_t blocks = cols / eng_source_block_values(source), bytes = eng_source_block_bytes(source);
+	const uint32_t blocks = cols / eng_source_block_values(source);
+	const uint32_t bytes = eng_source_block_bytes(source);
 	const uint64_t panel_bytes = eng_panel_bytes(type, cols);
 	uint8_t *panel = klib_alloc(panel_bytes), *raw = klib_alloc((size_t)blocks * bytes);
 	const void *src[16];
@@ -266,8 +269,10 @@ static void check_quantized(const float *x, uint32_t cols)
 			high += b->q[16 + k];
 			t_ok(b->q[k] >= -127 && b->q[16 + k] >= -127);
 		}
-		t_ok(b->sum == low + high && b->neg8_sum == -8 * b->sum && b->neg128_sum == -128 * b->sum);
-		t_ok(b->neg128_half[0] == -128 * low && b->neg128_half[1] == -128 * high && !b->reserved0);
+		t_ok(b->sum == low + high && b->neg8_sum == -8 * b->sum &&
+		     b->neg128_sum == -128 * b->sum);
+		t_ok(b->neg128_half[0] == -128 * low && b->neg128_half[1] == -128 * high &&
+		     !b->reserved0);
 	}
 	for (uint32_t isa = ENG_ISA_AVX2; isa < ENG_ISA_COUNT; isa++) {
 		const struct eng_kernels *k = eng_kernels_get(isa);
@@ -341,7 +346,8 @@ int main(void)
 {
 	generic = eng_kernels_get(ENG_ISA_GENERIC);
 	for (uint32_t isa = ENG_ISA_GENERIC; isa < ENG_ISA_COUNT; isa++)
-		printf("# %s: %s\n", eng_isa_name(isa), eng_kernels_get(isa) ? "tested" : "not on this CPU");
+		printf("# %s: %s\n", eng_isa_name(isa),
+		       eng_kernels_get(isa) ? "tested" : "not on this CPU");
 	T_RUN(test_quantize);
 	T_RUN(test_accuracy);
 	T_RUN(test_extremes);

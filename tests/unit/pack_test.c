@@ -21,8 +21,8 @@ static const struct {
 	const uint32_t *floats;
 	uint32_t count;
 } vectors[] = {
-	VECTOR(F32), VECTOR(F16), VECTOR(BF16), VECTOR(Q4_0), VECTOR(Q4_1), VECTOR(Q5_0), VECTOR(Q5_1),
-	VECTOR(Q8_0), VECTOR(Q4_K), VECTOR(Q5_K), VECTOR(Q6_K),
+	VECTOR(F32),  VECTOR(F16),  VECTOR(BF16), VECTOR(Q4_0), VECTOR(Q4_1), VECTOR(Q5_0),
+	VECTOR(Q5_1), VECTOR(Q8_0), VECTOR(Q4_K), VECTOR(Q5_K), VECTOR(Q6_K),
 };
 #define VECTORS (sizeof(vectors) / sizeof(vectors[0]))
 
@@ -32,7 +32,8 @@ static void test_tables(void)
 		uint32_t source = vectors[i].source, values = eng_source_block_values(source);
 
 		t_str_eq(eng_source_name(source), vectors[i].name);
-		t_eq(vectors[i].count / values * eng_source_block_bytes(source), vectors[i].raw_bytes);
+		t_eq(vectors[i].count / values * eng_source_block_bytes(source),
+		     vectors[i].raw_bytes);
 		t_ok(eng_type_of_source(source) > ENG_VEC_F32);
 	}
 	t_ok(!eng_source_name(4) && !eng_source_name(9999) && !eng_source_name(UINT32_MAX));
@@ -138,7 +139,8 @@ static void test_padding(void)
 	uint8_t a[5000], b[5000];
 
 	for (uint32_t i = 0; i < VECTORS; i++) {
-		const uint32_t type = eng_type_of_source(vectors[i].source), cols = vectors[i].count;
+		const uint32_t type = eng_type_of_source(vectors[i].source);
+		const uint32_t cols = vectors[i].count;
 		const void *src[1] = { vectors[i].raw };
 
 		t_need(eng_panel_bytes(type, cols) <= sizeof(a));
@@ -166,7 +168,8 @@ static void test_refused(void)
 			memcpy(raw + (source == ENG_SRC_Q6_K ? 208 : 0), &bad[k], 2);
 			t_eq(eng_pack_panel(type, source, src, 1, values, panel), -EDOM);
 			memcpy(raw, vectors[i].raw, eng_source_block_bytes(source));
-			if (type != ENG_Q4M && type != ENG_Q8M && type != ENG_Q4K && type != ENG_Q5K)
+			if (type != ENG_Q4M && type != ENG_Q8M && type != ENG_Q4K &&
+			    type != ENG_Q5K)
 				continue;
 			memcpy(raw + 2, &bad[k], 2);
 			t_eq(eng_pack_panel(type, source, src, 1, values, panel), -EDOM);

@@ -93,7 +93,8 @@ static void check_softmax(uint32_t n)
 
 static void check_rope(uint32_t half)
 {
-	float *x = klib_floats(2 * half, half), c[N_MAX], s[N_MAX], want[2 * N_MAX], got[2 * N_MAX + 1];
+	float *x = klib_floats(2 * half, half), c[N_MAX], s[N_MAX], want[2 * N_MAX],
+	      got[2 * N_MAX + 1];
 
 	for (uint32_t i = 0; i < half; i++) {
 		c[i] = cosf((float)i + 0.3f);
@@ -220,7 +221,8 @@ static void check_attention_values(const struct attention *a)
 			double want = 0;
 
 			for (uint32_t d = 0; d < a->dim; d++)
-				want += (double)a->q[i * a->dim + d] * stored(a->f32, a->keys[t * a->dim + d]);
+				want += (double)a->q[i * a->dim + d] *
+					stored(a->f32, a->keys[t * a->dim + d]);
 			t_near(a->scores[32 * i + t], want / 8, 2e-3);
 		}
 		for (uint32_t d = 0; d < a->dim; d++) {
@@ -241,7 +243,8 @@ static void check_attention(bool f32, uint32_t dim, uint32_t queries, uint32_t t
 {
 	float *q = klib_floats((size_t)queries * dim, 1);
 	float *keys = klib_floats(32 * (size_t)dim, 2), *values = klib_floats(32 * (size_t)dim, 3);
-	struct attention want = { f32, dim, queries, tokens, q, keys, values, { 0 }, { 0 } }, got = want;
+	struct attention want = { f32, dim, queries, tokens, q, keys, values, { 0 }, { 0 } },
+			 got = want;
 
 	attend(generic, &want, 12);
 	check_attention_values(&want);

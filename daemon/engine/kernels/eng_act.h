@@ -13,8 +13,8 @@
 #define LEAST_AMAX	1e-30f
 
 /*
- * Scale of a block whose greatest magnitude has the bits @amax_bits (NaN and infinity are the greatest).
- * False: the block is complete, all quants zero.
+ * Scale of a block whose greatest magnitude has the bits @amax_bits (NaN and infinity are the
+ * greatest). False: the block is complete, all quants zero.
  */
 ENG_INLINE bool eng_act_block_start(struct eng_act_block *b, uint32_t amax_bits, float *inverse)
 {

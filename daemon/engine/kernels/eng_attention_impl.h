@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * eng_attention_impl.h: queries against one KV page; included once per ISA after its eng_lanes_*.h.
- * K lies [dim][token], so a score is a lane of its own: even dims in one sum, odd dims in another, then
- * their sum times scale. V lies [token][dim], so an output is a lane of its own, tokens in order.
+ * K lies [dim][token], so a score is a lane of its own: even dims in one sum, odd dims in another,
+ * then their sum times scale. V lies [token][dim], so an output is a lane of its own, tokens in
+ * order.
  */
 #ifndef ENG_ATTENTION_IMPL_H
 #define ENG_ATTENTION_IMPL_H
@@ -54,17 +55,19 @@ ENG_INLINE void scores_tile(bool f32, uint32_t queries, const float *const *q, u
 	}
 	ENG_UNROLL
 	for (uint32_t i = 0; i < queries; i++)
-		lanes_store(scores[i] + token, lanes_mul(lanes_add(even[i], odd[i]), lanes_set(scale)));
+		lanes_store(scores[i] + token,
+			    lanes_mul(lanes_add(even[i], odd[i]), lanes_set(scale)));
 }
 
-ENG_INLINE void scores_page(bool f32, const float *const *q, uint32_t query_count, uint32_t head_dim,
-			    const void *k, float scale, float *const *scores)
+ENG_INLINE void scores_page(bool f32, const float *const *q, uint32_t query_count,
+			    uint32_t head_dim, const void *k, float scale, float *const *scores)
 {
 	for (uint32_t token = 0; token < PAGE_TOKENS; token += 16) {
 		uint32_t i = 0;
 
 		for (; i + LANES_QUERIES <= query_count; i += LANES_QUERIES)
-			scores_tile(f32, LANES_QUERIES, q + i, head_dim, k, token, scale, scores + i);
+			scores_tile(f32, LANES_QUERIES, q + i, head_dim, k, token, scale,
+				    scores + i);
 #if LANES_QUERIES > 2
 		if (query_count - i == 3) {
 			scores_tile(f32, 3, q + i, head_dim, k, token, scale, scores + i);
@@ -120,27 +123,29 @@ ENG_INLINE void mix_tile(bool f32, uint32_t queries, const float *const *probs, 
 }
 
 /* The last 1..31 dims of one query. */
-static void mix_rest(bool f32, const float *probs, uint32_t head_dim, const void *v, uint32_t token_count,
-		     uint32_t d, float *out)
+static void mix_rest(bool f32, const float *probs, uint32_t head_dim, const void *v,
+		     uint32_t token_count, uint32_t d, float *out)
 {
 	for (; d < head_dim; d += 16) {
 		const uint32_t n = head_dim - d < 16 ? head_dim - d : 16;
 		struct lanes sum = lanes_load_n(out + d, n);
 
 		for (uint32_t t = 0; t < token_count; t++)
-			sum = lanes_fma(lanes_set(probs[t]), kv_load_n(f32, v, t * head_dim + d, n), sum);
+			sum = lanes_fma(lanes_set(probs[t]), kv_load_n(f32, v, t * head_dim + d, n),
+					sum);
 		lanes_store_n(out + d, sum, n);
 	}
 }
 
-ENG_INLINE void mix_page(bool f32, const float *const *probs, uint32_t query_count, uint32_t head_dim,
-			 const void *v, uint32_t token_count, float *const *out)
+ENG_INLINE void mix_page(bool f32, const float *const *probs, uint32_t query_count,
+			 uint32_t head_dim, const void *v, uint32_t token_count, float *const *out)
 {
 	uint32_t d = 0, i;
 
 	for (; d + 32 <= head_dim; d += 32) {
 		for (i = 0; i + LANES_QUERIES <= query_count; i += LANES_QUERIES)
-			mix_tile(f32, LANES_QUERIES, probs + i, head_dim, v, token_count, d, out + i);
+			mix_tile(f32, LANES_QUERIES, probs + i, head_dim, v, token_count, d,
+				 out + i);
 #if LANES_QUERIES > 2
 		if (query_count - i == 3) {
 			mix_tile(f32, 3, probs + i, head_dim, v, token_count, d, out + i);

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * eng_blas.c: prompts of float models through OpenBLAS. Every call has the same shape for a given number
- * of columns: TILE_OUTPUTS outputs times TILE_ROWS rows. A panel always has the same place in its tile;
- * rows may have any, and zeros fill the rest.
+ * eng_blas.c: prompts of float models through OpenBLAS. Every call has the same shape for a given
+ * number of columns: TILE_OUTPUTS outputs times TILE_ROWS rows. A panel always has the same place
+ * in its tile; rows may have any, and zeros fill the rest.
  *
- * Shape and sides were chosen by test: OpenBLAS for Haswell and Zen rounds differently from place to place
- * once rows are the second side, or when there are more than 16 (blas_test under each OPENBLAS_CORETYPE
- * tells). Since another release may do so here too, eng_blas_init() tries it out, and the own kernels, which
- * are as fast, step in when places differ.
+ * Shape and sides were chosen by test: OpenBLAS for Haswell and Zen rounds differently from place
+ * to place once rows are the second side, or when there are more than 16 (blas_test under each
+ * OPENBLAS_CORETYPE tells). Since another release may do so here too, eng_blas_init() tries it out,
+ * and the own kernels, which are as fast, step in when places differ.
  */
 #include <cblas.h>
 #include <stdlib.h>
@@ -41,7 +41,8 @@ static struct tiles place_tiles(void *scratch, uint32_t cols)
 
 size_t eng_blas_scratch_bytes(uint32_t cols)
 {
-	return sizeof(float) * ((size_t)cols * (TILE_OUTPUTS + TILE_ROWS) + TILE_ROWS * TILE_OUTPUTS);
+	return sizeof(float) *
+	       ((size_t)cols * (TILE_OUTPUTS + TILE_ROWS) + TILE_ROWS * TILE_OUTPUTS);
 }
 
 static void multiply(const struct tiles *t, uint32_t cols, const float *x, size_t x_stride)
@@ -60,7 +61,8 @@ static bool try_places(void *scratch, uint32_t cols)
 	memset(t.x, 0, sizeof(float) * cols * TILE_ROWS);
 	for (uint32_t i = 0; i < cols * (TILE_OUTPUTS + 1); i++) {
 		state = state * 1664525 + 1013904223;
-		t.weights[i] = (float)(state >> 8) * 0x1p-23f - 1;	/* the last cols are row 0 of x */
+		t.weights[i] =
+			(float)(state >> 8) * 0x1p-23f - 1; /* the last cols are row 0 of x */
 	}
 	multiply(&t, cols, t.x, cols);
 	for (uint32_t i = 0; i < TILE_OUTPUTS; i++)
@@ -103,7 +105,8 @@ static void fill_weights(const struct eng_matrix *m, uint32_t group, uint32_t fr
 
 /* All rows against one group: its outputs [skip, skip + outputs) go to @out. */
 static void run_group(const struct tiles *t, uint32_t cols, uint32_t skip, uint32_t outputs,
-		      const float *x, size_t x_stride, uint32_t row_count, float *out, size_t out_stride)
+		      const float *x, size_t x_stride, uint32_t row_count, float *out,
+		      size_t out_stride)
 {
 	for (uint32_t row = 0; row < row_count; row += TILE_ROWS) {
 		const uint32_t rows = row_count - row < TILE_ROWS ? row_count - row : TILE_ROWS;
@@ -113,12 +116,14 @@ static void run_group(const struct tiles *t, uint32_t cols, uint32_t skip, uint3
 		} else {
 			memset(t->x, 0, sizeof(float) * cols * TILE_ROWS);
 			for (uint32_t r = 0; r < rows; r++)
-				memcpy(t->x + r * cols, x + (row + r) * x_stride, sizeof(float) * cols);
+				memcpy(t->x + r * cols, x + (row + r) * x_stride,
+				       sizeof(float) * cols);
 			multiply(t, cols, t->x, cols);
 		}
 		for (uint32_t r = 0; r < rows; r++)
 			for (uint32_t i = 0; i < outputs; i++)
-				out[(row + r) * out_stride + i] = t->out[(skip + i) * TILE_ROWS + r];
+				out[(row + r) * out_stride + i] =
+					t->out[(skip + i) * TILE_ROWS + r];
 	}
 }
 
@@ -130,13 +135,15 @@ void eng_blas_matmul(const struct eng_matrix *m, uint32_t first_panel, uint32_t 
 	const struct tiles t = place_tiles(scratch, m->cols);
 
 	if (!places_alike) {
-		kernels->matmul_f(m, first_panel, panel_count, x, x_stride, row_count, out, out_stride);
+		kernels->matmul_f(m, first_panel, panel_count, x, x_stride, row_count, out,
+				  out_stride);
 		return;
 	}
 	for (uint32_t p = first_panel; p < end;) {
 		const uint32_t group = p / TILE_PANELS * TILE_PANELS;
 		const uint32_t stop = group + TILE_PANELS < end ? group + TILE_PANELS : end;
-		const uint32_t limit = stop * ENG_PANEL_ROWS < m->rows ? stop * ENG_PANEL_ROWS : m->rows;
+		const uint32_t limit =
+			stop * ENG_PANEL_ROWS < m->rows ? stop * ENG_PANEL_ROWS : m->rows;
 
 		fill_weights(m, group, p, stop, t.weights);
 		run_group(&t, m->cols, (p - group) * ENG_PANEL_ROWS, limit - p * ENG_PANEL_ROWS, x,

@@ -37,7 +37,8 @@ ENG_INLINE void float_column(uint32_t type, uint32_t rows, const struct float_jo
 }
 
 /* @rows (constant) rows of one panel. */
-ENG_INLINE void float_tile(uint32_t type, uint32_t rows, const struct float_job *job, uint32_t panel)
+ENG_INLINE void float_tile(uint32_t type, uint32_t rows, const struct float_job *job,
+			   uint32_t panel)
 {
 	const size_t cols = job->m->cols;
 	const uint32_t first = panel * ENG_PANEL_ROWS;
@@ -57,10 +58,12 @@ ENG_INLINE void float_tile(uint32_t type, uint32_t rows, const struct float_job 
 		float_column(type, rows, job, w, col, even);
 	ENG_UNROLL
 	for (uint32_t r = 0; r < rows; r++)
-		lanes_store_n(job->out + r * job->out_stride + first, lanes_add(even[r], odd[r]), valid);
+		lanes_store_n(job->out + r * job->out_stride + first, lanes_add(even[r], odd[r]),
+			      valid);
 }
 
-ENG_INLINE void float_rows(uint32_t type, uint32_t rows, const struct float_job *job, uint32_t panel)
+ENG_INLINE void float_rows(uint32_t type, uint32_t rows, const struct float_job *job,
+			   uint32_t panel)
 {
 	switch (rows) {
 	case 1:
@@ -95,11 +98,13 @@ ENG_INLINE void float_rows(uint32_t type, uint32_t rows, const struct float_job 
 }
 
 static void matmul_f(const struct eng_matrix *m, uint32_t first_panel, uint32_t panel_count,
-		     const float *x, size_t x_stride, uint32_t row_count, float *out, size_t out_stride)
+		     const float *x, size_t x_stride, uint32_t row_count, float *out,
+		     size_t out_stride)
 {
 	for (uint32_t panel = first_panel; panel < first_panel + panel_count; panel++) {
 		for (uint32_t row = 0; row < row_count; row += LANES_ROWS) {
-			const uint32_t rows = row_count - row < LANES_ROWS ? row_count - row : LANES_ROWS;
+			const uint32_t rows =
+				row_count - row < LANES_ROWS ? row_count - row : LANES_ROWS;
 			const struct float_job job = { m, x + row * x_stride, x_stride,
 						       out + row * out_stride, out_stride };
 

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * eng_k_avx2.c: AVX2 with FMA and F16C. vpmaddubsw multiplies unsigned by signed bytes and adds two products
- * to an int16, saturating; no sum here can reach 2^15 (activations are within +-127):
+ * eng_k_avx2.c: AVX2 with FMA and F16C. vpmaddubsw multiplies unsigned by signed bytes and adds two
+ * products to an int16, saturating; no sum here can reach 2^15 (activations are within +-127):
  *   4 bits    q 0..15, 8 groups in one int16:        2 * 8 *  15 * 127 = 30480
  *   Q5K       q 0..31, 4 groups in one int16:        2 * 4 *  31 * 127 = 31496
  *   Q6K       |q| <= 32, 4 groups in one int16:      2 * 4 *  32 * 127 = 32512
  *   Q8, Q8M   |q| <= 128, widened after every group: 2     * 128 * 127 = 32512
- * Signed weights go in as |q|, the activations as a with the sign of q: exact, since |-128| as an unsigned
- * byte is 128 and an activation is never -128.
+ * Signed weights go in as |q|, the activations as a with the sign of q: exact, since |-128| as an
+ * unsigned byte is 128 and an activation is never -128.
  */
 #include <immintrin.h>
 #include <math.h>
@@ -33,7 +33,7 @@
 
 #include "eng_tiles.h"
 
-/* Sums must grow one by one: gcc would rather collect their terms, in more registers than there are. */
+/* Sums must grow one by one: gcc would rather collect their terms, and run out of registers. */
 #define KEEP_ORDER(sum)	__asm__("" : "+x"(sum))
 
 /* Of 8 rows of a panel. */
@@ -51,7 +51,8 @@ ENG_INLINE __m256 byte_floats(const uint8_t *p, bool is_signed)
 {
 	const __m128i bytes = _mm_loadl_epi64((const __m128i *)p);
 
-	return _mm256_cvtepi32_ps(is_signed ? _mm256_cvtepi8_epi32(bytes) : _mm256_cvtepu8_epi32(bytes));
+	return _mm256_cvtepi32_ps(is_signed ? _mm256_cvtepi8_epi32(bytes)
+					    : _mm256_cvtepu8_epi32(bytes));
 }
 
 /* @half 0: rows 0..7, 1: rows 8..15 of the panel. */
@@ -59,7 +60,7 @@ ENG_INLINE void load_scales(uint32_t type, const uint8_t *panel, uint32_t block,
 			    struct scales *s)
 {
 	const uint8_t *head = panel + eng_panel_scales(type, block);
-	const uint8_t *sub = head + ENG_SCALE_BYTES + block % 8 * 32 + half * 8;	/* K types only */
+	const uint8_t *sub = head + ENG_SCALE_BYTES + block % 8 * 32 + half * 8; /* K types only */
 
 	s->scale[0] = half_floats(head + half * 16);
 	if (eng_type_has_min(type))
@@ -128,7 +129,8 @@ ENG_INLINE void dots_4bit(uint32_t type, uint32_t rows, const uint8_t *weights,
 	}
 	ENG_UNROLL
 	for (uint32_t r = 0; r < rows; r++) {
-		const __m256i start = _mm256_set1_epi32(type == ENG_Q4 ? a[r * blocks].neg8_sum : 0);
+		const __m256i start =
+			_mm256_set1_epi32(type == ENG_Q4 ? a[r * blocks].neg8_sum : 0);
 
 		sum[0][r] = _mm256_add_epi32(widen_pairs(sum[0][r]), start);
 		sum[1][r] = _mm256_add_epi32(widen_pairs(sum[1][r]), start);
@@ -142,8 +144,8 @@ ENG_INLINE __m256i signed_pairs(__m256i w, __m256i magnitude, __m256i q)
 }
 
 /* Q8, Q8M: 32 columns, int32 sums of both halves. */
-ENG_INLINE void dots_q8(uint32_t rows, const uint8_t *weights, const struct eng_act_block *a, size_t blocks,
-			__m256i sum[2][TILE_ROWS])
+ENG_INLINE void dots_q8(uint32_t rows, const uint8_t *weights, const struct eng_act_block *a,
+			size_t blocks, __m256i sum[2][TILE_ROWS])
 {
 	ENG_UNROLL
 	for (int i = 0; i < 8; i++) {
@@ -155,9 +157,11 @@ ENG_INLINE void dots_q8(uint32_t rows, const uint8_t *weights, const struct eng_
 		for (uint32_t r = 0; r < rows; r++) {
 			const __m256i q = four(a + r * blocks, i);
 
-			sum[0][r] = _mm256_add_epi32(sum[0][r], widen_pairs(signed_pairs(w0, m0, q)));
+			sum[0][r] =
+				_mm256_add_epi32(sum[0][r], widen_pairs(signed_pairs(w0, m0, q)));
 			KEEP_ORDER(sum[0][r]);
-			sum[1][r] = _mm256_add_epi32(sum[1][r], widen_pairs(signed_pairs(w1, m1, q)));
+			sum[1][r] =
+				_mm256_add_epi32(sum[1][r], widen_pairs(signed_pairs(w1, m1, q)));
 			KEEP_ORDER(sum[1][r]);
 		}
 	}
@@ -179,8 +183,10 @@ ENG_INLINE void dots_small(uint32_t type, uint32_t rows, const uint8_t *weights,
 		for (uint32_t r = 0; r < rows; r++) {
 			const __m256i q = four(a + r * blocks, i);
 
-			sum[0][r] = add_pairs(sum[0][r], m0, type == ENG_Q5K ? q : _mm256_sign_epi8(q, w0));
-			sum[1][r] = add_pairs(sum[1][r], m1, type == ENG_Q5K ? q : _mm256_sign_epi8(q, w1));
+			sum[0][r] = add_pairs(sum[0][r], m0,
+					      type == ENG_Q5K ? q : _mm256_sign_epi8(q, w0));
+			sum[1][r] = add_pairs(sum[1][r], m1,
+					      type == ENG_Q5K ? q : _mm256_sign_epi8(q, w1));
 		}
 	}
 	ENG_UNROLL
@@ -225,8 +231,10 @@ ENG_INLINE void step(uint32_t type, uint32_t rows, const uint8_t *weights, const
 		dots_small(type, rows, weights, a, blocks, 4, more);
 		ENG_UNROLL
 		for (uint32_t r = 0; r < rows; r++) {
-			sum[0][r] = type == ENG_Q6K ? more[0][r] : _mm256_add_epi32(sum[0][r], more[0][r]);
-			sum[1][r] = type == ENG_Q6K ? more[1][r] : _mm256_add_epi32(sum[1][r], more[1][r]);
+			sum[0][r] = type == ENG_Q6K ? more[0][r]
+						    : _mm256_add_epi32(sum[0][r], more[0][r]);
+			sum[1][r] = type == ENG_Q6K ? more[1][r]
+						    : _mm256_add_epi32(sum[1][r], more[1][r]);
 		}
 	}
 	add_scaled(rows, a, blocks, s, type == ENG_Q6K, sum, acc);
@@ -259,8 +267,8 @@ ENG_INLINE void tile(uint32_t type, uint32_t rows, const struct tile_job *job)
 	}
 	ENG_UNROLL
 	for (uint32_t r = 0; r < rows; r++)
-		lanes_store_n(job->out + r * job->out_stride, (struct lanes){ acc[0][r], acc[1][r] },
-			      job->valid);
+		lanes_store_n(job->out + r * job->out_stride,
+			      (struct lanes){ acc[0][r], acc[1][r] }, job->valid);
 }
 
 static int32_t sum_lanes(__m256i a)

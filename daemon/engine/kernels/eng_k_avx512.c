@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * eng_k_avx512.c: AVX-512 with VNNI. vpdpbusd multiplies unsigned by signed bytes and adds four products
- * to an int32 without saturation: |255 * 127 * 32| is far below 2^31. Signed weights are read as q + 128
- * (one xor), and the sum starts at -128 * sum(activations), which makes it exact again.
+ * eng_k_avx512.c: AVX-512 with VNNI. vpdpbusd multiplies unsigned by signed bytes and adds four
+ * products to an int32 without saturation: |255 * 127 * 32| is far below 2^31. Signed weights are
+ * read as q + 128 (one xor), and the sum starts at -128 * sum(activations), which makes it exact
+ * again.
  */
 #include <immintrin.h>
 #include <math.h>
@@ -44,7 +45,8 @@ ENG_INLINE __m512 byte_floats(const uint8_t *p, bool is_signed)
 {
 	const __m128i bytes = _mm_load_si128((const __m128i *)p);
 
-	return _mm512_cvtepi32_ps(is_signed ? _mm512_cvtepi8_epi32(bytes) : _mm512_cvtepu8_epi32(bytes));
+	return _mm512_cvtepi32_ps(is_signed ? _mm512_cvtepi8_epi32(bytes)
+					    : _mm512_cvtepu8_epi32(bytes));
 }
 
 ENG_INLINE void load_scales(uint32_t type, const uint8_t *panel, uint32_t block, struct scales *s)
@@ -116,7 +118,8 @@ ENG_INLINE __m512 step(uint32_t type, const __m512i *w, const struct scales *s,
 		for (int i = 0; i < 2; i++) {
 			const __m512i sum = dot(w + 4 * i, a->q + 16 * i, 4, a->neg128_half[i]);
 
-			acc = _mm512_fmadd_ps(_mm512_mul_ps(s->scale[i], scale), _mm512_cvtepi32_ps(sum), acc);
+			acc = _mm512_fmadd_ps(_mm512_mul_ps(s->scale[i], scale),
+					      _mm512_cvtepi32_ps(sum), acc);
 		}
 		return acc;
 	}

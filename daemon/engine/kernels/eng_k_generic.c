@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * eng_k_generic.c: the kernels in plain C. They are the specification: the order of the float operations
- * here is what every ISA repeats.
+ * eng_k_generic.c: the kernels in plain C. They are the specification: the order of the float
+ * operations here is what every ISA repeats.
  */
 #include "eng_kernels.h"
 
@@ -80,7 +80,8 @@ static struct scales scales_at(uint32_t type, const uint8_t *panel, uint32_t blo
 	return s;
 }
 
-static int32_t dot16(uint32_t type, const uint8_t *weights, uint32_t lane, const int8_t *q, uint32_t col)
+static int32_t dot16(uint32_t type, const uint8_t *weights, uint32_t lane, const int8_t *q,
+		     uint32_t col)
 {
 	const uint8_t *w = weights + eng_weight_byte(type, lane, col);
 	const int shift = col / 16 * 4;
@@ -98,8 +99,8 @@ static int32_t dot16(uint32_t type, const uint8_t *weights, uint32_t lane, const
 }
 
 /* One product of a row of weights and a row of activations. */
-static float dot_row(uint32_t type, const uint8_t *panel, uint32_t lane, const struct eng_act_block *act,
-		     uint32_t blocks)
+static float dot_row(uint32_t type, const uint8_t *panel, uint32_t lane,
+		     const struct eng_act_block *act, uint32_t blocks)
 {
 	float acc = 0;
 
@@ -133,8 +134,9 @@ static void matmul_q(const struct eng_matrix *m, uint32_t first_panel, uint32_t 
 		const uint8_t *panel = (const uint8_t *)m->data + i / ENG_PANEL_ROWS * panel_bytes;
 
 		for (uint32_t row = 0; row < row_count; row++)
-			out[row * out_stride + i] = dot_row(m->type, panel, i % ENG_PANEL_ROWS,
-							    act->block + (size_t)row * blocks, blocks);
+			out[row * out_stride + i] =
+				dot_row(m->type, panel, i % ENG_PANEL_ROWS,
+					act->block + (size_t)row * blocks, blocks);
 	}
 }
 

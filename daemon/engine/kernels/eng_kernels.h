@@ -2,10 +2,10 @@
 /*
  * eng_kernels.h: the inner loops, one table of functions per ISA.
  *
- * Every function gives the same bits on every ISA: eng_k_generic.c is the specification (fmaf() where
- * it says fma, one fixed order), the others repeat its order lane by lane. A row's result depends on
- * that row alone, never on row_count or on how panels are cut. No function allocates or locks.
- * Pointers marked 64 need 64-byte alignment; all others the alignment of their element.
+ * Every function gives the same bits on every ISA: eng_k_generic.c is the specification (fmaf()
+ * where it says fma, one fixed order), the others repeat its order lane by lane. A row's result
+ * depends on that row alone, never on row_count or on how panels are cut. No function allocates or
+ * locks. Pointers marked 64 need 64-byte alignment; all others the alignment of their element.
  */
 #ifndef ENG_KERNELS_H
 #define ENG_KERNELS_H
@@ -17,8 +17,8 @@
 #include "eng_pack.h"
 
 /*
- * 32 activations: value = scale * q, q in -127..127. One cache line; rows are arrays of blocks. A value
- * that is not finite makes the scale NaN, so that it shows in every output that it reaches.
+ * 32 activations: value = scale * q, q in -127..127. One cache line; rows are arrays of blocks. A
+ * value that is not finite makes the scale NaN, so that it shows in every output that it reaches.
  */
 struct eng_act_block {
 	int8_t q[32];
@@ -46,7 +46,8 @@ static inline size_t eng_act_bytes(uint32_t rows, uint32_t cols)
 /* The rows of @act from @row on. */
 static inline struct eng_act eng_act_from(const struct eng_act *act, uint32_t row)
 {
-	return (struct eng_act){ act->block + (size_t)row * (act->cols / ENG_BLOCK_COLS), act->cols };
+	return (struct eng_act){ act->block + (size_t)row * (act->cols / ENG_BLOCK_COLS),
+				 act->cols };
 }
 
 struct eng_kernels {
@@ -57,18 +58,20 @@ struct eng_kernels {
 			 const float *x, size_t x_stride);
 
 	/*
-	 * out[row * out_stride + panel * 16 + i] for the panels [first_panel, +panel_count) and all rows of
-	 * @act: quantised types only. Columns of @out beyond m->rows are not written.
+	 * out[row * out_stride + panel * 16 + i] for the panels [first_panel, +panel_count) and all
+	 * rows of @act: quantised types only. Columns of @out beyond m->rows are not written.
 	 */
 	void (*matmul_q)(const struct eng_matrix *m, uint32_t first_panel, uint32_t panel_count,
-			 const struct eng_act *act, uint32_t row_count, float *out, size_t out_stride);
+			 const struct eng_act *act, uint32_t row_count, float *out,
+			 size_t out_stride);
 	/* The same for F32, F16 and BF16 weights and float activations x[row * x_stride]. */
 	void (*matmul_f)(const struct eng_matrix *m, uint32_t first_panel, uint32_t panel_count,
 			 const float *x, size_t x_stride, uint32_t row_count, float *out,
 			 size_t out_stride);
 
 	/* One panel of float weights as floats: 16 at out[col * out_stride]. */
-	void (*widen)(uint32_t type, const void *panel, uint32_t cols, float *out, size_t out_stride);
+	void (*widen)(uint32_t type, const void *panel, uint32_t cols, float *out,
+		      size_t out_stride);
 
 	/* out = x / sqrt(mean(x^2) + eps) * weight. @out may be @x. */
 	void (*rms_norm)(float *out, const float *x, const float *weight, uint32_t n, float eps);
@@ -83,24 +86,28 @@ struct eng_kernels {
 	float (*sum_exp)(const float *x, size_t n, float shift);	/* sum of exp(x - shift) */
 
 	/*
-	 * Attention over one KV page (32 tokens) of one KV head, elements F32 or F16 (@f32). K of a page is
-	 * [head_dim][32 tokens], V is [32 tokens][head_dim]; eng_kv_plane_bytes() each.
+	 * Attention over one KV page (32 tokens) of one KV head, elements F32 or F16 (@f32). K of a
+	 * page is [head_dim][32 tokens], V is [32 tokens][head_dim]; eng_kv_plane_bytes() each.
 	 * Token @slot (0..31) of a page: store K and V, rounded to nearest when F16.
 	 */
 	void (*kv_put)(bool f32, const float *k, const float *v, uint32_t head_dim, uint32_t slot,
 		       void *k_page, void *v_page);
 	/*
-	 * scores[i][t] = scale * dot(q[i], K[t]) for all 32 tokens t (slots never filled give rubbish that
-	 * the caller ignores). Queries may be heads of a group, rows of a prompt, or both.
+	 * scores[i][t] = scale * dot(q[i], K[t]) for all 32 tokens t (slots never filled give
+	 * rubbish that the caller ignores). Queries may be heads of a group, rows of a prompt, or
+	 * both.
 	 */
-	void (*attn_scores)(bool f32, const float *const *q, uint32_t query_count, uint32_t head_dim,
-			    const void *k_page, float scale, float *const *scores);
+	void (*attn_scores)(bool f32, const float *const *q, uint32_t query_count,
+			    uint32_t head_dim, const void *k_page, float scale,
+			    float *const *scores);
 	/*
-	 * out[i][d] += sum over t < token_count of probs[i][t] * V[t][d], in the order of t. The caller zeroes
-	 * out first; pages in order give one order for the whole sequence, however rows are batched.
+	 * out[i][d] += sum over t < token_count of probs[i][t] * V[t][d], in the order of t. The
+	 * caller zeroes out first; pages in order give one order for the whole sequence, however
+	 * rows are batched.
 	 */
-	void (*attn_mix)(bool f32, const float *const *probs, uint32_t query_count, uint32_t head_dim,
-			 const void *v_page, uint32_t token_count, float *const *out);
+	void (*attn_mix)(bool f32, const float *const *probs, uint32_t query_count,
+			 uint32_t head_dim, const void *v_page, uint32_t token_count,
+			 float *const *out);
 };
 
 /* Bytes of the K (or V) plane of one head in one page. */
@@ -110,17 +117,18 @@ static inline size_t eng_kv_plane_bytes(bool f32, uint32_t head_dim)
 }
 
 /*
- * The table for @isa (enum eng_isa, not AUTO), NULL when this CPU or kernel cannot run it. AMX needs
- * the CPU's AMX-INT8; it uses the AVX-512 table until it has its own, so eng_isa_best() never picks it.
- * eng_dispatch.c also has eng_isa_name, _parse, _usable and _best of eng_model.h.
+ * The table for @isa (enum eng_isa, not AUTO), NULL when this CPU or kernel cannot run it. AMX
+ * needs the CPU's AMX-INT8; it uses the AVX-512 table until it has its own, so eng_isa_best() never
+ * picks it. eng_dispatch.c also has eng_isa_name, _parse, _usable and _best of eng_model.h.
  */
 const struct eng_kernels *eng_kernels_get(uint32_t isa);
 
 /*
- * F32, F16 and BF16 weights times prompt rows through OpenBLAS, on tiles of one fixed shape padded with
- * zeros, so that a row's bits depend neither on its neighbours nor on its place. They differ from
- * matmul_f's. @scratch (64): eng_blas_scratch_bytes(cols), one per thread. Call eng_blas_init once before;
- * false: this OpenBLAS does not keep rows apart, and eng_blas_matmul() uses the best matmul_f instead.
+ * F32, F16 and BF16 weights times prompt rows through OpenBLAS, on tiles of one fixed shape padded
+ * with zeros, so that a row's bits depend neither on its neighbours nor on its place. They differ
+ * from matmul_f's. @scratch (64): eng_blas_scratch_bytes(cols), one per thread. Call eng_blas_init
+ * once before; false: this OpenBLAS does not keep rows apart, and eng_blas_matmul() uses the best
+ * matmul_f instead.
  */
 bool eng_blas_init(void);
 size_t eng_blas_scratch_bytes(uint32_t cols);

@@ -111,7 +111,8 @@ static inline __m256 lanes_pow2_half(__m256 t)
 {
 	const __m256i one = _mm256_set1_epi32(0x3f800000);
 
-	return _mm256_castsi256_ps(_mm256_add_epi32(_mm256_slli_epi32(_mm256_castps_si256(t), 23), one));
+	return _mm256_castsi256_ps(
+		_mm256_add_epi32(_mm256_slli_epi32(_mm256_castps_si256(t), 23), one));
 }
 
 static inline struct lanes lanes_pow2(struct lanes t)

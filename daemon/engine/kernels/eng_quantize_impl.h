@@ -3,8 +3,8 @@
 #ifndef ENG_QUANTIZE_IMPL_H
 #define ENG_QUANTIZE_IMPL_H
 
-static void quantize(const struct eng_act *act, uint32_t first_row, uint32_t row_count, const float *x,
-		     size_t x_stride)
+static void quantize(const struct eng_act *act, uint32_t first_row, uint32_t row_count,
+		     const float *x, size_t x_stride)
 {
 	const uint32_t blocks = act->cols / ENG_BLOCK_COLS;
 	struct eng_act_block *b = act->block + (size_t)first_row * blocks;

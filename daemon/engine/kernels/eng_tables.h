@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* eng_tables.h: the tables behind eng_kernels_get(). On other CPUs than x86-64 only the generic one is built. */
+/* eng_tables.h: the tables behind eng_kernels_get(); only the generic one is for any CPU. */
 #ifndef ENG_TABLES_H
 #define ENG_TABLES_H
 

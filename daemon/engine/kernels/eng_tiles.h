@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * eng_tiles.h: the walk over panels and rows that the vector ISAs share. A tile is one panel times 1..8 or
- * TILE_ROWS rows; TILE_ROWS and tile(type, rows, ...) come from the including file. Type and rows are
- * constants in each copy of tile(), so its loops unroll.
+ * eng_tiles.h: the walk over panels and rows that the vector ISAs share. A tile is one panel
+ * times 1..8 or TILE_ROWS rows; TILE_ROWS and tile(type, rows, ...) come from the including file.
+ * Type and rows are constants in each copy of tile(), so its loops unroll.
  */
 #ifndef ENG_TILES_H
 #define ENG_TILES_H
@@ -26,9 +26,9 @@ struct tile_job {
 ENG_INLINE void tile(uint32_t type, uint32_t rows, const struct tile_job *job);
 
 /*
- * The weights of a thread lie in one sequence: ask for what will be needed some blocks on, into the second
- * level, as the activations of several rows need the first. Measured: one or two rows run at the memory's
- * speed with hardly any lead, more rows need a long one.
+ * The weights of a thread lie in one sequence: ask for what will be needed some blocks on, into the
+ * second level, as the activations of several rows need the first. Measured: one or two rows run at
+ * the memory's speed with hardly any lead, more rows need a long one.
  */
 ENG_INLINE void tile_prefetch(uint32_t type, uint32_t rows, const uint8_t *panel, uint32_t block)
 {

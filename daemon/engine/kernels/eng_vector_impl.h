@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * eng_vector_impl.h: norms, softmax and the like over 16 lanes; included once per ISA after its
- * eng_lanes_*.h, so every ISA runs the same operations in the same order. Sums: element i goes to lane
- * i % 16 in the order of i, then lanes are added i + (i+8), then 4, 2, 1.
+ * eng_lanes_*.h, so every ISA runs the same operations in the same order. Sums: element i goes to
+ * lane i % 16 in the order of i, then lanes are added i + (i+8), then 4, 2, 1.
  */
 #ifndef ENG_VECTOR_IMPL_H
 #define ENG_VECTOR_IMPL_H
@@ -77,7 +77,8 @@ static void rms_norm(float *out, const float *x, const float *weight, uint32_t n
 	}
 	factor = lanes_set(1.0f / sqrtf(lanes_sum(sum) / (float)n + eps));
 	for (i = 0; i + 16 <= n; i += 16)
-		lanes_store(out + i, lanes_mul(lanes_mul(lanes_load(x + i), factor), lanes_load(weight + i)));
+		lanes_store(out + i, lanes_mul(lanes_mul(lanes_load(x + i), factor),
+					       lanes_load(weight + i)));
 	if (i < n) {
 		v = lanes_mul(lanes_load_n(x + i, n - i), factor);
 		lanes_store_n(out + i, lanes_mul(v, lanes_load_n(weight + i, n - i)), n - i);
@@ -126,7 +127,8 @@ static void add(float *x, const float *y, size_t n)
 	for (i = 0; i + 16 <= n; i += 16)
 		lanes_store(x + i, lanes_add(lanes_load(x + i), lanes_load(y + i)));
 	if (i < n)
-		lanes_store_n(x + i, lanes_add(lanes_load_n(x + i, n - i), lanes_load_n(y + i, n - i)),
+		lanes_store_n(x + i,
+			      lanes_add(lanes_load_n(x + i, n - i), lanes_load_n(y + i, n - i)),
 			      n - i);
 }
 
