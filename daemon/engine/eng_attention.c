@@ -71,6 +71,14 @@ static void store(struct eng *eng, uint32_t thread, uint32_t layer)
 		store_row(eng, layer, i / rows, i % rows);
 }
 
+static void store_own_rows(struct eng *eng, struct eng_range rows, uint32_t layer)
+{
+	uint32_t kv_heads = eng->step.model->config.kv_head_count;
+
+	for (uint32_t i = 0; i < kv_heads * rows.count; i++)
+		store_row(eng, layer, i / rows.count, rows.first + i % rows.count);
+}
+
 /*
  * Planes of one head lie a whole page apart, too far for the CPU to guess: ask for the next one while
  * the present one is worked on.
@@ -153,7 +161,7 @@ static void run_pass(struct pass *p)
 }
 
 /* Heads [first, first + count) of one KV head for the rows of one group. */
-static void attend(struct eng *eng, uint32_t thread, uint32_t layer, const struct eng_group *group,
+static void attend(struct eng *eng, uint32_t thread, uint32_t layer, const struct eng_range *group,
 		   uint32_t kv_head, uint32_t first, uint32_t count)
 {
 	const struct eng_step *step = &eng->step;
@@ -180,7 +188,7 @@ static void attend(struct eng *eng, uint32_t thread, uint32_t layer, const struc
 
 /* All heads of a KV head, in as many passes as needed. */
 static void attend_all(struct eng *eng, uint32_t thread, uint32_t layer,
-		       const struct eng_group *group, uint32_t kv_head)
+		       const struct eng_range *group, uint32_t kv_head)
 {
 	const struct eng_config *c = &eng->step.model->config;
 	uint32_t heads = c->head_count / c->kv_head_count, n;
@@ -231,10 +239,28 @@ static void attend_heads(struct eng *eng, uint32_t thread, uint32_t layer)
 	}
 }
 
+/* Keys come from any thread's rows, so all are stored before any is read. */
+static void attend_own_rows(struct eng *eng, uint32_t thread, uint32_t layer)
+{
+	const struct eng_step *step = &eng->step;
+	struct eng_range groups = step->group_share[thread];
+	uint32_t kv_heads = step->model->config.kv_head_count;
+
+	store_own_rows(eng, step->row_share[thread], layer);
+	eng_pool_barrier(eng->pool, thread);
+	for (uint32_t kv_head = 0; kv_head < kv_heads; kv_head++)
+		for (uint32_t g = groups.first; g < groups.first + groups.count; g++)
+			attend_all(eng, thread, layer, &step->groups[g], kv_head);
+}
+
 void eng_attention(struct eng *eng, uint32_t thread, uint32_t layer)
 {
 	uint32_t kv_heads = eng->step.model->config.kv_head_count;
 
+	if (eng->step.own_rows) {
+		attend_own_rows(eng, thread, layer);
+		return;
+	}
 	store(eng, thread, layer);
 	if (kv_heads % eng->threads == 0) {
 		attend_own_heads(eng, thread, layer);

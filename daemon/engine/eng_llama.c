@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * eng_llama.c: the layers of a Llama, as every thread runs them. Barriers of a layer, few rows:
- * after q/k/v, after storing k and v (unless each thread owns its KV heads), after attention, o,
- * gate/up and down. With many rows norms and rounding are split too: three more.
+ * eng_llama.c: the layers of a Llama, as every thread runs them. The threads of a step share
+ *  - few rows by panels: each norms and rounds all rows for itself. Barriers after q/k/v, after
+ *    storing k and v (unless each owns its KV heads), after attention, o, gate/up and down;
+ *  - more rows by panels too, but norms and rounding are shared as well: three barriers more;
+ *  - many rows by rows: one barrier, after storing k and v.
  */
 #include "eng_priv.h"
 
@@ -13,55 +15,64 @@ struct worker {
 	const struct eng_model *model;
 	const struct eng_kernels *kernels;
 	uint32_t thread;
-	bool few;		/* rows: norm and round them alone */
+	struct eng_range rows;	/* that this thread multiplies */
+	bool few;		/* it norms and rounds them into memory of its own */
+	bool own_rows;		/* no other thread has a part in them */
 };
 
+/* Between phases: own rows need nobody. */
 static void meet(const struct worker *w)
 {
-	eng_pool_barrier(w->eng->pool, w->thread);
+	if (!w->own_rows)
+		eng_pool_barrier(w->eng->pool, w->thread);
 }
 
-/* The rows that this thread prepares: its share, or all of them into memory of its own. */
-static void share_of_rows(const struct worker *w, uint32_t rows, uint32_t *begin, uint32_t *end)
+/* The panels, or pairs of them, that this thread multiplies. */
+static struct eng_range share_of_panels(const struct worker *w, uint32_t panels)
 {
-	if (w->few) {
-		*begin = 0;
-		*end = rows;
-		return;
-	}
-	eng_split(rows, w->thread, w->eng->threads, begin, end);
+	if (w->own_rows)
+		return (struct eng_range){ 0, panels };
+	return eng_share(panels, w->thread, w->eng->threads);
 }
 
-static struct eng_operand norm_operand(const struct worker *w)
+/* The rows that this thread norms and rounds. */
+static struct eng_range share_of_rows(const struct worker *w)
 {
-	struct eng_buffers *buf = &w->eng->step.buf;
-	struct eng_own *own = &buf->own[w->thread];
-
-	return (struct eng_operand){
-		.x = w->few ? own->norm : buf->norm,
-		.stride = buf->hidden_stride,
-		.act = { w->few ? own->act : buf->act, w->model->config.hidden },
-	};
+	if (w->few || w->own_rows)
+		return w->rows;
+	return eng_share(w->rows.count, w->thread, w->eng->threads);
 }
 
-/* Rows of x, or those listed in @rows, normed and, if @round, rounded. */
+static void round_rows(const struct worker *w, const struct eng_operand *in)
+{
+	struct eng_range rows = share_of_rows(w);
+
+	if (rows.count)
+		w->kernels->quantize(&in->act, rows.first, rows.count,
+				     in->x + rows.first * in->stride, in->stride);
+}
+
+/* Rows of x, or those listed in @list, normed and, if @round, rounded. */
 static struct eng_operand normed(const struct worker *w, const float *weight,
-				 const uint32_t *rows, uint32_t row_count, bool round)
+				 const uint32_t *list, bool round)
 {
 	const struct eng_config *c = &w->model->config;
 	struct eng_buffers *buf = &w->eng->step.buf;
-	struct eng_operand in = norm_operand(w);
-	float *norm = w->few ? buf->own[w->thread].norm : buf->norm;
-	uint32_t begin, end;
+	struct eng_own *own = &buf->own[w->thread];
+	struct eng_range rows = share_of_rows(w);
+	float *norm = w->few ? own->norm : buf->norm;
+	struct eng_operand in = {
+		.x = norm,
+		.stride = buf->hidden_stride,
+		.act = { w->few ? own->act : buf->act, c->hidden },
+	};
 
-	share_of_rows(w, row_count, &begin, &end);
-	for (uint32_t r = begin; r < end; r++)
+	for (uint32_t r = rows.first; r < rows.first + rows.count; r++)
 		w->kernels->rms_norm(norm + r * in.stride,
-				     buf->x + (rows ? rows[r] : r) * buf->hidden_stride, weight,
+				     buf->x + (list ? list[r] : r) * buf->hidden_stride, weight,
 				     c->hidden, c->rms_eps);
-	if (round && begin < end)
-		w->kernels->quantize(&in.act, begin, end - begin, norm + begin * in.stride,
-				     in.stride);
+	if (round)
+		round_rows(w, &in);
 	if (!w->few)
 		meet(w);
 	return in;
@@ -69,28 +80,37 @@ static struct eng_operand normed(const struct worker *w, const float *weight,
 
 /* -- phases ------------------------------------------------------------------------------------ */
 
-static void embed(const struct worker *w)
+static void embed_row(const struct worker *w, uint32_t r)
 {
 	const struct eng_config *c = &w->model->config;
-	struct eng_step *step = &w->eng->step;
-	struct eng_buffers *buf = &step->buf;
-	uint32_t begin, end;
+	struct eng_buffers *buf = &w->eng->step.buf;
+	const struct eng_row *row = &w->eng->step.rows[r];
 
-	eng_split(step->row_count, w->thread, w->eng->threads, &begin, &end);
-	for (uint32_t r = begin; r < end; r++) {
-		const struct eng_row *row = &step->rows[r];
+	eng_unpack_row(&w->model->embed, row->token, buf->x + r * buf->hidden_stride);
+	for (uint32_t i = 0; i < c->head_dim / 2; i++) {
+		/* The product in float, as the reference implementations have it. */
+		float angle = (float)row->position * w->model->inv_freq[i];
+		size_t at = r * buf->half_stride + i;
 
-		eng_unpack_row(&w->model->embed, row->token, buf->x + r * buf->hidden_stride);
-		for (uint32_t i = 0; i < c->head_dim / 2; i++) {
-			/* The product in float, as the reference implementations have it. */
-			float angle = (float)row->position * w->model->inv_freq[i];
-			size_t at = r * buf->half_stride + i;
-
-			buf->cosine[at] = (float)cos((double)angle) * c->rope_attn_scale;
-			buf->sine[at] = (float)sin((double)angle) * c->rope_attn_scale;
-		}
+		buf->cosine[at] = (float)cos((double)angle) * c->rope_attn_scale;
+		buf->sine[at] = (float)sin((double)angle) * c->rope_attn_scale;
 	}
+}
+
+static void embed(const struct worker *w)
+{
+	struct eng_range rows = w->own_rows ? w->rows :
+				eng_share(w->rows.count, w->thread, w->eng->threads);
+
+	for (uint32_t r = rows.first; r < rows.first + rows.count; r++)
+		embed_row(w, r);
 	meet(w);
+}
+
+static void multiply(const struct worker *w, const struct eng_matrix *m, struct eng_range panels,
+		     const struct eng_operand *in, float *out, size_t out_stride)
+{
+	eng_apply(w->eng, w->thread, m, panels, w->rows, in, out, out_stride);
 }
 
 /* q, k and v as one row of panels, cut evenly. */
@@ -100,12 +120,11 @@ static void project_qkv(const struct worker *w, const struct eng_layer *l)
 	const struct eng_matrix *m[3] = { &l->q, &l->k, &l->v };
 	const size_t column[3] = { 0, buf->k_offset, buf->v_offset };
 	bool round = eng_quantized(&l->q) || eng_quantized(&l->k) || eng_quantized(&l->v);
-	struct eng_operand in =
-		normed(w, l->attn_norm, NULL, w->eng->step.row_count, round);
-	uint32_t panels = eng_panels(&l->q) + eng_panels(&l->k) + eng_panels(&l->v);
-	uint32_t begin, end, base = 0;
+	struct eng_operand in = normed(w, l->attn_norm, NULL, round);
+	struct eng_range share =
+		share_of_panels(w, eng_panels(&l->q) + eng_panels(&l->k) + eng_panels(&l->v));
+	uint32_t begin = share.first, end = share.first + share.count, base = 0;
 
-	eng_split(panels, w->thread, w->eng->threads, &begin, &end);
 	for (uint32_t i = 0; i < 3; i++) {
 		uint32_t n = eng_panels(m[i]);
 		uint32_t from = begin > base ? begin - base : 0, to = end > base ? end - base : 0;
@@ -113,28 +132,36 @@ static void project_qkv(const struct worker *w, const struct eng_layer *l)
 		if (to > n)
 			to = n;
 		if (from < to)
-			eng_apply(w->eng, w->thread, m[i], from, to - from, &in,
-				  buf->qkv + column[i], buf->qkv_stride);
+			multiply(w, m[i], (struct eng_range){ from, to - from }, &in,
+				 buf->qkv + column[i], buf->qkv_stride);
 		base += n;
 	}
 	meet(w);
+}
+
+/* Columns that @panels cover; the last panel of a matrix may be short. */
+static struct eng_range columns_of(const struct eng_matrix *m, struct eng_range panels)
+{
+	uint32_t first = panels.first * ENG_PANEL_ROWS;
+	uint32_t end = first + panels.count * ENG_PANEL_ROWS;
+
+	end = end < m->rows ? end : m->rows;
+	return (struct eng_range){ first, panels.count ? end - first : 0 };
 }
 
 /* x += m * in, by panels; the same thread adds what it has computed. */
 static void project_add(const struct worker *w, const struct eng_matrix *m,
 			const struct eng_operand *in)
 {
-	const struct eng_step *step = &w->eng->step;
-	const struct eng_buffers *buf = &step->buf;
-	uint32_t begin, end, last;
+	const struct eng_buffers *buf = &w->eng->step.buf;
+	struct eng_range panels = share_of_panels(w, eng_panels(m));
+	struct eng_range columns = columns_of(m, panels);
 
-	eng_split(eng_panels(m), w->thread, w->eng->threads, &begin, &end);
-	eng_apply(w->eng, w->thread, m, begin, end - begin, in, buf->delta, buf->hidden_stride);
-	last = end * ENG_PANEL_ROWS < m->rows ? end * ENG_PANEL_ROWS : m->rows;
-	for (uint32_t r = 0; r < step->row_count && begin < end; r++) {
-		size_t at = r * buf->hidden_stride + (size_t)begin * ENG_PANEL_ROWS;
+	multiply(w, m, panels, in, buf->delta, buf->hidden_stride);
+	for (uint32_t r = w->rows.first; r < w->rows.first + w->rows.count; r++) {
+		size_t at = r * buf->hidden_stride + columns.first;
 
-		w->kernels->add(buf->x + at, buf->delta + at, last - begin * ENG_PANEL_ROWS);
+		w->kernels->add(buf->x + at, buf->delta + at, columns.count);
 	}
 	meet(w);
 }
@@ -145,37 +172,32 @@ static void project_o(const struct worker *w, const struct eng_layer *l)
 	struct eng_operand in = {
 		.x = buf->heads,
 		.stride = buf->heads_stride,
-		.act = { w->few ? buf->own[w->thread].act : buf->act, l->o.cols },
+		.act = { w->few ? buf->own[w->thread].act : buf->heads_act, l->o.cols },
 	};
-	uint32_t begin, end;
 
 	if (eng_quantized(&l->o)) {
-		share_of_rows(w, w->eng->step.row_count, &begin, &end);
-		if (begin < end)
-			w->kernels->quantize(&in.act, begin, end - begin,
-					     in.x + begin * in.stride, in.stride);
+		round_rows(w, &in);
 		if (!w->few)
 			meet(w);
 	}
 	project_add(w, &l->o, &in);
 }
 
-/* silu(gate) * up of the columns [first, first + count), whole blocks; their rounding for down. */
-static void activate(const struct worker *w, const struct eng_layer *l, uint32_t first,
-		     uint32_t count)
+/* silu(gate) * up of whole blocks of columns, and their rounding for down. */
+static void activate(const struct worker *w, const struct eng_layer *l, struct eng_range columns)
 {
-	const struct eng_step *step = &w->eng->step;
-	const struct eng_buffers *buf = &step->buf;
+	const struct eng_buffers *buf = &w->eng->step.buf;
 	size_t blocks = l->down.cols / ENG_BLOCK_COLS;
 
-	for (uint32_t r = 0; r < step->row_count; r++) {
-		size_t at = r * buf->ffn_stride + first;
+	for (uint32_t r = w->rows.first; r < w->rows.first + w->rows.count; r++) {
+		size_t at = r * buf->ffn_stride + columns.first;
 		struct eng_act act = {
-			.block = buf->ffn_act + r * blocks + first / ENG_BLOCK_COLS,
-			.cols = count,
+			.block = buf->ffn_act + r * blocks + columns.first / ENG_BLOCK_COLS,
+			.cols = columns.count,
 		};
 
-		w->kernels->silu_mul(buf->gate + at, buf->gate + at, buf->up + at, count);
+		w->kernels->silu_mul(buf->gate + at, buf->gate + at, buf->up + at,
+				     columns.count);
 		if (eng_quantized(&l->down))
 			w->kernels->quantize(&act, 0, 1, buf->gate + at, buf->ffn_stride);
 	}
@@ -186,21 +208,17 @@ static void project_gate_up(const struct worker *w, const struct eng_layer *l)
 {
 	const struct eng_buffers *buf = &w->eng->step.buf;
 	bool round = eng_quantized(&l->gate) || eng_quantized(&l->up);
-	struct eng_operand in = normed(w, l->ffn_norm, NULL, w->eng->step.row_count, round);
-	uint32_t panels = eng_panels(&l->gate), rows = l->gate.rows;
-	uint32_t begin, end, first, last;
+	struct eng_operand in = normed(w, l->ffn_norm, NULL, round);
+	uint32_t all = eng_panels(&l->gate);
+	struct eng_range pairs = share_of_panels(w, (all + 1) / 2);
+	struct eng_range panels = { pairs.first * 2, pairs.count * 2 };
 
-	eng_split((panels + 1) / 2, w->thread, w->eng->threads, &begin, &end);
-	begin *= 2;
-	end = end * 2 < panels ? end * 2 : panels;
-	if (begin < end) {
-		eng_apply(w->eng, w->thread, &l->gate, begin, end - begin, &in, buf->gate,
-			  buf->ffn_stride);
-		eng_apply(w->eng, w->thread, &l->up, begin, end - begin, &in, buf->up,
-			  buf->ffn_stride);
-		first = begin * ENG_PANEL_ROWS;
-		last = end * ENG_PANEL_ROWS < rows ? end * ENG_PANEL_ROWS : rows;
-		activate(w, l, first, last - first);
+	if (panels.count) {
+		if (panels.first + panels.count > all)
+			panels.count--;
+		multiply(w, &l->gate, panels, &in, buf->gate, buf->ffn_stride);
+		multiply(w, &l->up, panels, &in, buf->up, buf->ffn_stride);
+		activate(w, l, columns_of(&l->gate, panels));
 	}
 	meet(w);
 }
@@ -217,6 +235,7 @@ static void project_down(const struct worker *w, const struct eng_layer *l)
 	project_add(w, &l->down, &in);
 }
 
+/* By panels again: few rows are left. */
 static void read_out(struct worker *w)
 {
 	const struct eng_step *step = &w->eng->step;
@@ -224,8 +243,13 @@ static void read_out(struct worker *w)
 
 	if (!step->logits_count)
 		return;
+	if (w->own_rows) {
+		w->own_rows = false;
+		meet(w);
+	}
+	w->rows = (struct eng_range){ 0, step->logits_count };
 	w->few = step->logits_count <= ENG_FEW_ROWS;
-	in = normed(w, w->model->output_norm, step->logits_rows, step->logits_count,
+	in = normed(w, w->model->output_norm, step->logits_rows,
 		    eng_quantized(&w->model->output));
 	eng_apply_logits(w->eng, w->thread, &in);
 }
@@ -233,14 +257,19 @@ static void read_out(struct worker *w)
 void eng_llama_run(void *arg, uint32_t thread)
 {
 	struct eng *eng = arg;
+	const struct eng_step *step = &eng->step;
 	struct worker w = {
 		.eng = eng,
-		.model = eng->step.model,
+		.model = step->model,
 		.kernels = eng->kernels,
 		.thread = thread,
-		.few = eng->step.row_count <= ENG_FEW_ROWS,
+		.rows = { 0, step->row_count },
+		.few = step->row_count <= ENG_FEW_ROWS,
+		.own_rows = step->own_rows,
 	};
 
+	if (w.own_rows)
+		w.rows = step->row_share[thread];
 	embed(&w);
 	for (uint32_t i = 0; i < w.model->config.layer_count; i++) {
 		const struct eng_layer *l = &w.model->layers[i];

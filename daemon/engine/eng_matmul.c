@@ -6,33 +6,41 @@
 #include "eng_priv.h"
 
 static void apply_float(struct eng *eng, uint32_t thread, const struct eng_matrix *m,
-			uint32_t first, uint32_t count, const float *x, size_t stride,
-			uint32_t rows, bool prompt, float *out, size_t out_stride)
+			struct eng_range panels, const float *x, size_t stride, uint32_t rows,
+			bool prompt, float *out, size_t out_stride)
 {
 	if (!rows)
 		return;
 	if (prompt)
-		eng_blas_matmul(m, first, count, x, stride, rows, out, out_stride,
+		eng_blas_matmul(m, panels.first, panels.count, x, stride, rows, out, out_stride,
 				eng->step.buf.own[thread].blas);
 	else
-		eng->kernels->matmul_f(m, first, count, x, stride, rows, out, out_stride);
+		eng->kernels->matmul_f(m, panels.first, panels.count, x, stride, rows, out,
+				       out_stride);
 }
 
-void eng_apply(struct eng *eng, uint32_t thread, const struct eng_matrix *m, uint32_t first,
-	       uint32_t count, const struct eng_operand *in, float *out, size_t out_stride)
+void eng_apply(struct eng *eng, uint32_t thread, const struct eng_matrix *m,
+	       struct eng_range panels, struct eng_range rows, const struct eng_operand *in,
+	       float *out, size_t out_stride)
 {
-	uint32_t rows = eng->step.row_count, prompts = eng->step.prompt_count;
+	const float *x = in->x + rows.first * in->stride;
+	uint32_t prompts = eng->step.prompt_count;
 
-	if (!count)
+	if (!panels.count || !rows.count)
 		return;
+	out += rows.first * out_stride;
 	if (eng_quantized(m)) {
-		eng->kernels->matmul_q(m, first, count, &in->act, rows, out, out_stride);
+		struct eng_act act = eng_act_from(&in->act, rows.first);
+
+		eng->kernels->matmul_q(m, panels.first, panels.count, &act, rows.count, out,
+				       out_stride);
 		return;
 	}
-	apply_float(eng, thread, m, first, count, in->x, in->stride, prompts, true, out,
-		    out_stride);
-	apply_float(eng, thread, m, first, count, in->x + prompts * in->stride, in->stride,
-		    rows - prompts, false, out + prompts * out_stride, out_stride);
+	prompts = prompts > rows.first ? prompts - rows.first : 0;
+	prompts = prompts < rows.count ? prompts : rows.count;
+	apply_float(eng, thread, m, panels, x, in->stride, prompts, true, out, out_stride);
+	apply_float(eng, thread, m, panels, x + prompts * in->stride, in->stride,
+		    rows.count - prompts, false, out + prompts * out_stride, out_stride);
 }
 
 /* How many rows from @at on have consecutive indices and are of one kind. */
@@ -56,10 +64,10 @@ void eng_apply_logits(struct eng *eng, uint32_t thread, const struct eng_operand
 	const struct eng_step *step = &eng->step;
 	const struct eng_matrix *m = &step->model->output;
 	size_t vocab = step->model->config.vocab_count;
-	uint32_t begin, end, n;
+	struct eng_range panels = eng_share(eng_panels(m), thread, eng->threads);
+	uint32_t n;
 
-	eng_split(eng_panels(m), thread, eng->threads, &begin, &end);
-	if (begin == end)
+	if (!panels.count)
 		return;
 	for (uint32_t at = 0; at < step->logits_count; at += n) {
 		const struct eng_row *row = &step->rows[step->logits_rows[at]];
@@ -68,9 +76,9 @@ void eng_apply_logits(struct eng *eng, uint32_t thread, const struct eng_operand
 
 		n = run_length(step, at);
 		if (eng_quantized(m))
-			eng->kernels->matmul_q(m, begin, end - begin, &act, n, out, vocab);
+			eng->kernels->matmul_q(m, panels.first, panels.count, &act, n, out, vocab);
 		else
-			apply_float(eng, thread, m, begin, end - begin, in->x + at * in->stride,
-				    in->stride, n, row->is_prompt, out, vocab);
+			apply_float(eng, thread, m, panels, in->x + at * in->stride, in->stride, n,
+				    row->is_prompt, out, vocab);
 	}
 }

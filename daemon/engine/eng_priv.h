@@ -13,19 +13,24 @@
 /* Up to so many rows each thread computes norms and rounds activations for itself: dearer than
  * once, cheaper than a barrier. The bits are the same. */
 #define ENG_FEW_ROWS	4u
+/*
+ * From so many rows a thread on, each thread takes rows of its own through a layer instead of panels
+ * for all rows: what it computes stays in its cache, and one barrier a layer is left. Every thread
+ * reads all weights then, which so many rows pay for.
+ */
+#define ENG_OWN_ROWS	32u
 /* Queries (rows x heads) that share one pass over a KV page. */
 #define ENG_QUERIES	16u
+
+struct eng_range {
+	uint32_t first, count;
+};
 
 /* Inputs of a matmul: the float rows, and the same rounded when a quantised matrix needs them. */
 struct eng_operand {
 	const float *x;
 	size_t stride;
 	struct eng_act act;
-};
-
-/* Consecutive rows of one sequence, at most ENG_QUERIES / (heads per KV head) and at least one. */
-struct eng_group {
-	uint32_t first, count;
 };
 
 /* Scratch of one thread. */
@@ -47,8 +52,10 @@ struct eng_buffers {
 	float *heads;			/* [rows][head_count * head_dim] output of attention */
 	float *gate, *up;		/* [rows][intermediate] */
 	float *cosine, *sine;		/* [rows][head_dim / 2] */
-	struct eng_act_block *act;	/* input of q/k/v, o, gate/up, output */
-	struct eng_act_block *ffn_act;	/* input of down */
+	/* Rounded inputs; one buffer a width, so that a row has one place whatever the phase. */
+	struct eng_act_block *act;	/* of q/k/v, gate/up, output */
+	struct eng_act_block *heads_act;	/* of o */
+	struct eng_act_block *ffn_act;	/* of down */
 	struct eng_own own[ENG_THREADS_MAX];
 };
 
@@ -60,7 +67,11 @@ struct eng_step {
 	uint32_t group_count;
 	uint32_t logits_count;
 	struct eng_row rows[ENG_ROWS_MAX];
-	struct eng_group groups[ENG_ROWS_MAX];
+	/* Consecutive rows of one sequence, at most ENG_QUERIES / (heads per KV head), at least one. */
+	struct eng_range groups[ENG_ROWS_MAX];
+	bool own_rows;				/* each thread has rows of its own: */
+	struct eng_range group_share[ENG_THREADS_MAX];
+	struct eng_range row_share[ENG_THREADS_MAX];
 	uint32_t logits_rows[ENG_ROWS_MAX];	/* rows that want logits, by their index */
 	struct eng_buffers buf;
 };
@@ -84,19 +95,30 @@ static inline uint32_t eng_panels(const struct eng_matrix *m)
 	return (m->rows + ENG_PANEL_ROWS - 1) / ENG_PANEL_ROWS;
 }
 
+/* Share of @thread when @count units are split evenly. */
+static inline struct eng_range eng_share(uint32_t count, uint32_t thread, uint32_t threads)
+{
+	uint32_t begin, end;
+
+	eng_split(count, thread, threads, &begin, &end);
+	return (struct eng_range){ begin, end - begin };
+}
+
 /* eng_scratch.c: point @buf into @base, or only measure when that is NULL. Returns bytes needed. */
 size_t eng_buffers_place(struct eng_buffers *buf, const struct eng_config *c, uint32_t threads,
 			 unsigned char *base);
 
 /* eng_matmul.c */
 
-/* Panels [first, first + count) of @m for all rows of the step. */
-void eng_apply(struct eng *eng, uint32_t thread, const struct eng_matrix *m, uint32_t first,
-	       uint32_t count, const struct eng_operand *in, float *out, size_t out_stride);
+/* @panels of @m for @rows of the step; @in and @out begin at the step's first row. */
+void eng_apply(struct eng *eng, uint32_t thread, const struct eng_matrix *m,
+	       struct eng_range panels, struct eng_range rows, const struct eng_operand *in,
+	       float *out, size_t out_stride);
 /* Logits of the rows that want them; @in holds those rows in the order of their index. */
 void eng_apply_logits(struct eng *eng, uint32_t thread, const struct eng_operand *in);
 
-/* eng_attention.c: rotate q and k, store k and v, attend. buf.qkv in, buf.heads out; may meet. */
+/* eng_attention.c: rotate q and k, store k and v, attend. buf.qkv in, buf.heads out; may meet. With own
+ * rows it leaves the output of a thread's rows to that thread alone. */
 void eng_attention(struct eng *eng, uint32_t thread, uint32_t layer);
 
 /* eng_llama.c: the whole step, run by every thread. */

@@ -73,7 +73,8 @@ size_t eng_buffers_place(struct eng_buffers *buf, const struct eng_config *c, ui
 	buf->up = carve_rows(&carver, ENG_ROWS_MAX, buf->ffn_stride);
 	buf->cosine = carve_rows(&carver, ENG_ROWS_MAX, buf->half_stride);
 	buf->sine = carve_rows(&carver, ENG_ROWS_MAX, buf->half_stride);
-	buf->act = carve_act(&carver, ENG_ROWS_MAX, wide);
+	buf->act = carve_act(&carver, ENG_ROWS_MAX, c->hidden);
+	buf->heads_act = carve_act(&carver, ENG_ROWS_MAX, heads);
 	buf->ffn_act = carve_act(&carver, ENG_ROWS_MAX, c->intermediate);
 	for (uint32_t i = 0; i < threads; i++) {
 		struct eng_own *own = &buf->own[i];

@@ -74,6 +74,7 @@ static void same_bits_prompt_or_generated(void)
 
 static void same_bits_by_threads(void)
 {
+	static const uint32_t chunks[] = { 1, 20, T_TOKENS };
 	static const struct t_shape three = { 2, 96, 160, 9, 3, 32, 100, 96 };
 
 	for (uint32_t i = 0; i < T_SOURCE_COUNT; i += 2) {
@@ -81,8 +82,8 @@ static void same_bits_by_threads(void)
 		struct t_sources sources = t_sources_all(t_all_sources[i]);
 		struct t_model *t = t_model_new(i % 4 && !k ? &three : &t_usual_shape, &sources, 9);
 
-		for (uint32_t chunk = 1; chunk <= 20; chunk += 19) {
-			struct t_manner how = { ENG_ISA_AUTO, 1, chunk, chunk > 1, false };
+		for (uint32_t c = 0; c < 3; c++) {
+			struct t_manner how = { ENG_ISA_AUTO, 1, chunks[c], c > 0, false };
 			float *logits = run(t, &how, 2);
 
 			for (how.threads = 2; how.threads <= 4; how.threads++)
@@ -118,16 +119,19 @@ static void run_mixed(const struct t_model *t, struct t_sequence *s, float **log
 {
 	size_t vocab = t->model.config.vocab_count;
 	float *step = malloc(ENG_ROWS_MAX * vocab * sizeof(float));
-	struct eng *eng = t_engine(ENG_ISA_AUTO, 2, t);
+	struct eng *eng = t_engine(ENG_ISA_AUTO, 1 + (uint32_t)(seed % 4), t);
 	struct eng_row rows[ENG_ROWS_MAX];
 	uint32_t left = SEQUENCES * T_TOKENS;
 
 	while (left) {
+		/* a large step first: the threads take rows of their own */
+		bool large = left == SEQUENCES * T_TOKENS;
 		float *to[ENG_ROWS_MAX];
 		uint32_t n = 0;
 
 		for (uint32_t i = 0; i < SEQUENCES; i++)
-			for (uint32_t k = t_random(&seed) % 24; k && s[i].count < T_TOKENS; k--) {
+			for (uint64_t k = large ? 40 : t_random(&seed) % 24;
+			     k && s[i].count < T_TOKENS; k--) {
 				/* indices descending, with holes: any order will do */
 				int32_t at = (int32_t)(ENG_ROWS_MAX - 1 - n - n / 7);
 
@@ -147,9 +151,11 @@ static void run_mixed(const struct t_model *t, struct t_sequence *s, float **log
 
 static void same_bits_in_any_company(void)
 {
-	static const uint32_t sources[] = { ENG_SRC_F32, ENG_SRC_Q8_0, ENG_SRC_Q4_K };
+	static const uint32_t sources[] = {
+		ENG_SRC_F32, ENG_SRC_Q8_0, ENG_SRC_Q4_K, ENG_SRC_BF16,
+	};
 
-	for (uint32_t f = 0; f < 3; f++) {
+	for (uint32_t f = 0; f < 4; f++) {	/* on f + 1 threads */
 		struct t_sources all = t_sources_all(sources[f]);
 		struct t_model *t = t_model_new(&t_usual_shape, &all, 13);
 		size_t bytes = T_TOKENS * (size_t)t_usual_shape.vocab * sizeof(float);
