@@ -64,8 +64,11 @@ void sup_reload(struct sup *sup)
 {
 	struct sup_conf *fresh = calloc(1, sizeof(*fresh));
 	struct sto_error error = { "out of memory" };
+	char text[64];
 
-	sup_notify("RELOADING=1");
+	snprintf(text, sizeof(text), "RELOADING=1\nMONOTONIC_USEC=%llu",
+		 (unsigned long long)(sup_now_ns() / 1000));
+	sup_notify(text);
 	if (!fresh || sup_conf_read(&sup->options, fresh, &error)) {
 		log_error("reload: %s; the old configuration stays in force", error.text);
 	} else {

@@ -14,6 +14,7 @@
 
 #define LOADS_MAX	2u			/* loader threads at a time */
 #define DEATHS_MAX	3u			/* workers lost to one version before it is refused */
+#define ATTACH_TELL_NS	(5 * SUP_NS_PER_S)	/* between two lines about who has not attached */
 #define POLL_MIN_NS	(SUP_NS_PER_MS)		/* looks at a grace period */
 #define POLL_MAX_NS	(20 * SUP_NS_PER_MS)
 
@@ -177,6 +178,27 @@ void sup_version_refused(struct sup_version *version, const char *text)
 	version_fail(version, line);
 }
 
+/* Whether some worker has not answered yet. After a while its name is told, again and again. */
+static bool attach_waits(struct sup_version *version)
+{
+	uint64_t waited = sup_now_ns() - version->attach_begin_ns;
+	bool waits = false;
+
+	for (uint32_t i = 0; i < MHS_WORKER_MAX; i++) {
+		if (version->attach[i] != SUP_ATTACH_SENT)
+			continue;
+		waits = true;
+		if (waited >= ATTACH_TELL_NS && version->timer.due_ns == 0)
+			log_warning("%s@%s: worker %u (pid %d) has not attached it after %llu s",
+				    version->model->name, version->semver, i,
+				    (int)version->sup->workers[i].pid,
+				    (unsigned long long)(waited / SUP_NS_PER_S));
+	}
+	if (waits && version->timer.due_ns == 0)
+		sup_timer_set(&version->sup->loop, &version->timer, ATTACH_TELL_NS, version_timer);
+	return waits;
+}
+
 /* Ready once every live worker has attached it, and at least one lives. */
 static void attach_step(struct sup_version *version)
 {
@@ -184,11 +206,11 @@ static void attach_step(struct sup_version *version)
 	uint32_t done = 0;
 	char line[200];
 
-	for (uint32_t i = 0; i < MHS_WORKER_MAX; i++) {
-		if (version->attach[i] == SUP_ATTACH_SENT)
-			return;
+	if (attach_waits(version))
+		return;
+	sup_timer_off(&sup->loop, &version->timer);
+	for (uint32_t i = 0; i < MHS_WORKER_MAX; i++)
 		done += version->attach[i] == SUP_ATTACH_DONE;
-	}
 	if (version->attach_deaths >= DEATHS_MAX && !done) {
 		snprintf(line, sizeof(line), "%s@%s: %u workers died while they attached it; "
 			 "see their log", version->model->name, version->semver, version->attach_deaths);
