@@ -68,14 +68,16 @@ static int check_text(struct sto_tok *t, const struct sto_tok_gguf_vocab *v, uin
 	struct eng_tok_string text = v->tokens[id];
 
 	if (!text.bytes || text.bytes > ENG_TOK_TOKEN_BYTES_MAX)
-		return sto_tok_fail(t, "tokenizer.ggml.tokens[%u]: has %u bytes; the limit is 1 to %u",
+		return sto_tok_fail(t,
+				    "tokenizer.ggml.tokens[%u]: has %u bytes; the limit is 1 to %u",
 				    id, text.bytes, ENG_TOK_TOKEN_BYTES_MAX);
 	if (!sto_utf8_sound(text.data, text.bytes))
 		return sto_tok_fail(t, "tokenizer.ggml.tokens[%u]: is not UTF-8 text", id);
 	if (type_of(v, id) == TYPE_BYTE && !is_byte_token(text))
-		return sto_tok_fail(t, "tokenizer.ggml.tokens[%u]: \"%.*s\" is not a byte; <0x00> to "
-				    "<0xFF> are", id, (int)(text.bytes < 32 ? text.bytes : 32),
-				    text.data);
+		return sto_tok_fail(t,
+				    "tokenizer.ggml.tokens[%u]: \"%.*s\" is not a byte; <0x00> to "
+				    "<0xFF> are",
+				    id, (int)(text.bytes < 32 ? text.bytes : 32), text.data);
 	return 0;
 }
 
