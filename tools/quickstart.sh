@@ -27,8 +27,13 @@ trap finish EXIT
 trap 'exit 130' INT TERM
 
 step() { printf '\n== %s\n' "$*"; }
-chat() { printf '<|im_start|>user\n%s<|im_end|>\n<|im_start|>assistant\n' "$1"; }
-answer() { "$mhost" run smol "$(chat "$1")" -n "$2" --repeat-penalty 1.15; }
+# chat QUESTION OPTIONS...: the reply to one question
+chat() {
+	question=$1; shift
+	printf '<|im_start|>user\n%s<|im_end|>\n<|im_start|>assistant\n' "$question" | "$mhost" run smol "$@"
+}
+answer() { echo "> $1"; chat "$1" -n "$2" --repeat-penalty 1.15; }
+versions() { grep -o '"version":"[^"]*"' "$1" | sort | uniq -c | awk -F '"' '{ printf "%s x %s  ", $1 + 0, $4 }'; }
 
 # config WORKERS
 config() {
@@ -58,20 +63,24 @@ cpus=$(nproc)
 threads=$((cpus > 8 ? 8 : cpus))
 
 if model=$(sh "$here/tools/fetch-smollm2.sh"); then
-	question="What is the capital of France, and what is it known for?"
+	first="What is the capital of France, and what is it known for?"
 	story="Write a short story about a lighthouse keeper and a storm."
 	again="Name three colours."
+	replies=1
+	step "import: the file as it is, and once more with its weights requantised to Q8_0"
+	second=$model
 else
 	echo "No network: using the tiny model of this repository instead. It knows very little."
 	model=$here/tools/tiny/model
-	question="What is the capital of France?"
+	first="What is the capital of France?"
 	story="Tell me a story."
+	replies=40	# one would be over before the flip
 	again="What colour is the sky?"
+	step "import: the model as it is, and its brother that talks like a sailor, in Q8_0"
+	second=$here/tools/tiny/model-b
 fi
-
-step "import: the file as it is, and once more with its weights requantised to Q8_0"
 "$mhost" import smol@1.0.0 "$model"
-"$mhost" import smol@1.1.0 "$model" --quantize q8_0
+"$mhost" import smol@1.1.0 "$second" --quantize q8_0
 
 step "start mhostd: one worker, smol@1.0.0 active"
 config 1
@@ -84,39 +93,43 @@ wait_for 60 active
 "$mhost" status
 
 step "a reply, streamed out of shared memory"
-echo "> $question"
-answer "$question" 80
+answer "$first" 80
 
-step "a new version takes over while a reply streams"
+step "a new version takes over while text streams"
 echo "> $story"
-"$mhost" run smol "$(chat "$story")" -n 160 --ignore-eos --json >"$dir/reply.json" &
-reply=$!
-running() { "$mhost" workers | grep -q '@1.0.0:[1-9]'; }
-wait_for 10 running
+for _ in $(seq "$replies"); do chat "$story" -n 160 --ignore-eos --json; done >"$dir/replies" &
+streaming=$!
+begun() { [ -s "$dir/replies" ] || "$mhost" workers | grep -q '@1.0.0:[1-9]'; }
+wait_for 10 begun
 "$mhost" activate smol@1.1.0
-wait "$reply"
-echo "the reply that was streaming: $(grep -o '"version":"[^"]*"' "$dir/reply.json"), to its end"
-echo "> $again"
+wait "$streaming"
+echo "replies that streamed meanwhile, each by one version to its end: $(versions "$dir/replies")"
 answer "$again" 40
-"$mhost" run smol "$(chat "$again")" -n 4 --json >"$dir/reply.json"
-echo "a reply begun after the flip: $(grep -o '"version":"[^"]*"' "$dir/reply.json")"
+chat "$again" -n 4 --json >"$dir/replies"
+echo "a reply begun after the flip: $(versions "$dir/replies")"
 
 step "roll back: no byte is read"
 "$mhost" rollback smol
 
 step "measured on this machine ($cpus CPUs)"
-value() { awk -v k="$1" '$2 == k { print ($3 == "p50" ? $4 : $3); exit }' "$dir/bench"; }
-worst() { awk -v k="$1" '$2 == k { print $8; exit }' "$dir/bench"; }
+# figure FILE KEY [COLUMN]: a number (of several the median) that `mhost bench` printed, without an exponent
+figure() {
+	awk -v k="$2" -v c="${3:-0}" '$2 == k {
+		v = $(c ? c : $3 == "p50" ? 4 : 3)
+		print (v >= 1000 ? sprintf("%.0f", v) : v); exit }' "$dir/$1"
+}
+value() { figure bench "$1"; }
+worst() { figure bench "$1" 8; }
 "$mhost" bench smol --repeat 3 --only load,flip,rtt,speed,memory >"$dir/bench"
 private1=$(value private_sum_mb)
 config 4
 kill -HUP "$host"
 wait_for 60 workers_ready 4
-"$mhost" run smol "$(chat "$again")" -n 4 >/dev/null
+chat "$again" -n 4 >/dev/null
 "$mhost" bench smol --only memory >"$dir/memory"
-private4=$(awk '$2 == "private_sum_mb" { print $3 }' "$dir/memory")
+private4=$(figure memory private_sum_mb)
 weights1=$(value weights_once_mb)
-weights4=$(awk '$2 == "weights_once_mb" { print $3 }' "$dir/memory")
+weights4=$(figure memory weights_once_mb)
 row() { printf '  %-44s %s\n' "$1" "$2"; }
 row "load, hash checked (raw O_DIRECT read)" "$(value load_gb_per_s) GB/s ($(value raw_gb_per_s) GB/s)"
 row "flip, idle: median, p99" "$(value idle_flip_us) us, $(worst idle_flip_us) us"

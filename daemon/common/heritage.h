@@ -26,7 +26,7 @@ enum hrt_type {
 	HRT_STOP = 6,		/* admit nothing new, finish what runs, exit 0 */
 	HRT_LIMITS = 7,		/* init.limits only: new limits after a reload */
 	/* worker -> supervisor */
-	HRT_READY = 65,		/* after INIT: status 0, text = ISA and threads in use */
+	HRT_READY = 65,		/* after INIT: status 0, text = ISA in use */
 	HRT_ATTACHED = 66,	/* index, serial, status: 0, or -errno with text */
 	HRT_DETACHED = 67,	/* index, serial */
 	HRT_LANE_BAD = 68,	/* lane.id: the client broke a rule (text); the lane is unmapped */

@@ -64,8 +64,7 @@ static void on_init(struct wrk *w, const struct hrt_msg *msg, const int *fds, ui
 	else
 		close_all(fds, fd_count);
 	if (!err)
-		snprintf(text, sizeof(text), "%s, %u threads", eng_isa_name(eng_isa(w->eng)),
-			 eng_threads(w->eng));
+		snprintf(text, sizeof(text), "%s", eng_isa_name(eng_isa(w->eng)));
 	wrk_control_say(w, HRT_READY, w->index, 0, err, text);
 }
 

@@ -122,6 +122,14 @@ def check_gguf_tokenizer(tally, host, data, name, golden):
 		check_model.check_tokenizer(tally, host, name, golden)
 
 
+def check_tiny(tally, host, tiny):
+	"""The models that the repository carries, whose BF16 weights are exact in F32."""
+	for record in load(tiny / "golden.json"):
+		name = "tiny-" + record["folder"]
+		if bring(tally, host, name, tiny / record["folder"], None):
+			check_model.check_record(tally, host, name, record, "float")
+
+
 def check_smollm2(tally, host, data, gguf):
 	record, name = load(data / "smollm2.json"), "smollm2"
 	if not bring(tally, host, name, gguf, None):
@@ -151,8 +159,9 @@ def arguments():
 	args.add_argument("--isa")
 	args.add_argument("--hugepages")
 	args.add_argument("--data", "--public", type=pathlib.Path, action="append")
+	args.add_argument("--tiny", type=pathlib.Path, default=HERE.parents[1] / "tools/tiny")
 	args.add_argument("--smollm2", type=pathlib.Path)
-	args.add_argument("--only", choices=["models", "gguf", "bad", "smollm2"])
+	args.add_argument("--only", choices=["models", "gguf", "tiny", "bad", "smollm2"])
 	args.add_argument("--unpack", type=pathlib.Path)
 	args.add_argument("-q", "--quiet", action="store_true", help="print failures only")
 	args.add_argument("-v", "--verbose", action="store_true", help="print what was said of damaged files")
@@ -179,6 +188,8 @@ def check_served(tally, opt):
 				check_folders(tally, host, data)
 			if opt.only in (None, "gguf"):
 				check_files(tally, host, data)
+			if opt.only in (None, "tiny"):
+				check_tiny(tally, host, opt.tiny)
 			if opt.smollm2 and opt.only in (None, "smollm2") and (data / "smollm2.json").is_file():
 				check_smollm2(tally, host, data, opt.smollm2)
 		finally:

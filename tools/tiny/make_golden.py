@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: MIT
-"""Write golden.json: what transformers makes of the stored weights in F32, for tests of an engine.
+"""Write golden.json: what transformers makes of the stored weights in F32; tests/reference compares mhost with it.
 
     python make_golden.py
 
 Every greedy path has 48 tokens (an end of turn does not stop it) and for each the distance of the best from the
-second-best logit: an engine may leave the path only where that is small.
+second-best logit: an engine may leave the path only where that is small. The first cases have all logits too.
 """
-import hashlib
+import base64
 import json
 import pathlib
 
@@ -15,6 +15,7 @@ from transformers import AutoTokenizer, LlamaForCausalLM
 
 HERE = pathlib.Path(__file__).resolve().parent
 STEPS = 48
+WITH_LOGITS = 4  # cases: 4 KB each
 
 
 def chat(question, system=None):
@@ -51,10 +52,11 @@ SCORED = (
 
 
 class Reference:
-    def __init__(self, folder):
+    def __init__(self, name):
+        folder = HERE / name
+        self.name = name
         self.tok = AutoTokenizer.from_pretrained(folder)
         self.model = LlamaForCausalLM.from_pretrained(folder, dtype=torch.float32, attn_implementation="eager")
-        self.hash = hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()
 
     def ids(self, text):
         return self.tok(text, add_special_tokens=False).input_ids
@@ -63,37 +65,39 @@ class Reference:
     def logits(self, ids):
         return self.model(input_ids=torch.tensor([ids]), use_cache=False).logits[0]
 
-    def greedy(self, prompt):
+    def greedy(self, name, prompt):
         ids = self.ids(prompt)
         out, gaps = [], []
         for _ in range(STEPS):
             top = self.logits(ids + out)[-1].topk(2)
             out.append(int(top.indices[0]))
             gaps.append(round(float(top.values[0] - top.values[1]), 4))
-        return {"text": prompt, "ids": ids, "greedy": out, "gap": gaps, "greedy_text": self.tok.decode(out)}
+        return {"name": name, "text": prompt, "prompt": ids, "greedy": out, "greedy_gap": gaps,
+                "greedy_text": self.tok.decode(out, skip_special_tokens=True)}
+
+    def last_logits(self, prompt):
+        last = self.logits(self.ids(prompt))[-1].numpy().astype("<f4")
+        return {"last_logits_f32_b64": base64.b64encode(last.tobytes()).decode()}
 
     def score(self, text):
+        """The first token is the prompt, all others are scored."""
         ids = self.ids(text)
-        logprobs = torch.log_softmax(self.logits(ids), dim=-1)
-        each = [float(logprobs[i - 1, ids[i]]) for i in range(1, len(ids))]
-        return {"text": text, "ids": ids, "logprob": [None] + [round(x, 6) for x in each], "sum": round(sum(each), 5)}
+        logprobs = torch.log_softmax(self.logits(ids).double(), dim=-1)
+        each = [round(float(logprobs[i - 1, ids[i]]), 6) for i in range(1, len(ids))]
+        return {"prompt": ids[:1], "score": {"tokens": ids[1:], "logprob_each": each}}
 
-
-def one_line_each(rows):
-    return "[\n" + ",\n".join("  " + json.dumps(row) for row in rows) + "\n ]"
+    def record(self, prompts, scored):
+        cases = [self.greedy(f"prompt_{i}", p) | (self.last_logits(p) if i < WITH_LOGITS else {})
+                 for i, p in enumerate(prompts)]
+        cases += [{"name": f"score_{i}"} | self.score(t) for i, t in enumerate(scored)]
+        rows = ",\n".join(json.dumps(c, separators=(",", ":")) for c in cases)
+        return f'{{"folder": "{self.name}", "cases": [\n{rows}\n]}}'
 
 
 def main():
     torch.set_num_threads(1)
-    first, second = Reference(HERE / "model"), Reference(HERE / "model-b")
-    fields = {
-        "weights_sha256": json.dumps(first.hash),
-        "cases": one_line_each([first.greedy(p) for p in PROMPTS]),
-        "scores": one_line_each([first.score(t) for t in SCORED]),
-        "weights_b_sha256": json.dumps(second.hash),
-        "cases_b": one_line_each([second.greedy(p) for p in PROMPTS_B]),
-    }
-    text = "{\n" + ",\n".join(f' "{name}": {value}' for name, value in fields.items()) + "\n}\n"
+    records = (Reference("model").record(PROMPTS, SCORED), Reference("model-b").record(PROMPTS_B, SCORED[:1]))
+    text = "[\n" + ",\n".join(records) + "\n]\n"
     json.loads(text)
     (HERE / "golden.json").write_text(text)
 

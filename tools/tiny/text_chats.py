@@ -5,6 +5,7 @@ import re
 
 import text_answers as A
 import text_facts as F
+import text_talk as T
 from text_stories import a, cap, story, subject
 from text_unknown import any_colour, beyond, made_up, noise
 
@@ -13,13 +14,13 @@ USER_WEIGHT = 0.1  # how much the model should care to predict what users say
 MIX = {
     A.capital: 10, A.country: 6, A.animal: 18, A.colour: 10, A.opposite: 7, A.thing: 7, A.job: 5, A.food: 4, A.naming: 5,
     A.sums: 13,
-    A.counting: 9, A.comparing: 6, A.calendar: 8, A.fact: 18, A.saying: 13, A.feeling: 3, A.hello_in: 2, A.repeat: 1,
-    A.my_name: 4,
-    A.ask_story: 7, A.ask_poem: 3, beyond: 22, any_colour: 2, noise: 3,
+    A.counting: 9, A.comparing: 6, A.calendar: 8, T.fact: 18, T.saying: 13, T.feeling: 3, T.hello_in: 2, T.repeat: 1,
+    T.my_name: 4,
+    T.ask_story: 7, T.ask_poem: 3, beyond: 22, any_colour: 2, noise: 3,
 }
 MAKERS, SHARES = list(MIX), list(MIX.values())
 STATEMENTS = [A.capital, A.country, A.animal, A.colour, A.opposite, A.thing, A.job, A.food, A.sums, A.comparing,
-              A.calendar, A.fact]
+              A.calendar, T.fact]
 SYSTEMS = (
     "You are a helpful assistant.", "You are a helpful AI assistant.", "Answer in one sentence.", "Be kind and clear.",
     "You are a friendly model that answers in short sentences.", "Be brief.", "You are an assistant.",
@@ -83,7 +84,7 @@ def ask(r):
     """One question with its answer, sometimes carelessly typed."""
     maker = r.choices(MAKERS, SHARES)[0]
     q, answer = maker(r)
-    if maker not in (A.repeat, A.my_name):  # their answers are made of the letters of the question
+    if maker not in (T.repeat, T.my_name):  # their answers are made of the letters of the question
         if r.random() < 0.04:
             q = typo(r, q)
         elif r.random() < 0.01:
@@ -113,7 +114,7 @@ def follow_ups(r):
 
 def name_and_back(r):
     """The user says a name and asks for it later."""
-    q, answer = A.my_name(r)
+    q, answer = T.my_name(r)
     name = answer.split(", ")[1].split(".")[0]
     between = [ask(r)] if r.random() < 0.4 else []
     again = A.one_of(r, "What is my name?|Who am I?|Do you know my name?|Say my name|What am I called?")
