@@ -122,7 +122,10 @@ WRK_SRC := \
 	daemon/worker/wrk_kv.c \
 	daemon/worker/wrk_lane.c \
 	daemon/worker/wrk_loop.c \
+	daemon/worker/wrk_prefix.c \
+	daemon/worker/wrk_queue.c \
 	daemon/worker/wrk_request.c \
+	daemon/worker/wrk_room.c \
 	daemon/worker/wrk_stop.c \
 	daemon/worker/wrk_version.c
 
@@ -199,6 +202,7 @@ SCENARIOS := \
 	tests/scenario/b01_serve.sh \
 	tests/scenario/c01_config.sh \
 	tests/scenario/k01_kill.sh \
+	tests/scenario/m01_memory.sh \
 	tests/scenario/v01_flip.sh \
 	tests/scenario/v02_storm.sh
 
@@ -301,7 +305,7 @@ $(B)/tests/race/storm_weak3: tests/race/storm_threads.c tests/race/storm.c tests
 		$(filter %.c,$^) -o $@ -lm -pthread
 
 # Programs that scenarios drive.
-STORMS  := $(B)/tests/scenario/storm $(B)/tests/fault/kill
+STORMS  := $(B)/tests/scenario/crowd $(B)/tests/scenario/storm $(B)/tests/fault/kill
 $(STORMS): %: %.o $(B)/tests/lib/t_storm.o $(B)/libmhost-all.a
 	$(call say,LD,$@)
 	$(Q)$(CC) $(ALL_CFLAGS) -o $@ $(filter %.o,$^) $(filter %.a,$^) $(LIBS)

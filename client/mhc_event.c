@@ -129,6 +129,7 @@ static int take_end(struct mhost *s, struct mhc_request *r, uint32_t bytes)
 	s->event.queue_ns = end.queue_ns;
 	s->event.prefill_ns = end.prefill_ns;
 	s->event.decode_ns = end.decode_ns;
+	s->event.cached_count = end.cached_count;
 	mhc_request_close(s, r);
 	return 0;
 }

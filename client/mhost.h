@@ -33,7 +33,7 @@ extern "C" {
 #endif
 
 #define MHOST_ABI_MAJOR	1
-#define MHOST_ABI_MINOR	0
+#define MHOST_ABI_MINOR	1
 #define MHOST_DEFAULT_SOCKET	"/run/mhost/mhost.sock"
 
 /* (major << 16) | minor of the library in use. Since 1.0. */
@@ -170,6 +170,7 @@ struct mhost_event {
 	const char *message;		/* "" or what went wrong */
 	uint32_t output_count;
 	uint64_t queue_ns, prefill_ns, decode_ns;
+	uint32_t cached_count;		/* prompt tokens found in the prefix cache. Since 1.1 */
 };
 
 /*

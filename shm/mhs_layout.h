@@ -14,7 +14,7 @@
 #include <stdint.h>
 
 #define MHS_ABI_MAJOR		1u
-#define MHS_ABI_MINOR		0u
+#define MHS_ABI_MINOR		1u
 #define MHS_LINE_BYTES		64u
 #define MHS_PAGE_BYTES		4096u
 #define MHS_MODEL_MAX		256u	/* models on one board */
@@ -171,7 +171,9 @@ struct mhs_stats_row {
 	_Atomic uint64_t prefill_ns;
 	_Atomic uint64_t decode_ns;
 	_Atomic uint64_t claim;			/* order of claims in this segment, from 1 */
-	uint64_t reserved0[5];			/* zero */
+	_Atomic uint64_t cached_tokens;		/* of prompt_tokens: found in the prefix cache */
+	_Atomic uint64_t preemptions;		/* requests that lost their KV pages for a while */
+	uint64_t reserved0[3];			/* zero */
 	_Atomic uint64_t hist[MHS_HIST_COUNT][MHS_HIST_BUCKETS];
 };
 _Static_assert(sizeof(struct mhs_stats_row) == 128 + MHS_HIST_COUNT * MHS_HIST_BUCKETS * 8,

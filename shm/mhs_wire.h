@@ -150,7 +150,7 @@ struct mhs_end {
 	uint64_t decode_ns;		/* first token to end */
 	uint64_t epoch;			/* at the end; >= mhs_begin.epoch */
 	uint32_t stop_text_bytes;	/* text withheld because it began or was a stop string */
-	uint32_t reserved0;		/* zero */
+	uint32_t cached_count;		/* prompt tokens not computed but found; 0 before ABI 1.1 */
 };
 _Static_assert(sizeof(struct mhs_end) == 64, "ABI 1: end");
 

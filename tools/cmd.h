@@ -80,6 +80,7 @@ struct reply {
 	int error, retriable;
 	char message[512];
 	double queue_ms, prefill_ms, decode_ms;
+	uint32_t cached_count;
 };
 
 typedef void (*reply_text_fn)(const char *text, size_t bytes);

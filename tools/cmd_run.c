@@ -155,9 +155,10 @@ static void print_json(struct reply *r)
 	json_object_set_new(o, "finish_reason", json_string(finish_name(r->finish)));
 	if (r->logprobs)
 		json_object_set(o, "logprobs", r->logprobs);
-	json_object_set_new(o, "timings", json_pack("{s:f, s:f, s:f, s:f}", "queue_ms", r->queue_ms,
-						    "prefill_ms", r->prefill_ms, "decode_ms",
-						    r->decode_ms, "tokens_per_s", tokens_per_s));
+	json_object_set_new(o, "timings", json_pack("{s:f, s:f, s:f, s:f, s:I}",
+						    "queue_ms", r->queue_ms, "prefill_ms", r->prefill_ms,
+						    "decode_ms", r->decode_ms, "tokens_per_s", tokens_per_s,
+						    "cached_tokens", (json_int_t)r->cached_count));
 	cmd_json_print(o);
 }
 

@@ -90,6 +90,7 @@ static void take_end(struct reply *r, const struct mhost_event *ev)
 	r->queue_ms = (double)ev->queue_ns / 1e6;
 	r->prefill_ms = (double)ev->prefill_ns / 1e6;
 	r->decode_ms = (double)ev->decode_ns / 1e6;
+	r->cached_count = ev->cached_count;
 }
 
 static void take(struct reply *r, const struct mhost_event *ev, reply_text_fn on_text)

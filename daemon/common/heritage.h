@@ -39,6 +39,8 @@ struct hrt_limits {
 	uint32_t queue;		/* waiting requests per worker */
 	uint32_t deadline_ms;	/* largest and default time of a request; 0: none */
 	uint64_t kv_bytes;	/* KV pages of this worker, all sequences */
+	uint32_t prefix_cache;	/* 1: full KV pages are kept and found again */
+	uint32_t reserved0;	/* zero */
 };
 
 struct hrt_init {

@@ -26,6 +26,7 @@ struct key {
 	const char *const *names;	/* of an enum, from 0, NULL-terminated */
 };
 
+static const char *const no_yes[] = { "no", "yes", NULL };
 static const char *const hugepages_names[] = { "prefer", "require", "never", NULL };
 /* In the order of enum eng_isa, which the supervisor passes on unread. */
 static const char *const isa_names[] = { "auto", "generic", "avx2", "avx512", "amx", NULL };
@@ -233,6 +234,7 @@ static const struct key keys[] = {
 	{ "limits", "queue", set_u32, AT(limits.queue), 1, 65536, NULL },
 	{ "limits", "deadline_ms", set_u32, AT(limits.deadline_ms), 0, 86400000, NULL },
 	{ "limits", "kv_bytes", set_bytes, AT(limits.kv_bytes), 1u << 20, 4096 * GIB, NULL },
+	{ "limits", "prefix_cache", set_name, AT(limits.prefix_cache), 0, 0, no_yes },
 	{ "limits", "clients_per_uid", set_u32, AT(clients_per_uid), 1, 1024, NULL },
 	{ "access", "use_users", set_users, AT(use.users), 0, 0, NULL },
 	{ "access", "use_groups", set_groups, AT(use.groups), 0, 0, NULL },
@@ -250,6 +252,7 @@ void sup_conf_defaults(struct sup_conf *conf)
 	conf->limits.context = 4096;
 	conf->limits.queue = 64;
 	conf->limits.kv_bytes = 2 * GIB;
+	conf->limits.prefix_cache = 1;
 }
 
 bool sup_conf_has_section(const char *section)

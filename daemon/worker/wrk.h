@@ -19,6 +19,7 @@
 #include "mhs_epoch.h"
 #include "mhs_ring.h"
 #include "mhs_stat.h"
+#include "wrk_kv.h"
 
 #define WRK_RECORD_BYTES	(512u << 10)	/* largest record taken from a client */
 #define WRK_LANE_RECORDS	32u		/* records taken from one lane in one turn */
@@ -42,6 +43,7 @@ struct wrk_version {
 	struct eng_tok *tok;
 	struct eng_sampler *sampler;
 	uint32_t token_bytes_max;		/* longest token */
+	bool float_rows;			/* rows of prompts go through BLAS: bits of their own */
 	struct wrk_pool *pool;			/* KV pages of this size */
 	struct wrk_version *next;
 };
@@ -53,6 +55,8 @@ struct wrk_lane {
 	struct mhs_map map;
 	struct mhs_ring_end submit, event;
 	uint32_t request_count;
+	struct wrk_request *queue;		/* QUEUED, oldest first */
+	uint32_t queued_count;
 	bool ring_bell;				/* events were put in this turn */
 	bool damaged;				/* the client's words in the event ring are nonsense */
 	bool bad;				/* rejected: nothing is read or written any more */
@@ -61,8 +65,9 @@ struct wrk_lane {
 
 enum wrk_state {
 	WRK_QUEUED,	/* copied and checked, nothing held */
-	WRK_PREFILL,	/* pinned, KV pages taken, prompt not wholly computed */
+	WRK_PREFILL,	/* pinned; its tokens are not wholly computed */
 	WRK_DECODE,
+	WRK_PREEMPTED,	/* pinned; its KV pages were taken away, it goes on as PREFILL */
 	WRK_ENDED,	/* nothing held; END waits for room in the ring */
 };
 
@@ -71,19 +76,27 @@ struct wrk_request {
 	uint32_t kind;				/* enum mhs_record_type */
 	struct wrk_lane *lane;
 	struct wrk_request *next;
+	struct wrk_request *queue_next;		/* of the lane */
 	struct mhs_request rq;
 	uint8_t *payload;			/* stops and prompt, private copy */
 
-	struct wrk_version *version;		/* pinned while PREFILL or DECODE */
+	struct wrk_version *version;		/* pinned while running */
 	uint64_t begin_epoch;
 	uint32_t *tokens;			/* prompt, then output */
+	uint64_t tokens_of;			/* serial of the version that made them */
 	uint32_t token_count, prompt_count, max_tokens;
 	uint32_t computed;			/* tokens whose KV is in the pages */
 	uint32_t prompt_sent;			/* prompt tokens told to the client */
 	float *scores;				/* SCORE: [prompt_count] */
 	uint32_t scores_done, scores_sent;
-	void **pages;
-	uint32_t page_count;
+	void **pages;				/* memory of held[], for the engine */
+	struct wrk_page **held;
+	uint32_t page_count, page_cap;
+	uint32_t published;			/* pages that the prefix cache knows */
+	uint32_t cached_count;			/* prompt tokens that were found there */
+	uint32_t preempted;			/* times */
+	uint32_t row_count;			/* rows of the step being built */
+	struct wrk_space *space;
 	struct eng_rng rng;
 	struct eng_tok_stream stream;
 	char *text;				/* text held back: may become a stop string */
@@ -110,7 +123,9 @@ struct wrk {
 	struct wrk_lane *lanes;
 	struct wrk_request *requests;		/* oldest first */
 	struct wrk_request **requests_end;
+	struct wrk_request *running[WRK_BATCH_MAX];	/* oldest admission first */
 	uint32_t queued_count, running_count;
+	struct wrk_lane *admit_lane;		/* whose turn it is to be admitted */
 	uint64_t epoch;
 	uint64_t route_salt;			/* for requests without a session key */
 	uint64_t idle_since_ns;			/* 0: busy */
@@ -124,6 +139,7 @@ struct wrk {
 	uint8_t *record;			/* [WRK_RECORD_BYTES] */
 	uint64_t kv_bytes_used;
 	struct wrk_pool *pools;
+	struct wrk_prefix *prefix;
 };
 
 uint64_t wrk_now_ns(void);
@@ -140,12 +156,6 @@ void wrk_version_detach(struct wrk *w, uint32_t index, uint64_t serial);
 void wrk_version_free(struct wrk_version **version);
 struct wrk_version *wrk_version_by_index(struct wrk *w, uint32_t index);
 struct wrk_version *wrk_version_by_name(struct wrk *w, const char *model, const char *semver);
-
-/* wrk_kv.c: pages of the KV cache; memory comes in slabs, within limits.kv_bytes */
-struct wrk_pool *wrk_pool_get(struct wrk *w, size_t page_bytes);
-/* Takes @count pages at once. 0; -EBUSY: not enough now; -ENOMEM: never enough. */
-int wrk_pages_take(struct wrk *w, struct wrk_pool *pool, void **pages, uint32_t count);
-void wrk_pages_give(struct wrk_pool *pool, void **pages, uint32_t count);
 
 /* wrk_lane.c */
 int wrk_lane_open(struct wrk *w, const struct hrt_lane *lane, const int fds[3]);
@@ -173,8 +183,15 @@ void wrk_requests_reap(struct wrk *w);
 const char *wrk_request_check(const struct mhs_request *rq, uint32_t kind, uint32_t payload_bytes,
 			      const uint8_t *payload, char text[MHS_MESSAGE_BYTES]);
 
-/* wrk_admit.c: pin, tokenize, take pages */
+/* wrk_queue.c: who is admitted next: one request of each client in turn */
+bool wrk_queue_is_full(const struct wrk *w, const struct wrk_lane *lane);
+void wrk_queue_add(struct wrk *w, struct wrk_request *r);
+void wrk_queue_remove(struct wrk *w, struct wrk_request *r);
+void wrk_queue_drop_lane(struct wrk *w, const struct wrk_lane *lane);
 void wrk_admit(struct wrk *w);
+
+/* wrk_admit.c: pin, tokenize, make room. False: no memory now, nothing behind it may go either. */
+bool wrk_admit_one(struct wrk *w, struct wrk_request *r);
 
 /* wrk_batch.c: one engine step; wrk_emit.c: what came out of it */
 bool wrk_batch_step(struct wrk *w);		/* false: nothing to run */

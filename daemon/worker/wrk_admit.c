@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * wrk_admit.c: from the queue into the batch. In order: pin a version, turn the prompt into tokens, check
- * it against the limits, take all KV pages that it can need, so that nothing fails half-way for memory.
+ * it against the limits, take what the prefix cache has, see whether there is room for the rest.
  */
 #include <errno.h>
 #include <math.h>
@@ -139,28 +139,46 @@ static bool lengths_fit(struct wrk *w, struct wrk_request *r, struct wrk_version
 	return r->state != WRK_ENDED;
 }
 
+/* Ids do not change while the request waits, unless the route does. */
+static bool prompt_keep(struct wrk *w, struct wrk_request *r, struct wrk_version *v)
+{
+	if (r->tokens && r->tokens_of == v->serial)
+		return true;
+	free(r->tokens);
+	r->tokens = NULL;
+	r->tokens_of = v->serial;
+	return prompt_take(w, r, v);
+}
+
 /* 0; -EBUSY: stays queued; other: ended. */
-static int pages_take(struct wrk *w, struct wrk_request *r, struct wrk_version *v)
+static int room_take(struct wrk *w, struct wrk_request *r, struct wrk_version *v)
 {
 	uint32_t tokens = r->prompt_count + r->max_tokens;
-	uint32_t count = (tokens + ENG_PAGE_TOKENS - 1) / ENG_PAGE_TOKENS;
 	int err;
 
-	r->pages = calloc(count, sizeof(*r->pages));
-	err = r->pages ? wrk_pages_take(w, v->pool, r->pages, count) : -ENOMEM;
-	if (!err) {
-		r->page_count = count;
-		return 0;
+	if (!wrk_pool_holds(w, v->pool, wrk_pages_for(tokens))) {
+		wrk_request_end(w, r, MHS_END_ERROR, MHS_ERR_TOO_LONG,
+				"%u tokens need %llu bytes of KV cache, kv_bytes is %llu", tokens,
+				(unsigned long long)wrk_pages_for(tokens) *
+				eng_kv_page_bytes(&v->model.config),
+				(unsigned long long)w->limits.kv_bytes);
+		return -ENOMEM;
 	}
-	free(r->pages);
-	r->pages = NULL;
-	if (err == -EBUSY && w->running_count)
-		return -EBUSY;
-	wrk_request_end(w, r, MHS_END_ERROR, err == -EBUSY ? MHS_ERR_BUSY : MHS_ERR_TOO_LONG,
-			"%u tokens need %zu bytes of KV cache, kv_bytes is %llu", tokens,
-			count * eng_kv_page_bytes(&v->model.config),
-			(unsigned long long)w->limits.kv_bytes);
-	return -ENOMEM;
+	err = wrk_room_init(r, tokens);
+	if (err) {
+		refuse(w, r, MHS_ERR_INTERNAL, "out of memory for the page table");
+		return err;
+	}
+	r->version = v;
+	r->space = wrk_space_get(w, v, r->lane->uid);
+	wrk_prefix_follow(w, r);
+	if (!w->running_count || (!wrk_room_waited(w) && wrk_room_for(w, r, v)))
+		return 0;
+	wrk_room_drop(r);
+	wrk_space_put(&r->space);
+	r->computed = r->cached_count = 0;
+	r->version = NULL;
+	return -EBUSY;
 }
 
 static void begin_send(struct wrk *w, struct wrk_request *r, const struct wrk_version *v)
@@ -228,10 +246,9 @@ static void start(struct wrk *w, struct wrk_request *r, struct wrk_version *v)
 {
 	struct mhs_stats_row *row = mhs_stats_row(w->stats, v->index, v->serial);
 
-	w->queued_count--;
-	w->running_count++;
+	wrk_queue_remove(w, r);
+	w->running[w->running_count++] = r;
 	r->state = WRK_PREFILL;
-	r->version = v;
 	eng_rng_init(&r->rng, r->rq.seed);
 	eng_tok_stream_init(&r->stream, true);
 	mhs_stats_add(&row->requests, 1);
@@ -244,8 +261,15 @@ static void start(struct wrk *w, struct wrk_request *r, struct wrk_version *v)
 		wrk_request_end(w, r, MHS_END_STOP, MHS_ERR_NONE, "%s", "");
 }
 
-/* False: nothing behind it in the queue can go either. */
-static bool admit_one(struct wrk *w, struct wrk_request *r)
+/* Undo room_take() of a request that ends before it starts. */
+static void room_give(struct wrk_request *r)
+{
+	wrk_room_drop(r);
+	wrk_space_put(&r->space);
+	r->version = NULL;
+}
+
+bool wrk_admit_one(struct wrk *w, struct wrk_request *r)
 {
 	bool runs = r->kind == MHS_REC_GENERATE || r->kind == MHS_REC_SCORE;
 	struct wrk_version *v;
@@ -256,11 +280,9 @@ static bool admit_one(struct wrk *w, struct wrk_request *r)
 	v = pin(w, r);
 	if (!v)
 		return true;
-	if ((r->tokens || prompt_take(w, r, v)) && runs && lengths_fit(w, r, v))
-		err = pages_take(w, r, v);
+	if (prompt_keep(w, r, v) && runs && lengths_fit(w, r, v))
+		err = room_take(w, r, v);
 	if (err == -EBUSY) {
-		free(r->tokens);
-		r->tokens = NULL;
 		mhs_unpin(w->slot, v->index);
 		return false;
 	}
@@ -269,23 +291,13 @@ static bool admit_one(struct wrk *w, struct wrk_request *r)
 		begin_send(w, r, v);
 	if (r->state != WRK_ENDED && !runs)
 		answer_now(w, r, v);
-	if (r->state != WRK_ENDED && scratch_new(r, v)) {
-		wrk_pages_give(v->pool, r->pages, r->page_count);
+	if (r->state != WRK_ENDED && scratch_new(r, v))
 		refuse(w, r, MHS_ERR_INTERNAL, "out of memory");
-	}
-	if (r->state == WRK_ENDED)
+	if (r->state == WRK_ENDED) {
+		room_give(r);
 		mhs_unpin(w->slot, v->index);
-	else
+	} else {
 		start(w, r, v);
-	return true;
-}
-
-void wrk_admit(struct wrk *w)
-{
-	for (struct wrk_request *r = w->requests; r && w->queued_count; r = r->next) {
-		if (r->state != WRK_QUEUED)
-			continue;
-		if (w->running_count >= WRK_BATCH_MAX || !admit_one(w, r))
-			return;
 	}
+	return true;
 }

@@ -2,14 +2,15 @@
 /*
  * wrk_batch.c: continuous batching. A step runs one version: one row of each request that streams, and
  * pieces of the prompts that wait, short ones while others stream so that they do not stall.
- * Versions take turns.
+ * Versions take turns. A step is planned oldest request first: each gets its rows and the pages for them,
+ * if need be from younger ones, none of which is in the plan yet.
  */
 #include "wrk.h"
 
-/* What a request still has to compute before it can be answered. */
+/* What a request still has to compute before it can be answered; after a preemption its answer too. */
 static uint32_t prompt_rows_left(const struct wrk_request *r)
 {
-	uint32_t target = r->kind == MHS_REC_SCORE ? r->prompt_count - 1 : r->prompt_count;
+	uint32_t target = r->kind == MHS_REC_SCORE ? r->prompt_count - 1 : r->token_count;
 
 	return target - r->computed;
 }
@@ -35,7 +36,8 @@ static struct wrk_version *version_next(struct wrk *w)
 	struct wrk_version *found = NULL;
 	uint32_t best = UINT32_MAX;
 
-	for (struct wrk_request *r = w->requests; r; r = r->next) {
+	for (uint32_t i = 0; i < w->running_count; i++) {
+		struct wrk_request *r = w->running[i];
 		uint32_t distance;
 
 		if (!is_runnable(r))
@@ -63,41 +65,85 @@ static void row_add(struct wrk *w, struct wrk_request *r, uint32_t position, boo
 	};
 }
 
-static void decode_rows(struct wrk *w, const struct wrk_version *v)
+static uint32_t min_u32(uint32_t a, uint32_t b)
 {
-	for (struct wrk_request *r = w->requests; r; r = r->next) {
-		if (r->version != v || r->state != WRK_DECODE || r->stalled_ns)
-			continue;
-		row_add(w, r, r->computed++, true);
+	return a < b ? a : b;
+}
+
+/* Rows that @r could use now, of at most @budget prompt rows. */
+static uint32_t rows_wanted(struct wrk *w, struct wrk_request *r, uint32_t budget)
+{
+	uint32_t left;
+
+	if (r->state == WRK_DECODE)
+		return r->stalled_ns ? 0 : 1;
+	if (r->state != WRK_PREFILL)
+		return 0;
+	wrk_prefix_follow(w, r);
+	left = prompt_rows_left(r);
+	/* The last row emits; it waits when the client has no room for its token. */
+	if (left <= budget && r->kind != MHS_REC_SCORE && !wrk_emit_has_room(r))
+		left--;
+	return min_u32(left, budget);
+}
+
+/* Give rows, and the pages that they need, to the requests of @v. */
+static void plan(struct wrk *w, const struct wrk_version *v)
+{
+	uint32_t streams = 0, budget;
+
+	for (uint32_t i = 0; i < w->running_count; i++) {
+		const struct wrk_request *r = w->running[i];
+
+		streams += r->version == v && r->state == WRK_DECODE && !r->stalled_ns;
+	}
+	budget = streams ? WRK_PROMPT_ROWS_SHARED : WRK_PROMPT_ROWS;
+	for (uint32_t i = 0; i < w->running_count; i++) {
+		struct wrk_request *r = w->running[i];
+
+		r->row_count = r->version == v ? rows_wanted(w, r, budget) : 0;
+		if (r->row_count && !wrk_room_cover(w, r, r->computed + r->row_count))
+			r->row_count = 0;
+		if (r->state == WRK_PREFILL)
+			budget -= r->row_count;
 	}
 }
 
-/* Up to @budget rows of one prompt. A row at the end waits when the client has no room for its token. */
-static uint32_t prompt_rows(struct wrk *w, struct wrk_request *r, uint32_t budget)
+static void decode_rows(struct wrk *w, const struct wrk_version *v)
 {
-	uint32_t left = prompt_rows_left(r), added = 0;
+	for (uint32_t i = 0; i < w->running_count; i++) {
+		struct wrk_request *r = w->running[i];
 
-	while (added < left && added < budget && w->row_count < ENG_ROWS_MAX) {
-		bool last = added + 1 == left;
-		bool logits = last || r->kind == MHS_REC_SCORE;
+		if (r->version == v && r->state == WRK_DECODE && r->row_count)
+			row_add(w, r, r->computed++, true);
+	}
+}
+
+/* Scores that are known stay: after a preemption their rows only fill the pages. */
+static bool wants_logits(const struct wrk_request *r)
+{
+	if (r->kind == MHS_REC_SCORE)
+		return r->computed + 1 >= r->scores_done;
+	return prompt_rows_left(r) == 1;
+}
+
+static void prompt_rows(struct wrk *w, struct wrk_request *r)
+{
+	for (; r->row_count && w->row_count < ENG_ROWS_MAX; r->row_count--) {
+		bool logits = wants_logits(r);
 
 		if (logits && w->logits_count == WRK_LOGITS_ROWS)
-			break;
-		if (last && r->kind != MHS_REC_SCORE && !wrk_emit_has_room(r))
-			break;
-		row_add(w, r, r->computed++, logits);
-		added++;
+			return;
+		row_add(w, r, r->computed, logits);
+		r->computed++;
 	}
-	return added;
 }
 
 static void prefill_rows(struct wrk *w, const struct wrk_version *v)
 {
-	uint32_t budget = w->row_count ? WRK_PROMPT_ROWS_SHARED : WRK_PROMPT_ROWS;
-
-	for (struct wrk_request *r = w->requests; r && budget; r = r->next)
-		if (r->version == v && r->state == WRK_PREFILL)
-			budget -= prompt_rows(w, r, budget);
+	for (uint32_t i = 0; i < w->running_count; i++)
+		if (w->running[i]->version == v && w->running[i]->state == WRK_PREFILL)
+			prompt_rows(w, w->running[i]);
 }
 
 static void rows_emit(struct wrk *w, const struct wrk_version *v)
@@ -119,10 +165,21 @@ static void rows_emit(struct wrk *w, const struct wrk_version *v)
 
 static void step_failed(struct wrk *w)
 {
-	for (uint32_t i = 0; i < w->row_count; i++)
-		if (w->row_owner[i]->state != WRK_ENDED)
-			wrk_request_end(w, w->row_owner[i], MHS_END_ERROR, MHS_ERR_INTERNAL,
+	for (uint32_t i = 0; i < w->row_count; i++) {
+		struct wrk_request *r = w->row_owner[i];
+
+		r->computed = 0;	/* nothing of it may be published */
+		if (r->state != WRK_ENDED)
+			wrk_request_end(w, r, MHS_END_ERROR, MHS_ERR_INTERNAL,
 					"the engine refused the step");
+	}
+}
+
+static void publish(struct wrk *w, const struct wrk_version *v)
+{
+	for (uint32_t i = 0; i < w->running_count; i++)
+		if (w->running[i]->version == v)
+			wrk_prefix_publish(w, w->running[i]);
 }
 
 bool wrk_batch_step(struct wrk *w)
@@ -132,6 +189,7 @@ bool wrk_batch_step(struct wrk *w)
 	if (!v)
 		return false;
 	w->row_count = w->logits_count = 0;
+	plan(w, v);
 	decode_rows(w, v);
 	prefill_rows(w, v);
 	if (!w->row_count)
@@ -140,6 +198,7 @@ bool wrk_batch_step(struct wrk *w)
 		step_failed(w);
 	else
 		rows_emit(w, v);
+	publish(w, v);
 	/* Single writer: a relaxed store is enough for a counter that people read. */
 	atomic_store_explicit(&w->slot->steps,
 			      atomic_load_explicit(&w->slot->steps, memory_order_relaxed) + 1,

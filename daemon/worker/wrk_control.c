@@ -90,6 +90,8 @@ static void on_message(struct wrk *w, const struct hrt_msg *msg, const int *fds,
 		break;
 	case HRT_LIMITS:
 		w->limits = msg->init.limits;
+		if (!w->limits.prefix_cache)
+			wrk_prefix_drop_all(w);
 		break;
 	case HRT_STOP:
 		w->stopping = true;

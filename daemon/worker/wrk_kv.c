@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * wrk_kv.c: KV pages. One pool per page size; pages come from slabs of anonymous memory that are touched
- * only when used. A pool's free slabs go back when another pool needs room under limits.kv_bytes.
+ * only when used. A slab that no request holds a page of goes back when another pool needs the room.
  */
-#include <errno.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 
@@ -11,13 +10,16 @@
 
 #define SLAB_BYTES	(UINT64_C(8) << 20)
 
-struct slab {
-	struct slab *next;
+struct wrk_slab {
+	struct wrk_slab *next;
+	struct wrk_pool *pool;
 	uint8_t *memory;
 	size_t bytes;
-	uint32_t page_count, used_count;
+	uint32_t page_count;
+	uint32_t held_count;		/* pages that requests hold */
 	uint32_t free_count;
-	uint32_t free[];		/* stack of free page numbers, [page_count] */
+	uint32_t *free;			/* stack of page numbers, [page_count] */
+	struct wrk_page pages[];
 };
 
 struct wrk_pool {
@@ -25,7 +27,9 @@ struct wrk_pool {
 	struct wrk *w;
 	size_t page_bytes;
 	uint64_t free_count;
-	struct slab *slabs;
+	uint64_t idle_count;		/* kept by the cache alone */
+	struct wrk_page *oldest, *newest;	/* of those */
+	struct wrk_slab *slabs;
 };
 
 struct wrk_pool *wrk_pool_get(struct wrk *w, size_t page_bytes)
@@ -45,115 +49,204 @@ struct wrk_pool *wrk_pool_get(struct wrk *w, size_t page_bytes)
 	return pool;
 }
 
-static uint32_t slab_pages(const struct wrk_pool *pool)
+static struct wrk_slab *slab_new(struct wrk_pool *pool, uint32_t count)
 {
-	uint64_t n = SLAB_BYTES / pool->page_bytes;
-
-	return n ? (uint32_t)n : 1;
-}
-
-static int slab_add(struct wrk *w, struct wrk_pool *pool)
-{
-	uint32_t n = slab_pages(pool);
-	struct slab *slab = malloc(sizeof(*slab) + n * sizeof(slab->free[0]));
+	struct wrk_slab *slab = calloc(1, sizeof(*slab) + count * sizeof(slab->pages[0]));
 
 	if (!slab)
-		return -ENOMEM;
-	slab->bytes = n * pool->page_bytes;
+		return NULL;
+	slab->bytes = count * pool->page_bytes;
+	slab->free = malloc(count * sizeof(slab->free[0]));
 	slab->memory = mmap(NULL, slab->bytes, PROT_READ | PROT_WRITE,
 			    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	if (slab->memory == MAP_FAILED) {
+	if (slab->memory == MAP_FAILED || !slab->free) {
+		if (slab->memory != MAP_FAILED)
+			munmap(slab->memory, slab->bytes);
+		free(slab->free);
 		free(slab);
-		return -ENOMEM;
+		return NULL;
 	}
 	madvise(slab->memory, slab->bytes, MADV_HUGEPAGE);
-	slab->page_count = slab->free_count = n;
-	slab->used_count = 0;
-	for (uint32_t i = 0; i < n; i++)
-		slab->free[i] = n - 1 - i;
+	slab->pool = pool;
+	slab->page_count = slab->free_count = count;
+	for (uint32_t i = 0; i < count; i++) {
+		slab->free[i] = count - 1 - i;
+		slab->pages[i].memory = slab->memory + i * pool->page_bytes;
+		slab->pages[i].slab = slab;
+	}
+	return slab;
+}
+
+/* As large as the limit leaves, up to a full slab; @beyond: one page even when it leaves nothing. */
+static bool slab_add(struct wrk *w, struct wrk_pool *pool, bool beyond)
+{
+	uint64_t left = w->limits.kv_bytes > w->kv_bytes_used ?
+			w->limits.kv_bytes - w->kv_bytes_used : 0;
+	uint64_t count = (left < SLAB_BYTES ? left : SLAB_BYTES) / pool->page_bytes;
+	struct wrk_slab *slab;
+
+	if (!count && (beyond || left >= pool->page_bytes))
+		count = 1;
+	slab = count ? slab_new(pool, (uint32_t)count) : NULL;
+	if (!slab)
+		return false;
 	slab->next = pool->slabs;
 	pool->slabs = slab;
-	pool->free_count += n;
+	pool->free_count += count;
 	w->kv_bytes_used += slab->bytes;
-	return 0;
+	return true;
 }
 
-/* Give wholly free slabs of every pool but @keep back to the kernel. */
-static void slabs_trim(struct wrk *w, const struct wrk_pool *keep)
+static void slab_free(struct wrk_slab **at)
+{
+	struct wrk_slab *slab = *at;
+
+	for (uint32_t i = 0; i < slab->page_count; i++)
+		wrk_prefix_forget(&slab->pages[i]);
+	*at = slab->next;
+	slab->pool->free_count -= slab->page_count;
+	slab->pool->w->kv_bytes_used -= slab->bytes;
+	munmap(slab->memory, slab->bytes);
+	free(slab->free);
+	free(slab);
+}
+
+/* One slab of another pool that no request holds a page of. */
+static bool slab_reclaim(struct wrk *w, const struct wrk_pool *keep)
 {
 	for (struct wrk_pool *pool = w->pools; pool; pool = pool->next) {
-		struct slab **at = &pool->slabs;
-
-		while (pool != keep && *at) {
-			struct slab *slab = *at;
-
-			if (slab->used_count) {
-				at = &slab->next;
+		for (struct wrk_slab **at = &pool->slabs; pool != keep && *at; at = &(*at)->next) {
+			if ((*at)->held_count)
 				continue;
-			}
-			*at = slab->next;
-			pool->free_count -= slab->page_count;
-			w->kv_bytes_used -= slab->bytes;
-			munmap(slab->memory, slab->bytes);
-			free(slab);
+			slab_free(at);
+			return true;
 		}
 	}
+	return false;
 }
 
-static int pool_grow(struct wrk *w, struct wrk_pool *pool, uint32_t count)
+static void idle_add(struct wrk_pool *pool, struct wrk_page *page)
 {
-	uint64_t slab_bytes = slab_pages(pool) * (uint64_t)pool->page_bytes;
-	int err;
+	page->newer = NULL;
+	page->older = pool->newest;
+	if (pool->newest)
+		pool->newest->newer = page;
+	else
+		pool->oldest = page;
+	pool->newest = page;
+	pool->idle_count++;
+}
 
-	if ((uint64_t)count * pool->page_bytes > w->limits.kv_bytes)
-		return -ENOMEM;
-	while (pool->free_count < count) {
-		if (w->kv_bytes_used + slab_bytes > w->limits.kv_bytes)
-			slabs_trim(w, pool);
-		/* A limit below one slab still allows what it allows: the check above holds. */
-		if (w->kv_bytes_used + slab_bytes > w->limits.kv_bytes && w->kv_bytes_used)
-			return -EBUSY;
-		err = slab_add(w, pool);
-		if (err)
-			return err;
+static void idle_remove(struct wrk_pool *pool, struct wrk_page *page)
+{
+	if (page->newer)
+		page->newer->older = page->older;
+	else
+		pool->newest = page->older;
+	if (page->older)
+		page->older->newer = page->newer;
+	else
+		pool->oldest = page->newer;
+	page->newer = page->older = NULL;
+	pool->idle_count--;
+}
+
+static void page_free(struct wrk_page *page)
+{
+	struct wrk_slab *slab = page->slab;
+
+	slab->free[slab->free_count++] = (uint32_t)(page - slab->pages);
+	slab->pool->free_count++;
+}
+
+static struct wrk_page *free_pop(struct wrk_pool *pool)
+{
+	struct wrk_slab *slab = pool->slabs;
+	struct wrk_page *page;
+
+	while (!slab->free_count)
+		slab = slab->next;
+	page = &slab->pages[slab->free[--slab->free_count]];
+	pool->free_count--;
+	slab->held_count++;
+	page->refs = 1;
+	return page;
+}
+
+struct wrk_page *wrk_page_take(struct wrk *w, struct wrk_pool *pool, bool beyond)
+{
+	while (!pool->free_count) {
+		if (slab_add(w, pool, false))
+			break;
+		if (pool->oldest)
+			wrk_prefix_forget(pool->oldest);
+		else if (!slab_reclaim(w, pool) && !(beyond && slab_add(w, pool, true)))
+			return NULL;
 	}
-	return 0;
+	return free_pop(pool);
 }
 
-int wrk_pages_take(struct wrk *w, struct wrk_pool *pool, void **pages, uint32_t count)
+void wrk_page_hold(struct wrk_page *page)
 {
-	uint32_t got = 0;
-	int err = pool_grow(w, pool, count);
-
-	if (err)
-		return err;
-	for (struct slab *slab = pool->slabs; slab && got < count; slab = slab->next) {
-		while (slab->free_count && got < count) {
-			uint32_t page = slab->free[--slab->free_count];
-
-			pages[got++] = slab->memory + page * pool->page_bytes;
-			slab->used_count++;
-		}
-	}
-	pool->free_count -= count;
-	return 0;
-}
-
-static void page_give(struct wrk_pool *pool, uint8_t *page)
-{
-	for (struct slab *slab = pool->slabs; slab; slab = slab->next) {
-		if (page < slab->memory || page >= slab->memory + slab->bytes)
-			continue;
-		slab->free[slab->free_count++] =
-			(uint32_t)((size_t)(page - slab->memory) / pool->page_bytes);
-		slab->used_count--;
-		pool->free_count++;
+	if (page->refs++)
 		return;
-	}
+	page->slab->held_count++;
+	idle_remove(page->slab->pool, page);
 }
 
-void wrk_pages_give(struct wrk_pool *pool, void **pages, uint32_t count)
+void wrk_page_drop(struct wrk_page *page)
 {
-	for (uint32_t i = count; i-- > 0;)
-		page_give(pool, pages[i]);
+	if (--page->refs)
+		return;
+	page->slab->held_count--;
+	if (page->space)
+		idle_add(page->slab->pool, page);
+	else
+		page_free(page);
+}
+
+void wrk_page_uncached(struct wrk_page *page)
+{
+	if (page->refs)
+		return;
+	idle_remove(page->slab->pool, page);
+	page_free(page);
+}
+
+/* What the others were promised stays theirs: wrk_room.c keeps count in pages of each pool. */
+uint64_t wrk_pool_room(const struct wrk *w, const struct wrk_pool *pool)
+{
+	uint64_t bytes = w->limits.kv_bytes > w->kv_bytes_used ?
+			 w->limits.kv_bytes - w->kv_bytes_used : 0;
+
+	for (const struct wrk_pool *other = w->pools; other; other = other->next)
+		for (const struct wrk_slab *slab = other->slabs; slab; slab = slab->next)
+			if (other != pool && !slab->held_count)
+				bytes += slab->bytes;
+	return pool->free_count + pool->idle_count + bytes / pool->page_bytes;
+}
+
+bool wrk_pool_holds(const struct wrk *w, const struct wrk_pool *pool, uint64_t count)
+{
+	return count <= w->limits.kv_bytes / pool->page_bytes;
+}
+
+void wrk_pool_forget(struct wrk_pool *pool, const struct wrk_space *space)
+{
+	for (struct wrk_slab *slab = pool->slabs; slab; slab = slab->next)
+		for (uint32_t i = 0; i < slab->page_count; i++)
+			if (!space || slab->pages[i].space == space)
+				wrk_prefix_forget(&slab->pages[i]);
+}
+
+void wrk_pools_fini(struct wrk *w)
+{
+	while (w->pools) {
+		struct wrk_pool *pool = w->pools;
+
+		while (pool->slabs)
+			slab_free(&pool->slabs);
+		w->pools = pool->next;
+		free(pool);
+	}
 }

@@ -65,6 +65,7 @@ void wrk_lane_close(struct wrk *w, uint32_t id)
 		if (lane->id != id)
 			continue;
 		wrk_requests_drop_lane(w, lane);
+		wrk_queue_drop_lane(w, lane);
 		*at = lane->next;
 		lane_free(w, lane);
 		return;

@@ -101,6 +101,7 @@ static bool turn(struct wrk *w)
 		control_lost(w);
 	worked = wrk_lanes_take(w) > 0;
 	wrk_requests_expire(w, now);
+	wrk_room_resume(w);
 	wrk_admit(w);
 	wrk_requests_flush(w);
 	if (wrk_batch_step(w))
@@ -237,6 +238,8 @@ void wrk_fini(struct wrk *w)
 	wrk_requests_reap(w);
 	while (w->versions)
 		wrk_version_detach(w, w->versions->index, w->versions->serial);
+	wrk_pools_fini(w);
+	free(w->prefix);
 	eng_free(&w->eng);
 	free(w->logits);
 	free(w->record);

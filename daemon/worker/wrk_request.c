@@ -17,6 +17,7 @@ static void request_free(struct wrk_request *r)
 	free(r->tokens);
 	free(r->scores);
 	free(r->pages);
+	free(r->held);
 	free(r->text);
 	free(r);
 }
@@ -55,8 +56,8 @@ static void request_list(struct wrk *w, struct wrk_request *r)
 {
 	*w->requests_end = r;
 	w->requests_end = &r->next;
-	w->queued_count++;
 	r->lane->request_count++;
+	wrk_queue_add(w, r);
 }
 
 static void set_deadline(const struct wrk *w, struct wrk_request *r)
@@ -95,10 +96,11 @@ void wrk_request_take(struct wrk *w, struct wrk_lane *lane, uint32_t type, uint3
 		wrk_request_end(w, r, MHS_END_ERROR, MHS_ERR_INVALID, "%s", wrong);
 	else if (w->stopping)
 		wrk_request_end(w, r, MHS_END_ERROR, MHS_ERR_STOPPING, "the host is shutting down");
-	else if (w->queued_count > w->limits.queue || lane->request_count > WRK_LANE_REQUESTS)
+	else if (wrk_queue_is_full(w, lane) || lane->request_count > WRK_LANE_REQUESTS)
 		wrk_request_end(w, r, MHS_END_ERROR, MHS_ERR_BUSY,
-				"%u requests wait already, the limit is %u: try again later",
-				w->queued_count - 1, w->limits.queue);
+				"%u requests wait already, %u of them yours; the limit is %u: "
+				"try again later", w->queued_count - 1, lane->queued_count - 1,
+				w->limits.queue);
 }
 
 void wrk_request_cancel(struct wrk *w, struct wrk_lane *lane, uint64_t id)
@@ -120,6 +122,8 @@ static void count_end(struct wrk *w, const struct wrk_request *r, uint64_t now)
 		      r->reason == MHS_END_CANCELLED ? &row->cancelled : &row->completed, 1);
 	if (r->error == MHS_ERR_NAN)
 		mhs_stats_add(&row->nan_logits, 1);
+	mhs_stats_add(&row->cached_tokens, r->cached_count);
+	mhs_stats_add(&row->preemptions, r->preempted);
 	mhs_stats_add(&row->output_tokens, r->token_count - r->prompt_count);
 	if (r->first_ns) {
 		mhs_stats_add(&row->prefill_ns, r->first_ns - r->admitted_ns);
@@ -128,18 +132,30 @@ static void count_end(struct wrk *w, const struct wrk_request *r, uint64_t now)
 	mhs_hist_add(row->hist[MHS_HIST_TOTAL], now - r->arrived_ns);
 }
 
+static void running_remove(struct wrk *w, const struct wrk_request *r)
+{
+	uint32_t i = 0;
+
+	while (w->running[i] != r)
+		i++;
+	w->running_count--;
+	memmove(&w->running[i], &w->running[i + 1],
+		(w->running_count - i) * sizeof(w->running[0]));
+}
+
 /* Give back pages and pin; the version may be reclaimed from here on. */
 static void release(struct wrk *w, struct wrk_request *r, uint64_t now)
 {
 	if (r->state == WRK_QUEUED)
-		w->queued_count--;
-	if (r->state != WRK_PREFILL && r->state != WRK_DECODE)
+		wrk_queue_remove(w, r);
+	if (r->state == WRK_QUEUED || r->state == WRK_ENDED)
 		return;
-	w->running_count--;
+	running_remove(w, r);
 	count_end(w, r, now);
-	wrk_pages_give(r->version->pool, r->pages, r->page_count);
+	wrk_prefix_publish(w, r);
+	wrk_room_drop(r);
+	wrk_space_put(&r->space);
 	mhs_unpin(w->slot, r->version->index);
-	r->page_count = 0;
 	r->version = NULL;
 }
 
@@ -178,6 +194,7 @@ static bool end_send(struct wrk *w, struct wrk_request *r)
 		.decode_ns = span_ns(r->first_ns, r->last_ns),
 		.epoch = w->epoch,
 		.stop_text_bytes = r->kind == MHS_REC_DETOKENIZE ? 0 : r->text_bytes,
+		.cached_count = r->cached_count,
 	};
 	struct mhs_piece pieces[] = { { &end, sizeof(end) }, { r->message, message_bytes } };
 

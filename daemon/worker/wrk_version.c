@@ -94,6 +94,19 @@ static void bind_layer(struct wrk_version *v, uint32_t i)
 	layer->down = matrix_of(v, MHS_ROLE_FFN_DOWN, i);
 }
 
+static bool is_float(const struct eng_matrix *m)
+{
+	return m->type == ENG_F32 || m->type == ENG_F16 || m->type == ENG_BF16;
+}
+
+/* What a row writes into the KV cache depends on matrices of the layers alone. */
+static bool layer_is_float(const struct eng_layer *layer)
+{
+	return is_float(&layer->q) || is_float(&layer->k) || is_float(&layer->v) ||
+	       is_float(&layer->o) || is_float(&layer->gate) || is_float(&layer->up) ||
+	       is_float(&layer->down);
+}
+
 static int bind_model(struct wrk_version *v, char *text)
 {
 	struct eng_model *m = &v->model;
@@ -109,6 +122,8 @@ static int bind_model(struct wrk_version *v, char *text)
 	m->output = v->image->config.tied ? m->embed : matrix_of(v, MHS_ROLE_OUTPUT, 0);
 	for (uint32_t i = 0; i < m->config.layer_count; i++)
 		bind_layer(v, i);
+	for (uint32_t i = 0; i < m->config.layer_count; i++)
+		v->float_rows = v->float_rows || layer_is_float(&m->layers[i]);
 	if (eng_model_check(m, &field))
 		return fail(text, -EINVAL, field);
 	return 0;
@@ -238,6 +253,7 @@ void wrk_version_detach(struct wrk *w, uint32_t index, uint64_t serial)
 		if (v->index != index || v->serial != serial)
 			continue;
 		*at = v->next;
+		wrk_prefix_drop_version(w, v);
 		wrk_version_free(&v);
 		return;
 	}

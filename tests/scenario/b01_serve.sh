@@ -20,7 +20,7 @@ eq "greedy replies" "$(echo "$one" | json 'o["tokens"]')" "$(echo "$two" | json 
 eq "keys" "$(echo "$one" | json '" ".join(sorted(o))')" \
 	"adapter content_hash finish_reason model prompt_tokens text timings tokens version"
 eq "timings" "$(echo "$one" | json '" ".join(sorted(o["timings"]))')" \
-	"decode_ms prefill_ms queue_ms tokens_per_s"
+	"cached_tokens decode_ms prefill_ms queue_ms tokens_per_s"
 eq "version" "$(echo "$one" | json 'o["version"]')" 1.0.0
 [ "$(echo "$one" | json 'len(o["text"])')" -gt 0 ] || fail "the reply has no text"
 
