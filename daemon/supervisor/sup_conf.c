@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #define SEEN_MAX	(MHS_MODEL_MAX + 64u)
@@ -226,6 +227,8 @@ static int file_check(int fd, const char *path, struct sto_error *error)
 
 	if (fd < 0 || fstat(fd, &st))
 		sto_fail(error, "%s: %s", path, strerror(errno));
+	else if (S_ISCHR(st.st_mode) && st.st_rdev == makedev(1, 3))
+		return 0;	/* /dev/null: an empty file */
 	else if (!S_ISREG(st.st_mode))
 		sto_fail(error, "%s: not a regular file", path);
 	else if (st.st_mode & S_IWOTH)
@@ -270,6 +273,25 @@ static int options_apply(const struct sup_options *options, struct sup_conf *con
 	return 0;
 }
 
+/* Who asks where an image lies may work in another directory than we do. */
+static int store_absolute(struct sup_conf *conf, struct sto_error *error)
+{
+	char *whole;
+	int n;
+
+	if (!conf->store[0] || conf->store[0] == '/')
+		return 0;
+	whole = realpath(conf->store, NULL);
+	if (!whole)
+		return 0;	/* not there: said at the start, by the name that was given */
+	n = snprintf(conf->store, sizeof(conf->store), "%s", whole);
+	free(whole);
+	if (n < (int)sizeof(conf->store))
+		return 0;
+	sto_fail(error, "store: a path of %d bytes; at most %zu are allowed", n, sizeof(conf->store) - 1);
+	return -EINVAL;
+}
+
 int sup_conf_read(const struct sup_options *options, struct sup_conf *conf, struct sto_error *error)
 {
 	struct sup_conf *fresh = malloc(sizeof(*fresh));
@@ -284,6 +306,8 @@ int sup_conf_read(const struct sup_options *options, struct sup_conf *conf, stru
 		err = file_parse(options->config, fresh, error);
 	if (!err)
 		err = options_apply(options, fresh, error);
+	if (!err)
+		err = store_absolute(fresh, error);
 	if (!err)
 		err = sup_conf_check(fresh, error);
 	if (!err)

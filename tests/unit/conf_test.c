@@ -174,6 +174,37 @@ static void bad_files(void)
 	t_ok(strstr(error.text, "No such file"));
 }
 
+static void null_is_an_empty_file(void)
+{
+	struct sup_options options = { .config = "/dev/null", .count = 2,
+				       .list = { { "store", "/s" }, { "socket", "/k" } } };
+
+	t_eq(sup_conf_read(&options, &conf, &error), 0);
+	t_str_eq(conf.store, "/s");
+	options.config = "/dev/zero";
+	t_eq(sup_conf_read(&options, &conf, &error), -EINVAL);
+	t_ok(strstr(error.text, "not a regular file"));
+}
+
+/* `show` names files below it to programs that stand elsewhere. */
+static void a_relative_store_becomes_absolute(void)
+{
+	struct sup_options options = { .count = 2, .list = { { "store", "below/../below" },
+							     { "socket", "/k" } } };
+	char *before = getcwd(NULL, 0), *below;
+
+	t_need(before && mkdir(t_path("below"), 0700) == 0 && chdir(t_tmpdir()) == 0);
+	below = realpath("below", NULL);
+	t_eq(sup_conf_read(&options, &conf, &error), 0);
+	t_str_eq(conf.store, below);
+	options.list[0].value = "absent";
+	t_eq(sup_conf_read(&options, &conf, &error), 0);
+	t_str_eq(conf.store, "absent");
+	t_need(chdir(before) == 0);
+	free(below);
+	free(before);
+}
+
 static int parse_options(struct sup_options *options, int argc, const char *const *args)
 {
 	char *argv[20];
@@ -270,6 +301,8 @@ int main(void)
 	T_RUN(unknown_and_double);
 	T_RUN(bad_numbers);
 	T_RUN(bad_files);
+	T_RUN(null_is_an_empty_file);
+	T_RUN(a_relative_store_becomes_absolute);
 	T_RUN(options_win);
 	T_RUN(the_sample_shows_the_defaults);
 	T_RUN(access_lists);
