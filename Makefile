@@ -258,6 +258,9 @@ $(B)/%.o: %.c
 $(B)/daemon/engine/kernels/%_avx2.o: ISA_FLAGS := -mavx2 -mfma -mf16c
 $(B)/daemon/engine/kernels/%_avx512.o: ISA_FLAGS := -mavx512f -mavx512bw -mavx512vl -mavx512dq -mavx512vnni -mavx2 -mfma -mf16c
 
+# What an import does to each weight: loops of fixed length become vectors.
+$(addprefix $(B)/daemon/engine/,eng_pack.o eng_quant.o eng_source.o): ISA_FLAGS := -O3
+
 $(B)/libmhost-all.a: $(call objs,$(LIB_SRC) tests/lib/t.c tests/lib/t_worker.c tests/lib/t_host.c tests/lib/t_bad.c tests/lib/t_gguf.c tests/lib/t_image.c tests/lib/t_model.c tests/lib/t_steps.c)
 	$(call say,AR,$@)
 	$(Q)rm -f $@ && ar rcs $@ $^

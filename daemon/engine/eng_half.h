@@ -24,17 +24,18 @@ static inline float eng_bits_float(uint32_t bits)
 	return f;
 }
 
+/* No branch, so that a loop over it becomes vectors. */
 static inline float eng_f16_float(uint16_t h)
 {
 	const uint32_t sign = (uint32_t)(h & 0x8000) << 16;
-	const uint32_t exponent = h >> 10 & 31, fraction = h & 1023;
+	const uint32_t exponent = h & 0x7c00, fraction = h & 1023;
+	const uint32_t normal = ((uint32_t)(h & 0x7fff) << 13) + (112u << 23);
+	const uint32_t denormal = eng_float_bits((float)(int)fraction * 0x1p-24f);
+	const uint32_t quiet = fraction ? 0x400000 : 0;	/* a NaN's, as in hardware */
+	uint32_t bits = exponent ? normal : denormal;
 
-	if (exponent == 31)	/* NaN becomes quiet, as in hardware */
-		return eng_bits_float(sign | 0x7f800000 | fraction << 13 |
-				      (fraction ? 0x400000 : 0));
-	if (exponent == 0)
-		return eng_bits_float(sign | eng_float_bits((float)fraction * 0x1p-24f));
-	return eng_bits_float(sign | (exponent + 112) << 23 | fraction << 13);
+	bits = exponent == 0x7c00 ? (bits + (112u << 23)) | quiet : bits;
+	return eng_bits_float(sign | bits);
 }
 
 static inline uint16_t eng_float_f16(float f)

@@ -93,19 +93,20 @@ static void pack_k_scales(uint32_t type, const struct eng_source_block *b, uint3
 	}
 }
 
-/* 32 quants of one row. Q4 stores q + 8, so that its half byte is never negative. */
+/* 32 quants of one row, four columns to a group. Q4 stores q + 8, so that its half byte is never negative. */
 static void pack_quants(uint32_t type, const int8_t *q, uint32_t row, uint8_t *weights)
 {
-	const int offset = type == ENG_Q4 ? 8 : 0;
+	const bool halves = eng_type_is_4bit(type);
+	const uint32_t offset = type == ENG_Q4 ? 8 : 0, bytes = halves ? 16 : 32;
+	uint8_t packed[ENG_BLOCK_COLS];
 
-	for (uint32_t col = 0; col < ENG_BLOCK_COLS; col++) {
-		uint8_t *byte = weights + eng_weight_byte(type, row, col);
-
-		if (!eng_type_is_4bit(type))
-			*byte = (uint8_t)q[col];
-		else
-			*byte |= (uint8_t)((q[col] + offset) << (col / 16 * 4));
-	}
+	if (!halves)
+		memcpy(packed, q, sizeof(packed));
+	for (uint32_t i = 0; halves && i < 16; i++)
+		packed[i] = (uint8_t)((uint32_t)(q[i] + (int)offset) |
+				      (uint32_t)(q[i + 16] + (int)offset) << 4);
+	for (uint32_t col = 0; col < bytes; col += 4)
+		memcpy(weights + eng_weight_byte(type, row, col), packed + col, 4);
 }
 
 static int pack_quant_row(uint32_t type, uint32_t source, const uint8_t *src, uint32_t row,

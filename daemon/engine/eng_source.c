@@ -76,13 +76,21 @@ float eng_source_float(uint32_t source, const void *src, uint64_t i)
 	return eng_bf16_float(read16(p + 2 * i));
 }
 
-/* Q4_0, Q4_1, Q5_0, Q5_1: 16 bytes, values 0..15 below and 16..31 above, fifth bits in @high. */
-static void read_nibbles(const uint8_t *qs, uint32_t high, int centre, int8_t *q)
+/* Q4_0, Q4_1: 16 bytes, values 0..15 below and 16..31 above. */
+static void read_nibbles(const uint8_t *qs, int centre, int8_t *restrict q)
 {
 	for (int i = 0; i < 16; i++) {
-		q[i] = (int8_t)((qs[i] & 15) + (int)(high >> i & 1) * 16 - centre);
-		q[i + 16] = (int8_t)((qs[i] >> 4) + (int)(high >> (i + 16) & 1) * 16 - centre);
+		q[i] = (int8_t)((qs[i] & 15) - centre);
+		q[i + 16] = (int8_t)((qs[i] >> 4) - centre);
 	}
+}
+
+/* Q5_0, Q5_1: and the fifth bits. */
+static void read_five_bits(const uint8_t *qs, uint32_t high, int centre, int8_t *restrict q)
+{
+	read_nibbles(qs, centre, q);
+	for (int i = 0; i < 32; i++)
+		q[i] = (int8_t)(q[i] + (int)(high >> i & 1) * 16);
 }
 
 /* 8 pairs of 6 bits in 12 bytes: the first four plain, the others in four low and two high bits. */
@@ -127,7 +135,7 @@ void eng_source_read(uint32_t source, const void *src, struct eng_source_block *
 {
 	const uint8_t *p = src;
 
-	memset(b, 0, sizeof(*b));
+	memset(b, 0, offsetof(struct eng_source_block, q));
 	if (source == ENG_SRC_Q6_K) {
 		read_q6k(p, b);
 		return;
@@ -135,18 +143,18 @@ void eng_source_read(uint32_t source, const void *src, struct eng_source_block *
 	b->d = read16(p);
 	switch (source) {
 	case ENG_SRC_Q4_0:
-		read_nibbles(p + 2, 0, 8, b->q);
+		read_nibbles(p + 2, 8, b->q);
 		break;
 	case ENG_SRC_Q4_1:
 		b->m = read16(p + 2);
-		read_nibbles(p + 4, 0, 0, b->q);
+		read_nibbles(p + 4, 0, b->q);
 		break;
 	case ENG_SRC_Q5_0:
-		read_nibbles(p + 6, read32(p + 2), 16, b->q);
+		read_five_bits(p + 6, read32(p + 2), 16, b->q);
 		break;
 	case ENG_SRC_Q5_1:
 		b->m = read16(p + 2);
-		read_nibbles(p + 8, read32(p + 4), 0, b->q);
+		read_five_bits(p + 8, read32(p + 4), 0, b->q);
 		break;
 	case ENG_SRC_Q8_0:
 		memcpy(b->q, p + 2, 32);
@@ -161,18 +169,53 @@ void eng_source_read(uint32_t source, const void *src, struct eng_source_block *
 	}
 }
 
+/* One scale for all 32 values. Without a minimum nothing is added: -0 stays -0. */
+static void simple_values(uint32_t source, const struct eng_source_block *b, float *restrict out)
+{
+	const float d = eng_f16_float(b->d);
+	const float least = source == ENG_SRC_Q4_1 || source == ENG_SRC_Q5_1 ? -eng_f16_float(b->m) : 0;
+
+	for (uint32_t i = 0; i < 32; i++)
+		out[i] = d * b->q[i] - least;
+}
+
 /* Products of an f16, a sub-scale and a quant fit 24 bits: only the last sum can round. */
-static float block_value(uint32_t source, const struct eng_source_block *b, uint32_t i)
+static void k_values(uint32_t source, const struct eng_source_block *b, float *restrict out)
 {
 	const float d = eng_f16_float(b->d), m = eng_f16_float(b->m);
 
-	if (source == ENG_SRC_Q6_K)
-		return d * b->s[i / 16] * b->q[i];
-	if (source == ENG_SRC_Q4_K || source == ENG_SRC_Q5_K)
-		return d * b->s[i / 32] * b->q[i] - m * b->sm[i / 32];
-	if (source == ENG_SRC_Q4_1 || source == ENG_SRC_Q5_1)
-		return d * b->q[i] + m;
-	return d * b->q[i];
+	for (uint32_t part = 0; part < 16; part++) {
+		float scale = d * b->s[source == ENG_SRC_Q6_K ? part : part / 2];
+		float least = m * b->sm[part / 2];
+
+		for (uint32_t i = part * 16; i < part * 16 + 16; i++)
+			out[i] = scale * b->q[i] - least;
+	}
+}
+
+/* Floats of 16 bits; a loop of fixed length, which compilers turn into vectors. */
+static void half_values(uint32_t source, const uint8_t *src, float *restrict out)
+{
+	uint16_t bits[32];
+
+	memcpy(bits, src, sizeof(bits));
+	if (source == ENG_SRC_F16)
+		for (uint32_t i = 0; i < 32; i++)
+			out[i] = eng_f16_float(bits[i]);
+	else
+		for (uint32_t i = 0; i < 32; i++)
+			out[i] = eng_bf16_float(bits[i]);
+}
+
+static void float_values(uint32_t source, const uint8_t *src, uint64_t cols, float *out)
+{
+	uint64_t at = 0;
+
+	if (source != ENG_SRC_F32)
+		for (; at + 32 <= cols; at += 32)
+			half_values(source, src + 2 * at, out + at);
+	for (; at < cols; at++)
+		out[at] = eng_source_float(source, src, at);
 }
 
 int eng_dequant_row(uint32_t source, const void *src, uint64_t cols, float *out)
@@ -184,14 +227,15 @@ int eng_dequant_row(uint32_t source, const void *src, uint64_t cols, float *out)
 	if (!values || cols % values)
 		return -EINVAL;
 	if (eng_source_is_float(source)) {
-		for (uint64_t i = 0; i < cols; i++)
-			out[i] = eng_source_float(source, src, i);
+		float_values(source, src, cols, out);
 		return 0;
 	}
 	for (uint64_t at = 0; at < cols; at += values, p += sources[source].bytes) {
 		eng_source_read(source, p, &b);
-		for (uint32_t i = 0; i < values; i++)
-			out[at + i] = block_value(source, &b, i);
+		if (values == 32)
+			simple_values(source, &b, out + at);
+		else
+			k_values(source, &b, out + at);
 	}
 	return 0;
 }

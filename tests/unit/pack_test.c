@@ -212,6 +212,41 @@ static void test_quant(void)
 	check_quant(ENG_SRC_BF16, write_BF16, sizeof(write_BF16));
 }
 
+/* Halves go away from zero; what is just below one does not. */
+static void test_quant_halves(void)
+{
+	static const float in[32] = { 127, 0.5f, -0.5f, 1.5f, -1.5f, 2.5f, 0x1.fffffep-2f, -0x1.fffffep-2f,
+				      0x1.7ffffep+0f, 126.5f, -126.5f };
+	static const int8_t want[11] = { 127, 1, -1, 2, -2, 3, 0, 0, 1, 127, -127 };
+	uint8_t out[34];
+
+	t_eq(eng_quant_row(ENG_SRC_Q8_0, in, 32, out), 0);
+	t_eq(out[0] | out[1] << 8, 0x3c00);
+	t_mem_eq(out + 2, want, sizeof(want));
+}
+
+/* Of values equally far from zero the first gives the sign of a scale, of zeros the first that of a minimum. */
+static void test_quant_ties(void)
+{
+	float in[32] = { 1, 8, -8, 8 };
+	uint8_t out[20];
+
+	t_eq(eng_quant_row(ENG_SRC_Q4_0, in, 32, out), 0);
+	t_eq(out[0] | out[1] << 8, 0xbc00);
+	in[1] = -8;
+	t_eq(eng_quant_row(ENG_SRC_Q4_0, in, 32, out), 0);
+	t_eq(out[0] | out[1] << 8, 0x3c00);
+	for (uint32_t i = 0; i < 32; i++)
+		in[i] = i % 3 ? 0.0f : 15.0f;
+	in[11] = -0.0f;
+	t_eq(eng_quant_row(ENG_SRC_Q4_1, in, 32, out), 0);
+	t_eq(out[2] | out[3] << 8, 0);
+	in[1] = -0.0f;
+	in[11] = 0.0f;
+	t_eq(eng_quant_row(ENG_SRC_Q4_1, in, 32, out), 0);
+	t_eq(out[2] | out[3] << 8, 0x8000);
+}
+
 static void test_quant_refused(void)
 {
 	static const uint32_t quants[] = { ENG_SRC_Q8_0, ENG_SRC_Q4_0, ENG_SRC_Q4_1 };
@@ -267,6 +302,8 @@ int main(void)
 	T_RUN(test_padding);
 	T_RUN(test_refused);
 	T_RUN(test_quant);
+	T_RUN(test_quant_halves);
+	T_RUN(test_quant_ties);
 	T_RUN(test_quant_refused);
 	T_RUN(test_half);
 	return t_done();
