@@ -248,12 +248,15 @@ static int write_all(struct sto_work *work, struct mhs_image_header *h, struct s
 
 	if (!err)
 		err = make_room(work->fd, h->image_bytes, error);
-	if (!err)
-		err = sto_work_run(work, error);
+	if (err)
+		return err;
+	sto_work_start(work);
+	err = sto_work_pack(work);
 	if (!err)
 		err = write_tables(work, h, error);
 	if (!err)
 		err = write_hashes(work, h, error);
+	err = sto_work_end(work, err, error);
 	if (!err)
 		err = write_header(work, h, error);
 	return err;
@@ -264,6 +267,7 @@ int sto_image_write(const struct sto_import *import, struct sto_model *model, in
 {
 	struct sto_work work = {
 		.import = import, .model = model, .fd = fd, .lock = PTHREAD_MUTEX_INITIALIZER,
+		.moved = PTHREAD_COND_INITIALIZER,
 	};
 	int err = -ENOMEM;
 
@@ -274,6 +278,7 @@ int sto_image_write(const struct sto_import *import, struct sto_model *model, in
 	else
 		sto_fail(error, "image: out of memory; free some");
 	free(work.table);
+	pthread_cond_destroy(&work.moved);
 	pthread_mutex_destroy(&work.lock);
 	return err;
 }

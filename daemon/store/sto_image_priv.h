@@ -8,17 +8,22 @@
 
 #include "sto_import.h"
 
+#define STO_THREAD_MAX	8u
+
 /* One import's work, shared by its threads. */
 struct sto_work {
 	const struct sto_import *import;
 	struct sto_model *model;
 	int fd;				/* the image */
 	struct mhs_image_tensor *table;	/* places known from the start, hashes filled in */
-	_Atomic uint32_t next_job;
 	_Atomic int failed;
 	_Atomic uint64_t done_bytes;
 	uint64_t all_bytes;
-	pthread_mutex_t lock;		/* of err, error and the progress call */
+	pthread_t threads[STO_THREAD_MAX];	/* besides the one that calls */
+	uint32_t thread_count;
+	pthread_mutex_t lock;		/* of the rest and of the progress call */
+	pthread_cond_t moved;		/* packed or err changed */
+	uint32_t next_job, packed;	/* tensors first, then source files */
 	int err;			/* the first failure */
 	struct sto_error error;
 };
@@ -27,8 +32,12 @@ struct sto_work {
 int sto_work_step(void *work, uint64_t bytes);
 /* Read, permute, requantise and pack one tensor to its place in the image; its hash. */
 int sto_pack_tensor(struct sto_work *work, uint32_t index, struct sto_error *error);
-/* Hash the source files and pack all tensors, with threads. */
-int sto_work_run(struct sto_work *work, struct sto_error *error);
+/* Threads that pack tensors and then hash the source files. */
+void sto_work_start(struct sto_work *work);
+/* Take part until every tensor is packed. The error's text comes with sto_work_end(). */
+int sto_work_pack(struct sto_work *work);
+/* @err: what the caller met meanwhile, with @error; else finish the hashing. End all threads; the first failure. */
+int sto_work_end(struct sto_work *work, int err, struct sto_error *error);
 /* Exactly @bytes to @fd at @offset, for @shown in messages. */
 int sto_write_at(int fd, const void *data, uint64_t bytes, uint64_t offset,
 		 struct sto_error *error);

@@ -4,6 +4,7 @@
  * that memory stays small whatever the model's size.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -221,6 +222,9 @@ int sto_pack_tensor(struct sto_work *work, uint32_t index, struct sto_error *err
 		err = pack_batches(work, &b, place->offset_bytes, hash, error);
 	}
 	if (!err) {
+		/* Off to the disk while others are packed, or the sync at the end waits for all. Best effort. */
+		sync_file_range(work->fd, (off_t)place->offset_bytes, (off_t)place->length_bytes,
+				SYNC_FILE_RANGE_WRITE);
 		XXH128_canonicalFromHash(&canonical, XXH3_128bits_digest(hash));
 		memcpy(place->hash, canonical.digest, sizeof(place->hash));
 	}

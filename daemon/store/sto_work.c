@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: MIT */
-/* sto_work.c: the jobs of an import (hash each file, pack each tensor) over a few threads. */
+/*
+ * sto_work.c: the jobs of an import over a few threads. Tensors are packed first: the content hash goes over
+ * the whole image in order, on one core, and the source files are hashed beside it.
+ */
 #include <errno.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "sto_image_priv.h"
-
-#define THREAD_MAX	8u
 
 int sto_work_step(void *arg, uint64_t bytes)
 {
@@ -33,51 +34,101 @@ static void job_failed(struct sto_work *work, int err, const struct sto_error *e
 		work->err = err;
 		work->error = *error;
 	}
+	pthread_cond_broadcast(&work->moved);
 	pthread_mutex_unlock(&work->lock);
 	/* relaxed: see sto_work_step */
 	atomic_store_explicit(&work->failed, 1, memory_order_relaxed);
 }
 
-/* Hashing a file is one long job, so those come first. */
-static void *run_jobs(void *arg)
+static uint32_t tensor_count(const struct sto_work *work)
 {
-	struct sto_work *work = arg;
-	uint32_t files = work->model->file_count;
-	uint32_t jobs = files + work->model->tensor_count;
+	return work->model->tensor_count;
+}
 
-	for (;;) {
-		/* relaxed: hands out numbers; the results are read after pthread_join */
-		uint32_t job = atomic_fetch_add_explicit(&work->next_job, 1, memory_order_relaxed);
+/* The next job below @limit. */
+static bool job_take(struct sto_work *work, uint32_t limit, uint32_t *job)
+{
+	bool taken;
+
+	pthread_mutex_lock(&work->lock);
+	*job = work->next_job;
+	taken = !work->err && *job < limit;
+	work->next_job += taken;
+	pthread_mutex_unlock(&work->lock);
+	return taken;
+}
+
+static void tensor_done(struct sto_work *work)
+{
+	pthread_mutex_lock(&work->lock);
+	work->packed++;
+	pthread_cond_broadcast(&work->moved);
+	pthread_mutex_unlock(&work->lock);
+}
+
+static void jobs_run(struct sto_work *work, uint32_t limit)
+{
+	const uint32_t tensors = tensor_count(work);
+	uint32_t job;
+
+	while (job_take(work, limit, &job)) {
 		struct sto_error error = { "" };
-		int err;
+		int err = job < tensors ? sto_pack_tensor(work, job, &error) :
+			  sto_file_hash(&work->model->files[job - tensors], sto_work_step, work, &error);
 
-		if (job >= jobs || atomic_load_explicit(&work->failed, memory_order_relaxed))
-			return NULL;
-		if (job < files)
-			err = sto_file_hash(&work->model->files[job], sto_work_step, work, &error);
-		else
-			err = sto_pack_tensor(work, job - files, &error);
 		if (err)
 			job_failed(work, err, &error);
+		else if (job < tensors)
+			tensor_done(work);
 	}
 }
 
-int sto_work_run(struct sto_work *work, struct sto_error *error)
+static uint32_t all_jobs(const struct sto_work *work)
 {
-	pthread_t threads[THREAD_MAX];
+	return tensor_count(work) + work->model->file_count;
+}
+
+static void *work_main(void *arg)
+{
+	jobs_run(arg, all_jobs(arg));
+	return NULL;
+}
+
+void sto_work_start(struct sto_work *work)
+{
 	long cpus = sysconf(_SC_NPROCESSORS_ONLN);
-	uint32_t wanted = work->import->threads, started = 0;
+	uint32_t wanted = work->import->threads;
 
 	if (!wanted)
 		wanted = cpus > 1 ? (uint32_t)cpus : 1;
-	if (wanted > THREAD_MAX)
-		wanted = THREAD_MAX;
-	/* This thread works too; fewer threads than wanted only take longer. */
-	while (started + 1 < wanted && pthread_create(&threads[started], NULL, run_jobs, work) == 0)
-		started++;
-	run_jobs(work);
-	for (uint32_t i = 0; i < started; i++)
-		pthread_join(threads[i], NULL);
+	if (wanted > STO_THREAD_MAX)
+		wanted = STO_THREAD_MAX;
+	/* The caller works too; fewer threads than wanted only take longer. */
+	while (work->thread_count + 1 < wanted &&
+	       pthread_create(&work->threads[work->thread_count], NULL, work_main, work) == 0)
+		work->thread_count++;
+}
+
+int sto_work_pack(struct sto_work *work)
+{
+	int err;
+
+	jobs_run(work, tensor_count(work));
+	pthread_mutex_lock(&work->lock);
+	while (work->packed < tensor_count(work) && !work->err)
+		pthread_cond_wait(&work->moved, &work->lock);
+	err = work->err;
+	pthread_mutex_unlock(&work->lock);
+	return err;
+}
+
+int sto_work_end(struct sto_work *work, int err, struct sto_error *error)
+{
+	if (err)
+		job_failed(work, err, error);
+	jobs_run(work, all_jobs(work));
+	while (work->thread_count)
+		pthread_join(work->threads[--work->thread_count], NULL);
 	if (work->err)
 		*error = work->error;
 	return work->err;
