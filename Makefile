@@ -200,6 +200,8 @@ FUZZERS := \
 
 SCENARIOS := \
 	tests/scenario/b01_serve.sh \
+	tests/scenario/b02_json.sh \
+	tests/scenario/b03_errors.sh \
 	tests/scenario/c01_config.sh \
 	tests/scenario/k01_kill.sh \
 	tests/scenario/m01_memory.sh \
@@ -341,7 +343,7 @@ quickstart: ## a real model from import to rollback, in a private directory
 check: ## all tests, in minutes
 	@tools/deps.sh check
 	@$(MAKE) --no-print-directory programs tests
-	@B=$(B) tests/run.sh $(CHECKS)
+	@B=$(B) tests/run.sh $(if $(SAN),-t 1200) $(CHECKS)
 
 check-long: ## the long campaigns: storms, kills, fuzzing
 	@tools/deps.sh check

@@ -175,15 +175,16 @@ int mhc_socket_open(struct mhost *s, const char *path)
 	int err;
 
 	if (strlen(path) >= sizeof(addr.sun_path))
-		return mhc_fail(s, -ENAMETOOLONG, "socket path %s: over %zu bytes", path,
-				sizeof(addr.sun_path) - 1);
+		return mhc_fail(s, -ENAMETOOLONG, "socket path %s: limit %zu bytes; choose a shorter "
+				"one", path, sizeof(addr.sun_path) - 1);
 	strcpy(addr.sun_path, path);
 	s->sock = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
 	if (s->sock < 0)
 		return mhc_fail(s, -errno, "socket: %s", strerror(errno));
 	if (connect(s->sock, (struct sockaddr *)&addr, sizeof(addr)))
-		return mhc_fail(s, -errno, "connect to %s: %s; is mhostd running?", path,
-				strerror(errno));
+		return mhc_fail(s, -errno, "connect to %s: %s; %s", path, strerror(errno),
+				errno == EACCES ? "ask its owner for access, see mhost.ini(5)" :
+				"is mhostd running?");
 	err = hello(s);
 	return err ? err : greeting_wait(s);
 }

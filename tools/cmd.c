@@ -22,8 +22,27 @@ int cmd_fail(const struct cmd *cmd, int status, const char *format, ...)
 
 int cmd_usage(const struct cmd *cmd, const char *synopsis)
 {
-	fprintf(stderr, "usage: mhost %s %s\n", cmd->verb, synopsis);
-	return CMD_USAGE;
+	return cmd_fail(cmd, CMD_USAGE, "wrong arguments; usage: mhost %s %s", cmd->verb, synopsis);
+}
+
+int cmd_getopt(const struct cmd *cmd, int argc, char **argv, const char *shorts,
+	       const struct option *longs)
+{
+	char letter[] = "-?";
+	const char *word;
+	int opt;
+
+	opterr = 0;
+	opt = getopt_long(argc, argv, shorts, longs, NULL);
+	if (opt != '?' && opt != ':')
+		return opt;
+	letter[1] = (char)optopt;
+	word = argv[optind - 1];
+	if (strncmp(word, "--", 2) && optopt)
+		word = letter;
+	cmd_fail(cmd, CMD_USAGE, "%s: %s; see mhost(1)", word,
+		 opt == ':' ? "needs a value" : "no such option, or one without a value");
+	return '?';
 }
 
 bool cmd_parse_u64(const char *text, uint64_t low, uint64_t high, uint64_t *value)
@@ -48,40 +67,37 @@ bool cmd_parse_float(const char *text, double low, double high, float *value)
 
 bool cmd_parse_ids(const char *text, uint32_t **ids, uint32_t *count)
 {
-	char *copy = strdup(text), *save = NULL, *word;
+	char *copy = strdup(text), *rest = copy, *word;
+	bool good = copy && *copy;
 	uint64_t id;
 
 	*count = 0;
-	*ids = copy ? malloc((strlen(text) / 2 + 1) * sizeof(**ids)) : NULL;
-	if (!*ids) {
-		free(copy);
-		return false;
-	}
-	for (word = strtok_r(copy, ",", &save); word; word = strtok_r(NULL, ",", &save)) {
-		while (*word == ' ')
-			word++;
-		if (!cmd_parse_u64(word, 0, UINT32_MAX - 1, &id))
-			break;
-		(*ids)[(*count)++] = (uint32_t)id;
+	free(*ids);	/* of the same option given before */
+	*ids = good ? malloc((strlen(text) / 2 + 1) * sizeof(**ids)) : NULL;
+	while (*ids && good && (word = strsep(&rest, ","))) {
+		word += strspn(word, " ");
+		good = cmd_parse_u64(word, 0, UINT32_MAX - 1, &id);
+		(*ids)[*count] = (uint32_t)id;
+		*count += good;
 	}
 	free(copy);
-	if (!word && *count)
-		return true;
-	free(*ids);
-	*ids = NULL;
-	return false;
+	return good && *ids;
 }
 
-void cmd_split_ref(char *ref, const char **model, const char **version)
+int cmd_split_ref(const struct cmd *cmd, char *ref, const char **model, const char **version)
 {
 	char *at = strchr(ref, '@');
 
+	if (!ref[0] || at == ref || (at && !at[1]))
+		return cmd_fail(cmd, CMD_USAGE, "\"%s\": not MODEL or MODEL@VERSION; write for example "
+				"smol@1.0.0", ref);
 	*model = ref;
 	*version = NULL;
 	if (at) {
 		*at = 0;
 		*version = at + 1;
 	}
+	return CMD_OK;
 }
 
 static char *read_all(FILE *from, size_t *bytes)
@@ -102,15 +118,23 @@ static char *read_all(FILE *from, size_t *bytes)
 	return text;
 }
 
-char *cmd_text(int argc, char **argv, size_t *bytes)
+char *cmd_text(const struct cmd *cmd, int argc, char **argv, size_t *bytes)
 {
-	char *text;
+	char *text = argc < 1 ? read_all(stdin, bytes) : strdup(argv[0]);
+	json_t *checked;
 
-	if (argc < 1)
-		return read_all(stdin, bytes);
-	text = strdup(argv[0]);
-	*bytes = text ? strlen(text) : 0;
-	return text;
+	if (text && argc > 0)
+		*bytes = strlen(text);
+	checked = text ? json_stringn(text, *bytes) : NULL;
+	if (!text)
+		cmd_fail(cmd, CMD_FAILED, "text: cannot be read, or has more than 64 MiB; shorten it");
+	else if (!checked)
+		cmd_fail(cmd, CMD_FAILED, "text: is not UTF-8; convert it, for example with iconv");
+	json_decref(checked);
+	if (checked)
+		return text;
+	free(text);
+	return NULL;
 }
 
 json_t *cmd_json_ids(const uint32_t *ids, uint32_t count)

@@ -3,6 +3,7 @@
 #ifndef CMD_H
 #define CMD_H
 
+#include <getopt.h>
 #include <jansson.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -41,16 +42,19 @@ int cmd_bench(struct cmd *cmd, int argc, char **argv);
 int cmd_fail(const struct cmd *cmd, int status, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
 int cmd_usage(const struct cmd *cmd, const char *synopsis);
+/* getopt_long() that says what is wrong: -1 at the end, '?' for CMD_USAGE. @shorts begins with a colon. */
+int cmd_getopt(const struct cmd *cmd, int argc, char **argv, const char *shorts,
+	       const struct option *longs);
 
 /* Whole-string numbers within limits; false when they are not. */
 bool cmd_parse_u64(const char *text, uint64_t low, uint64_t high, uint64_t *value);
 bool cmd_parse_float(const char *text, double low, double high, float *value);
-/* "1,2,3" to ids; malloc'd. False on anything else. */
+/* "1,2,3" to ids; *ids (NULL or an earlier answer) is the caller's to free. False on anything else. */
 bool cmd_parse_ids(const char *text, uint32_t **ids, uint32_t *count);
-/* "MODEL[@VERSION]" in place: *version is NULL without one. */
-void cmd_split_ref(char *ref, const char **model, const char **version);
-/* The text given as argument, else standard input as a whole; malloc'd, NUL-terminated. */
-char *cmd_text(int argc, char **argv, size_t *bytes);
+/* "MODEL[@VERSION]" in place: *version is NULL without one. CMD_OK, or CMD_USAGE with the reason printed. */
+int cmd_split_ref(const struct cmd *cmd, char *ref, const char **model, const char **version);
+/* UTF-8 given as argument, else standard input as a whole; malloc'd, NUL-terminated. NULL: reason printed. */
+char *cmd_text(const struct cmd *cmd, int argc, char **argv, size_t *bytes);
 
 json_t *cmd_json_ids(const uint32_t *ids, uint32_t count);
 json_t *cmd_json_text(const char *text, size_t bytes);	/* ill-formed UTF-8 becomes U+FFFD */

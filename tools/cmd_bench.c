@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
 /* cmd_bench.c: `mhost bench`: which parts, on which versions; text for people, JSON for scripts. */
-#include <getopt.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,7 +8,8 @@
 
 #include "bench.h"
 
-#define SYNOPSIS "[MODEL] [--only load,flip,rtt,speed,memory] [--repeat N]"
+#define PARTS		"load,flip,rtt,speed,memory"
+#define SYNOPSIS	"[MODEL] [--only " PARTS "] [--repeat N]"
 
 static const struct {
 	const char *name;
@@ -176,6 +176,18 @@ static bool is_wanted(const char *only, const char *name)
 	return !only || (at && (at == only || at[-1] == ',') && (!at[n] || at[n] == ','));
 }
 
+/* Every word between commas is a part. */
+static bool all_known(const char *only)
+{
+	size_t known = 0, words = 1;
+
+	for (const char *p = only; *p; p++)
+		words += *p == ',';
+	for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++)
+		known += is_wanted(only, parts[i].name);
+	return known == words;
+}
+
 static int run_parts(struct bench *b, const char *only)
 {
 	int err = CMD_OK;
@@ -191,19 +203,22 @@ int cmd_bench(struct cmd *cmd, int argc, char **argv)
 	static const struct option options[] = { { "only", required_argument, NULL, 'o' },
 						 { "repeat", required_argument, NULL, 'r' },
 						 { 0 } };
-	struct bench b = { .cmd = cmd, .repeat = 5 };
+	struct bench b = { .cmd = cmd };
 	const char *only = NULL;
-	uint64_t repeat;
+	uint64_t repeat = 5;
 	int opt, err;
 
-	while ((opt = getopt_long(argc, argv, "", options, NULL)) != -1) {
-		if (opt == 'o')
-			only = optarg;
-		else if (opt != 'r' || !cmd_parse_u64(optarg, 1, 1000, &repeat))
-			return cmd_usage(cmd, SYNOPSIS);
-		else
-			b.repeat = (uint32_t)repeat;
+	while ((opt = cmd_getopt(cmd, argc, argv, ":", options)) != -1) {
+		if (opt == '?')
+			return CMD_USAGE;
+		if (opt == 'o' && !all_known(only = optarg))
+			return cmd_fail(cmd, CMD_USAGE, "--only %.40s: limit " PARTS " with commas "
+					"between them; correct it", only);
+		if (opt == 'r' && !cmd_parse_u64(optarg, 1, 1000, &repeat))
+			return cmd_fail(cmd, CMD_USAGE, "--repeat %.40s: limit 1..1000; correct it",
+					optarg);
 	}
+	b.repeat = (uint32_t)repeat;
 	if (argc - optind > 1)
 		return cmd_usage(cmd, SYNOPSIS);
 	b.model = argv[optind];

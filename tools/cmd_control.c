@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
 /* cmd_control.c: the verbs that are one request on the control socket and one thing to print. */
-#include <getopt.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -26,12 +25,11 @@ static int call(struct cmd *cmd, json_t *request, print_fn print)
 
 	if (!answer)
 		return CMD_FAILED;
-	if (cmd->json) {
-		json_object_del(answer, "ok");
-		cmd_json_print(answer);
-		return CMD_OK;
-	}
-	print(answer);
+	json_object_del(answer, "ok");
+	if (cmd->json)
+		cmd_json_print(json_incref(answer));
+	else
+		print(answer);
 	json_decref(answer);
 	return CMD_OK;
 }
@@ -51,7 +49,8 @@ static int call_version(struct cmd *cmd, int argc, char **argv, print_fn print)
 
 	if (argc != 2 || argv[1][0] == '-' || !strchr(argv[1], '@'))
 		return cmd_usage(cmd, "MODEL@VERSION");
-	cmd_split_ref(argv[1], &model, &version);
+	if (cmd_split_ref(cmd, argv[1], &model, &version))
+		return CMD_USAGE;
 	return call(cmd, json_pack("{s:s, s:s, s:s}", "command", cmd->verb, "model", model,
 				   "version", version), print);
 }
@@ -72,12 +71,8 @@ static void print_list(const json_t *answer)
 
 static void print_object(const json_t *answer)
 {
-	json_t *copy = json_copy((json_t *)(uintptr_t)answer);
-
-	json_object_del(copy, "ok");
-	json_dumpf(copy, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(9));
+	json_dumpf(answer, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(9));
 	putchar('\n');
-	json_decref(copy);
 }
 
 static void print_load(const json_t *answer)
@@ -173,9 +168,19 @@ int cmd_status(struct cmd *cmd, int argc, char **argv)
 	return call_plain(cmd, argc, print_status);
 }
 
+/* As JSON the list alone. */
 int cmd_workers(struct cmd *cmd, int argc, char **argv)
 {
-	return call_plain(cmd, argc, print_workers);
+	json_t *answer;
+
+	if (!cmd->json || argc != 1)
+		return call_plain(cmd, argc, print_workers);
+	answer = ctl_call(cmd, json_pack("{s:s}", "command", cmd->verb));
+	if (!answer)
+		return CMD_FAILED;
+	cmd_json_print(json_incref(json_object_get(answer, "workers")));
+	json_decref(answer);
+	return CMD_OK;
 }
 
 int cmd_show(struct cmd *cmd, int argc, char **argv)
@@ -205,9 +210,9 @@ int cmd_rollback(struct cmd *cmd, int argc, char **argv)
 	json_t *request;
 	int opt;
 
-	while ((opt = getopt_long(argc, argv, "", options, NULL)) != -1) {
+	while ((opt = cmd_getopt(cmd, argc, argv, ":", options)) != -1) {
 		if (opt != 't')
-			return cmd_usage(cmd, "MODEL [--to VERSION]");
+			return CMD_USAGE;
 		to = optarg;
 	}
 	if (argc - optind != 1)

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* cmd_import.c: `mhost import`: a model from outside into the store. Needs no daemon. */
 #include <errno.h>
-#include <getopt.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -120,8 +119,7 @@ static int parse_options(struct options *o, int argc, char **argv)
 	};
 	int opt, status = CMD_OK;
 
-	opterr = 0;
-	while (!status && (opt = getopt_long(argc, argv, "", longs, NULL)) != -1) {
+	while (!status && (opt = cmd_getopt(&me, argc, argv, ":", longs)) != -1) {
 		if (opt == 's')
 			o->import.store = optarg;
 		else if (opt == 'q')
@@ -131,7 +129,7 @@ static int parse_options(struct options *o, int argc, char **argv)
 		else if (opt == 'j')
 			o->json = true;
 		else
-			status = cmd_usage(&me, synopsis);
+			status = CMD_USAGE;
 	}
 	return status;
 }

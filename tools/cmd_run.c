@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
 /* cmd_run.c: `mhost run`. */
-#include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,9 +7,7 @@
 
 #include "cmd.h"
 
-#define SYNOPSIS "MODEL[@VERSION] [PROMPT | --tokens 1,2,3] [-n N] [--temperature T] [--top-k K]\n" \
-	"         [--top-p P] [--min-p P] [--repeat-penalty R] [--repeat-last N] [--seed S] [--stop STR]...\n" \
-	"         [--ignore-eos] [--no-special] [--logprobs K] [--deadline-ms N] [--session-key N]"
+#define SYNOPSIS "MODEL[@VERSION] [PROMPT | --tokens 1,2,3] [OPTION]...; mhost(1) lists the options"
 
 struct run_args {
 	struct mhost_request rq;
@@ -40,6 +37,46 @@ static const struct option options[] = {
 	{ "session-key", required_argument, NULL, OPT_KEY },
 	{ 0 },
 };
+
+/* What an option takes, for people. */
+static const char *limit_of(int opt)
+{
+	switch (opt) {
+	case 'n':
+		return "1..2147483647";
+	case OPT_TOKENS:
+		return "ids with commas between them";
+	case OPT_TEMPERATURE:
+		return "0..100";
+	case OPT_TOP_P:
+		return "0.000001..1";
+	case OPT_MIN_P:
+		return "0..0.999999";
+	case OPT_PENALTY:
+		return "0.01..100";
+	case OPT_SEED:
+	case OPT_KEY:
+		return "0..18446744073709551615";
+	case OPT_STOP:
+		return "1..256 bytes, 16 of them";
+	case OPT_LOGPROBS:
+		return "0..64";
+	case OPT_DEADLINE:
+		return "1..4294967295";
+	default:
+		return "0..4294967295";
+	}
+}
+
+static int refuse_value(const struct cmd *cmd, int opt)
+{
+	const struct option *o = options;
+
+	while (o->val != opt)
+		o++;
+	return cmd_fail(cmd, CMD_USAGE, "%s%s %.40s: limit %s; correct it", opt == 'n' ? "-" : "--",
+			opt == 'n' ? "n" : o->name, optarg, limit_of(opt));
+}
 
 static bool take_u32(const char *text, uint64_t low, uint64_t high, uint32_t *to)
 {
@@ -107,23 +144,23 @@ static int parse(struct cmd *cmd, int argc, char **argv, struct run_args *a)
 {
 	int opt;
 
-	while ((opt = getopt_long(argc, argv, "n:", options, NULL)) != -1) {
+	while ((opt = cmd_getopt(cmd, argc, argv, ":n:", options)) != -1) {
 		if (opt == '?')
-			return cmd_usage(cmd, SYNOPSIS);
+			return CMD_USAGE;
 		if (!take_option(a, opt))
-			return cmd_fail(cmd, CMD_USAGE, "%s: the value is out of range; see mhost(1)",
-					optarg ? optarg : "option");
+			return refuse_value(cmd, opt);
 	}
 	if (argc - optind < 1 || argc - optind > (a->ids ? 1 : 2))
 		return cmd_usage(cmd, SYNOPSIS);
-	cmd_split_ref(argv[optind], &a->rq.model, &a->rq.version);
+	if (cmd_split_ref(cmd, argv[optind], &a->rq.model, &a->rq.version))
+		return CMD_USAGE;
 	a->rq.stops = a->stops;
 	a->rq.tokens = a->ids;
 	if (a->ids)
 		return CMD_OK;
-	a->text = cmd_text(argc - optind - 1, argv + optind + 1, &a->rq.text_bytes);
+	a->text = cmd_text(cmd, argc - optind - 1, argv + optind + 1, &a->rq.text_bytes);
 	a->rq.text = a->text;
-	return a->text ? CMD_OK : cmd_fail(cmd, CMD_FAILED, "prompt: cannot be read");
+	return a->text ? CMD_OK : CMD_FAILED;
 }
 
 static void print_text(const char *text, size_t bytes)

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
 /* cmd_tokens.c: `mhost score`, `mhost tokenize`, `mhost detokenize`: what needs no generation. */
-#include <getopt.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,26 +21,27 @@ static int parse(struct cmd *cmd, int argc, char **argv, struct text_args *a, co
 	};
 	int opt;
 
-	while ((opt = getopt_long(argc, argv, "", options, NULL)) != -1) {
+	while ((opt = cmd_getopt(cmd, argc, argv, ":", options)) != -1) {
 		if (opt == 's')
 			a->rq.flags |= MHOST_NO_SPECIAL;
 		else if (opt != 't')
-			return cmd_usage(cmd, synopsis);
+			return CMD_USAGE;
 		else if (!cmd_parse_ids(optarg, &a->ids, &a->rq.token_count))
 			return cmd_fail(cmd, CMD_USAGE, "--tokens %.40s: ids must be numbers with commas "
 					"between them", optarg);
 	}
 	if (argc - optind < 1 || argc - optind > (a->ids ? 1 : 2))
 		return cmd_usage(cmd, synopsis);
-	cmd_split_ref(argv[optind], &a->rq.model, &a->rq.version);
+	if (cmd_split_ref(cmd, argv[optind], &a->rq.model, &a->rq.version))
+		return CMD_USAGE;
 	a->rq.tokens = a->ids;
 	if (a->ids)
 		return CMD_OK;
 	if (a->rq.kind == MHOST_DETOKENIZE)
 		return cmd_usage(cmd, synopsis);
-	a->text = cmd_text(argc - optind - 1, argv + optind + 1, &a->rq.text_bytes);
+	a->text = cmd_text(cmd, argc - optind - 1, argv + optind + 1, &a->rq.text_bytes);
 	a->rq.text = a->text;
-	return a->text ? CMD_OK : cmd_fail(cmd, CMD_FAILED, "text: cannot be read");
+	return a->text ? CMD_OK : CMD_FAILED;
 }
 
 static void print_score(const struct cmd *cmd, const struct reply *r)

@@ -18,13 +18,15 @@ static FILE *ctl_connect(const struct cmd *cmd)
 
 	n = snprintf(addr.sun_path, sizeof(addr.sun_path), "%s.ctl", cmd->socket);
 	if (n < 0 || (size_t)n >= sizeof(addr.sun_path)) {
-		cmd_fail(cmd, CMD_FAILED, "socket path %s: too long", cmd->socket);
+		cmd_fail(cmd, CMD_FAILED, "socket path %s: limit %zu bytes; choose a shorter one",
+			 cmd->socket, sizeof(addr.sun_path) - 5);
 		return NULL;
 	}
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	if (fd < 0 || connect(fd, (struct sockaddr *)&addr, sizeof(addr))) {
-		cmd_fail(cmd, CMD_FAILED, "cannot reach the host at %s: %s; is mhostd running?",
-			 addr.sun_path, strerror(errno));
+		cmd_fail(cmd, CMD_FAILED, "cannot reach the host at %s: %s; %s", addr.sun_path,
+			 strerror(errno), errno == EACCES ? "ask its owner for control access, see "
+			 "mhost.ini(5)" : "is mhostd running?");
 		if (fd >= 0)
 			close(fd);
 		return NULL;

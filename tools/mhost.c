@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
 /* mhost.c: the command line. Uses libmhost and the control socket, nothing else; import works alone. */
-#include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -94,7 +93,12 @@ int main(int argc, char **argv)
 
 	cmd.verb = verb_of(argc, argv);
 	argc = take_common(&cmd, argc, argv);
-	if (argc > 1 && (!strcmp(argv[1], "--help") || !strcmp(argv[1], "help"))) {
+	if (!strcmp(argv[argc - 1], "--socket") && argc > 1) {
+		fprintf(stderr, "mhost: --socket: needs a value; see mhost(1)\n");
+		return CMD_USAGE;
+	}
+	if (argc > 1 && (!strcmp(argv[1], "--help") || !strcmp(argv[1], "help") ||
+			 (argc == 3 && !strcmp(argv[2], "--help")))) {
 		help(stdout);
 		return CMD_OK;
 	}

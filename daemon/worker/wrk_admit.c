@@ -42,7 +42,8 @@ static struct wrk_version *pin(struct wrk *w, struct wrk_request *r)
 		return NULL;
 	if (index < 0) {
 		wrk_request_end(w, r, MHS_END_ERROR, MHS_ERR_NO_MODEL,
-				"model \"%s\" is unknown or has no active version", model);
+				"model \"%s\" is unknown or has no active version: activate one",
+				model);
 		return NULL;
 	}
 	v = wrk_version_by_index(w, (uint32_t)index);
@@ -106,10 +107,11 @@ static bool prompt_take(struct wrk *w, struct wrk_request *r, struct wrk_version
 	r->token_count = r->prompt_count;
 	if (err == -E2BIG)
 		wrk_request_end(w, r, MHS_END_ERROR, MHS_ERR_TOO_LONG,
-				"prompt has %u tokens, the context holds %u", r->prompt_count, context);
+				"prompt has %u tokens, the context holds %u: shorten it", r->prompt_count,
+				context);
 	else if (err == -ERANGE)
 		wrk_request_end(w, r, MHS_END_ERROR, MHS_ERR_INVALID,
-				"prompt: a token id is not below the vocabulary's %u", vocab);
+				"prompt: a token id is outside the vocabulary: limit 0..%u", vocab - 1);
 	else if (err == -EINVAL)
 		refuse(w, r, MHS_ERR_INVALID, "prompt: the tokenizer gave up (match limit)");
 	else if (err)

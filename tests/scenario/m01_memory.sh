@@ -19,7 +19,7 @@ start() {
 	vocab=$("$MHOST" show tiny@1.0.0 --json | json 'o["config"]["vocab_count"]')
 }
 # total COUNTER: over workers and versions
-total() { "$MHOST" workers --json | json 'sum(s["'"$1"'"] for w in o["workers"] for s in w["stats"].values())'; }
+total() { "$MHOST" workers --json | json 'sum(s["'"$1"'"] for w in o for s in w["stats"].values())'; }
 crowd() { "$B/tests/scenario/crowd" "$MHOST_SOCKET" tiny 1.0.0 1.1.0 "$vocab" "$dir/replies" "$@"; }
 
 start no 64M
@@ -36,7 +36,7 @@ for cache in yes no; do
 		[ $cache = no ] && [ "$cached" != 0 ] && fail "the cache is not off"
 		[ $kv = 1M ] && [ "$preempted" = 0 ] && fail "memory was never short"
 		[ $kv = 64M ] && [ "$preempted" != 0 ] && fail "a request was preempted without need"
-		eq "pins left" "$("$MHOST" workers --json | json 'sum(sum(w["pins"].values()) for w in o["workers"])')" 0
+		eq "pins left" "$("$MHOST" workers --json | json 'sum(sum(w["pins"].values()) for w in o)')" 0
 		host_stop
 	done
 done
