@@ -137,9 +137,11 @@ CLIENT_SRC := \
 	client/mhost.c
 
 TOOL_SRC := \
+	tools/bench_fio.c \
 	tools/bench_flip.c \
 	tools/bench_load.c \
 	tools/bench_memory.c \
+	tools/bench_raw.c \
 	tools/bench_rtt.c \
 	tools/bench_speed.c \
 	tools/cmd.c \

@@ -40,6 +40,27 @@ struct bench_totals {
 };
 struct bench_totals bench_load_stop(struct bench_load **load);
 
+/* One request of one token on @version. 0 or CMD_FAILED with the reason printed. */
+int bench_one_token(const struct bench *b, const char *version);
+
+/* How reads are cut and how many are under way at once. */
+struct bench_way {
+	uint32_t block_bytes, depth;
+};
+extern const struct bench_way bench_ways[];
+extern const uint32_t bench_way_count;
+
+/* Reads of a whole file into memory that is there already. Open: 0 or negative errno. */
+struct bench_raw;
+int bench_raw_open(const char *path, struct bench_raw **raw);
+void bench_raw_close(struct bench_raw **raw);
+uint64_t bench_raw_bytes(const struct bench_raw *raw);
+const char *bench_raw_memory(const struct bench_raw *raw);	/* "2M pages" */
+/* Seconds, or negative errno. */
+double bench_raw_read(const struct bench_raw *raw, const struct bench_way *way);
+/* GB/s as fio says, or negative errno (-ENOENT: not installed). */
+double bench_fio_read(const char *path, const struct bench_way *way);
+
 /* Parts: 0 or CMD_FAILED with the reason printed. */
 int bench_part_load(struct bench *b);
 int bench_part_flip(struct bench *b);

@@ -1,134 +1,197 @@
 /* SPDX-License-Identifier: MIT */
-/* bench_load.c: load of an image against a raw O_DIRECT read of the same file, in turns. */
-#include <errno.h>
-#include <fcntl.h>
-#include <pthread.h>
-#include <stdatomic.h>
+/*
+ * bench_load.c: load of an image against the best raw reads of the same file, in turns: our own over
+ * io_uring, and fio's where it is installed. All go past the page cache.
+ */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "bench.h"
 
-#define RAW_THREADS	4
-#define RAW_BYTES	(4u << 20)
+#define TURNS_MAX	1000u
 
-struct raw {
-	int fd;
-	uint8_t *memory;
-	uint64_t bytes;
-	_Atomic uint64_t next;		/* offset of the next piece; relaxed, it only divides the work */
-	_Atomic int failed;
+enum series {
+	RAW, FIO, LOAD, READ, LOAD_RAW, LOAD_FIO, ALLOCATE, ATTACH, ATTACH_FAULTS, SMOKE, SMOKE_FAULTS, FIRST_FAULTS,
+	SERIES_COUNT
 };
 
-static void *raw_thread(void *arg)
+static const char *const keys[SERIES_COUNT] = {
+	[RAW] = "raw_gb_per_s",
+	[FIO] = "fio_gb_per_s",
+	[LOAD] = "load_gb_per_s",		/* pages made, read, hashed, sealed, checked */
+	[READ] = "load_without_pages_gb_per_s",	/* the same less the time that reading waited for pages */
+	[LOAD_RAW] = "load_over_raw",
+	[LOAD_FIO] = "load_over_fio",
+	[ALLOCATE] = "allocate_pages_ms",	/* most of it while reading */
+	[ATTACH] = "attach_ms_per_gib",		/* as the slowest worker reports it, without its first token */
+	[ATTACH_FAULTS] = "attach_faults",
+	[SMOKE] = "attach_first_token_ms",
+	[SMOKE_FAULTS] = "attach_first_token_faults",
+	[FIRST_FAULTS] = "first_request_faults",	/* all workers */
+};
+
+struct load {
+	struct bench *b;
+	struct bench_raw *raw;
+	const struct bench_way *raw_way, *fio_way;	/* the fastest; NULL: no fio */
+	double values[SERIES_COUNT][TURNS_MAX];
+	json_t *answer;					/* the last load's */
+};
+
+static double number(const json_t *answer, const char *key)
 {
-	struct raw *raw = arg;
-	uint64_t at;
+	return json_number_value(json_object_get(answer, key));
+}
 
-	while ((at = atomic_fetch_add_explicit(&raw->next, RAW_BYTES, memory_order_relaxed)) <
-	       raw->bytes) {
-		ssize_t n = pread(raw->fd, raw->memory + at, RAW_BYTES, (off_t)at);
+/* Which way reads fastest, one try each after one that warms up. */
+static int ways_choose(struct load *l)
+{
+	double raw_best = 0, fio_best = 0;
 
-		if (n <= 0)
-			raw->failed = 1;
+	bench_raw_read(l->raw, &bench_ways[0]);
+	for (uint32_t i = 0; i < bench_way_count; i++) {
+		double s = bench_raw_read(l->raw, &bench_ways[i]);
+		double fio = i && !fio_best ? 0 : bench_fio_read(l->b->path, &bench_ways[i]);
+
+		if (s < 0)
+			return cmd_fail(l->b->cmd, CMD_FAILED, "%s: raw read: %s", l->b->path, strerror((int)-s));
+		if (!l->raw_way || s < raw_best) {
+			raw_best = s;
+			l->raw_way = &bench_ways[i];
+		}
+		if (fio > fio_best) {
+			fio_best = fio;
+			l->fio_way = &bench_ways[i];
+		}
 	}
-	return NULL;
-}
-
-/* Seconds to read the whole file past the page cache; negative errno as a double on failure. */
-static double raw_read(struct raw *raw)
-{
-	pthread_t threads[RAW_THREADS];
-	double start = bench_now_s();
-	int n = 0;
-
-	raw->next = 0;
-	while (n < RAW_THREADS && !pthread_create(&threads[n], NULL, raw_thread, raw))
-		n++;
-	for (int i = 0; i < n; i++)
-		pthread_join(threads[i], NULL);
-	return raw->failed || !n ? -EIO : bench_now_s() - start;
-}
-
-static int raw_open(struct bench *b, struct raw *raw)
-{
-	struct stat st;
-	uint64_t room;
-
-	raw->fd = open(b->path, O_RDONLY | O_DIRECT | O_CLOEXEC);
-	if (raw->fd < 0 || fstat(raw->fd, &st))
-		return cmd_fail(b->cmd, CMD_FAILED, "%s: %s", b->path, strerror(errno));
-	raw->bytes = (uint64_t)st.st_size;
-	room = (raw->bytes + RAW_BYTES) / RAW_BYTES * RAW_BYTES;
-	raw->memory = mmap(NULL, room, PROT_READ | PROT_WRITE,
-			   MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
-	if (raw->memory == MAP_FAILED)
-		return cmd_fail(b->cmd, CMD_FAILED, "out of memory for a raw read");
-	madvise(raw->memory, room, MADV_HUGEPAGE);
 	return CMD_OK;
 }
 
-/* One load by the host; the version is unloaded before. Seconds of reading and of the whole. */
-static int host_load(struct bench *b, double *read_s, double *allocate_s, json_t **answer)
+/* Minor page faults of all workers so far. */
+static double worker_faults(const struct bench *b)
 {
-	json_t *gone = bench_call(b, "unload", b->other), *done;
+	json_t *workers = bench_call(b, "workers", NULL), *worker;
+	double sum = 0;
+	size_t i;
 
+	json_array_foreach(json_object_get(workers, "workers"), i, worker) {
+		char path[64];
+		unsigned long faults = 0;
+		FILE *f;
+
+		snprintf(path, sizeof(path), "/proc/%d/stat", (int)json_integer_value(json_object_get(worker, "pid")));
+		f = fopen(path, "r");
+		if (f && fscanf(f, "%*d (%*[^)]) %*c %*d %*d %*d %*d %*d %*u %lu", &faults) == 1)
+			sum += (double)faults;
+		if (f)
+			fclose(f);
+	}
+	json_decref(workers);
+	return sum;
+}
+
+/* One load by the host; the version is unloaded before. */
+static int host_load(struct load *l)
+{
+	json_t *gone = bench_call(l->b, "unload", l->b->other);
+
+	json_decref(l->answer);
+	l->answer = gone ? bench_call(l->b, "load", l->b->other) : NULL;
 	json_decref(gone);
-	done = gone ? bench_call(b, "load", b->other) : NULL;
-	if (!done)
+	return l->answer ? CMD_OK : CMD_FAILED;
+}
+
+static int turn(struct load *l, uint32_t i)
+{
+	const double bytes = (double)bench_raw_bytes(l->raw), gib = bytes / (double)(UINT64_C(1) << 30);
+	double raw_s = bench_raw_read(l->raw, l->raw_way), faults, load_s;
+
+	if (raw_s < 0)
+		return cmd_fail(l->b->cmd, CMD_FAILED, "%s: raw read: %s", l->b->path, strerror((int)-raw_s));
+	if (l->fio_way)
+		l->values[FIO][i] = bench_fio_read(l->b->path, l->fio_way);
+	if (host_load(l))
 		return CMD_FAILED;
-	*read_s = json_number_value(json_object_get(done, "load_ns")) / 1e9;
-	*allocate_s = json_number_value(json_object_get(done, "allocate_ns")) / 1e9;
-	json_decref(*answer);
-	*answer = done;
+	load_s = number(l->answer, "load_ns") / 1e9;
+	l->values[RAW][i] = bytes / 1e9 / raw_s;
+	l->values[LOAD][i] = bytes / 1e9 / load_s;
+	l->values[READ][i] = bytes / 1e9 / (load_s - number(l->answer, "page_wait_ns") / 1e9);
+	l->values[LOAD_RAW][i] = l->values[LOAD][i] / l->values[RAW][i];
+	if (l->fio_way)
+		l->values[LOAD_FIO][i] = l->values[LOAD][i] / l->values[FIO][i];
+	l->values[ALLOCATE][i] = number(l->answer, "allocate_ns") / 1e6;
+	l->values[ATTACH][i] = number(l->answer, "worker_attach_ns") / 1e6 / gib;
+	l->values[ATTACH_FAULTS][i] = number(l->answer, "worker_attach_faults");
+	l->values[SMOKE][i] = number(l->answer, "worker_smoke_ns") / 1e6;
+	l->values[SMOKE_FAULTS][i] = number(l->answer, "worker_smoke_faults");
+	faults = worker_faults(l->b);
+	if (bench_one_token(l->b, l->b->other))
+		return CMD_FAILED;
+	l->values[FIRST_FAULTS][i] = worker_faults(l->b) - faults;
 	return CMD_OK;
+}
+
+static void way_text(const struct bench_way *way, const char *memory, json_t *out, const char *key)
+{
+	char text[96];
+
+	snprintf(text, sizeof(text), "%u KiB x %u in flight%s%s", way->block_bytes >> 10, way->depth,
+		 memory[0] ? ", " : "", memory);
+	json_object_set_new(out, key, json_string(text));
+}
+
+static void report(struct load *l, json_t *out)
+{
+	json_object_set_new(out, "image_mb", json_real((double)bench_raw_bytes(l->raw) / 1e6));
+	for (uint32_t i = 0; i < SERIES_COUNT; i++) {
+		struct spread s = bench_spread(l->values[i], l->b->repeat);
+
+		if (l->fio_way || (i != FIO && i != LOAD_FIO))
+			json_object_set_new(out, keys[i], bench_spread_json(&s));
+	}
+	json_object_set_new(out, "load_includes", json_string("pages made, read, hashed, sealed, checked"));
+	way_text(l->raw_way, bench_raw_memory(l->raw), out, "raw_best");
+	if (l->fio_way)
+		way_text(l->fio_way, "", out, "fio_best");
+	json_object_set(out, "method", json_object_get(l->answer, "method"));
+	json_object_set(out, "rung", json_object_get(l->answer, "rung"));
+}
+
+static int measure(struct load *l)
+{
+	int err = bench_raw_open(l->b->path, &l->raw);
+
+	if (err)
+		return cmd_fail(l->b->cmd, CMD_FAILED, "%s: raw read: %s", l->b->path, strerror(-err));
+	err = ways_choose(l);
+	if (!err) {	/* so that the first turn too finds it to be unloaded */
+		l->answer = bench_call(l->b, "load", l->b->other);
+		err = l->answer ? CMD_OK : CMD_FAILED;
+	}
+	for (uint32_t i = 0; !err && i < l->b->repeat; i++)
+		err = turn(l, i);
+	return err;
 }
 
 int bench_part_load(struct bench *b)
 {
-	struct raw raw = { .fd = -1, .memory = MAP_FAILED };
-	double raw_gb[1000], host_gb[1000], ratio[1000], allocate_ms[1000];
-	double read_s = 1, allocate_s = 0;
-	json_t *answer = NULL, *out = json_object();
+	struct load *l = calloc(1, sizeof(*l));
+	json_t *out = json_object();
 	int err = CMD_OK;
 
 	json_object_set_new(b->out, "load", out);
-	if (!b->other[0]) {
+	if (!l)
+		return cmd_fail(b->cmd, CMD_FAILED, "out of memory");
+	l->b = b;
+	if (b->other[0])
+		err = measure(l);
+	else
 		json_object_set_new(out, "skipped", json_string("only one version in the store"));
-		return CMD_OK;
-	}
-	answer = bench_call(b, "load", b->other);
-	err = answer ? raw_open(b, &raw) : CMD_FAILED;
-	for (uint32_t i = 0; !err && i < b->repeat; i++) {
-		double s = raw_read(&raw);
-
-		err = s < 0 ? CMD_FAILED : host_load(b, &read_s, &allocate_s, &answer);
-		raw_gb[i] = (double)raw.bytes / 1e9 / s;
-		host_gb[i] = (double)raw.bytes / 1e9 / read_s;
-		ratio[i] = s / read_s;
-		allocate_ms[i] = allocate_s * 1e3;
-	}
-	if (!err) {
-		struct spread s[4] = { bench_spread(raw_gb, b->repeat), bench_spread(host_gb, b->repeat),
-				       bench_spread(ratio, b->repeat),
-				       bench_spread(allocate_ms, b->repeat) };
-
-		json_object_set_new(out, "image_mb", json_real((double)raw.bytes / 1e6));
-		json_object_set_new(out, "raw_gb_per_s", bench_spread_json(&s[0]));
-		json_object_set_new(out, "load_gb_per_s", bench_spread_json(&s[1]));
-		json_object_set_new(out, "load_over_raw", bench_spread_json(&s[2]));
-		json_object_set_new(out, "allocate_pages_ms", bench_spread_json(&s[3]));
-		json_object_set(out, "method", json_object_get(answer, "method"));
-		json_object_set(out, "rung", json_object_get(answer, "rung"));
-	}
-	json_decref(answer);
-	if (raw.memory != MAP_FAILED)
-		munmap(raw.memory, (raw.bytes + RAW_BYTES) / RAW_BYTES * RAW_BYTES);
-	if (raw.fd >= 0)
-		close(raw.fd);
+	if (!err && l->raw)
+		report(l, out);
+	json_decref(l->answer);
+	bench_raw_close(&l->raw);
+	free(l);
 	return err;
 }

@@ -107,6 +107,21 @@ static void *stream_main(void *arg)
 	return NULL;
 }
 
+int bench_one_token(const struct bench *b, const char *version)
+{
+	const uint32_t prompt = 0;
+	struct mhost_request rq = request_of(b, &prompt, 1, 1);
+	double first, prefill, decode;
+	struct mhost *s = NULL;
+	bool good = mhost_connect(&s, b->cmd->socket) == 0;
+	uint64_t tokens;
+
+	rq.version = version;
+	good = good && run_one(s, &rq, &first, &prefill, &decode, &tokens);
+	mhost_close(&s);
+	return good ? CMD_OK : cmd_fail(b->cmd, CMD_FAILED, "%s@%s: a request failed", b->model, version);
+}
+
 struct bench_load *bench_load_start(const struct bench *b, uint32_t streams, uint32_t prompt_tokens,
 				    uint32_t max_tokens)
 {

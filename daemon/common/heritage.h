@@ -27,7 +27,7 @@ enum hrt_type {
 	HRT_LIMITS = 7,		/* init.limits only: new limits after a reload */
 	/* worker -> supervisor */
 	HRT_READY = 65,		/* after INIT: status 0, text = ISA in use */
-	HRT_ATTACHED = 66,	/* index, serial, status: 0, or -errno with text */
+	HRT_ATTACHED = 66,	/* index, serial, status: 0 with attached, or -errno with text */
 	HRT_DETACHED = 67,	/* index, serial */
 	HRT_LANE_BAD = 68,	/* lane.id: the client broke a rule (text); the lane is unmapped */
 	HRT_LANE_CLOSED = 69,	/* lane.id: answer to LANE_CLOSE, nothing of it is mapped any more */
@@ -59,6 +59,12 @@ struct hrt_attach {
 	struct mhs_extent extents[MHS_EXTENT_MAX];	/* as on the board, replicas chosen */
 };
 
+/* What attaching took, the smoke test apart. */
+struct hrt_attached {
+	uint64_t attach_ns, smoke_ns;
+	uint64_t attach_faults, smoke_faults;	/* pages that the kernel had to bring on touch */
+};
+
 struct hrt_lane {
 	uint32_t id;
 	uint32_t uid;		/* of the client, from the kernel */
@@ -74,6 +80,7 @@ struct hrt_msg {
 	union {
 		struct hrt_init init;
 		struct hrt_attach attach;
+		struct hrt_attached attached;
 		struct hrt_lane lane;
 		char text[HERITAGE_TEXT_BYTES];
 	};

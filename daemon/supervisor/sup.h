@@ -63,6 +63,7 @@ struct sup_version {
 	uint8_t attach[MHS_WORKER_MAX];	/* enum sup_attach, of the worker's present life */
 	uint64_t active_order;		/* grows with each activation, for keep_resident */
 	uint64_t attach_begin_ns, attach_ns;
+	struct hrt_attached slowest;	/* of the workers, each number by itself */
 	uint64_t drain_begin_ns, drain_epoch, poll_ns;
 	struct sup_timer timer;		/* looks at the grace period */
 };

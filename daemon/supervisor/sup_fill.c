@@ -60,11 +60,13 @@ int sup_fill_ready(struct sup_fill *fill, uint64_t end)
 
 int sup_fill_wait(struct sup_fill *fill, uint64_t end)
 {
+	uint64_t begin = sup_now_ns();
 	int err = 0;
 
 	pthread_mutex_lock(&fill->lock);
 	while (fill->done_bytes < end && !fill->err)
 		pthread_cond_wait(&fill->moved, &fill->lock);
+	fill->waited_ns += sup_now_ns() - begin;
 	if (fill->done_bytes < end)
 		err = fill->err;
 	pthread_mutex_unlock(&fill->lock);

@@ -21,7 +21,7 @@ struct sup_fill {
 	uint64_t done_bytes;		/* pages of [0, done) are there */
 	int err;			/* negative errno, once it went wrong */
 	bool stop;
-	uint64_t took_ns;
+	uint64_t took_ns, waited_ns;	/* at work; others in sup_fill_wait(), all of them together */
 };
 
 /* Begin. Without a thread to be had it is all done here. */

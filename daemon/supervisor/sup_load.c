@@ -241,6 +241,7 @@ static int arena_load(struct sup_load *load, int fd, uint32_t node)
 	if (!err)
 		err = pages_wait(load, &pages, pages.seg_bytes);
 	load->allocate_ns = created - begin + sup_pages_finish(&pages);
+	load->page_wait_ns = created - begin + pages.fill.waited_ns;
 	load->rung = pages.rung;
 	snprintf(load->pages_note, sizeof(load->pages_note), "%s", pages.note);
 	if (!err)

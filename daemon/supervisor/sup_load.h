@@ -39,7 +39,7 @@ struct sup_load {
 	enum mhs_pages rung;
 	enum sup_method method;
 	char pages_note[256], method_note[160];
-	uint64_t allocate_ns, read_ns, load_ns, read_bytes;
+	uint64_t allocate_ns, page_wait_ns, read_ns, load_ns, read_bytes;
 	/* private */
 	pthread_t thread;
 	const uint8_t *chunk_hashes;	/* in the arena, checked against the header */

@@ -159,19 +159,33 @@ static int on_ready(struct sup_worker *worker, struct hrt_msg *msg)
 	return 0;
 }
 
+static uint64_t larger(uint64_t a, uint64_t b)
+{
+	return a > b ? a : b;
+}
+
+static void attached_note(struct hrt_attached *slowest, const struct hrt_attached *one)
+{
+	slowest->attach_ns = larger(slowest->attach_ns, one->attach_ns);
+	slowest->smoke_ns = larger(slowest->smoke_ns, one->smoke_ns);
+	slowest->attach_faults = larger(slowest->attach_faults, one->attach_faults);
+	slowest->smoke_faults = larger(slowest->smoke_faults, one->smoke_faults);
+}
+
 static int on_attached(struct sup_worker *worker, struct hrt_msg *msg)
 {
 	struct sup_version *version = sup_version_at(worker->sup, msg->index, msg->serial);
 
 	if (!version || version->attach[worker->index] != SUP_ATTACH_SENT)
 		return -EPROTO;
-	text_clean(msg);
 	if (msg->status == 0) {
 		version->attach[worker->index] = SUP_ATTACH_DONE;
+		attached_note(&version->slowest, &msg->attached);
 		/* refused by another meanwhile: undo */
 		if (version->phase == SUP_DETACHING)
 			sup_worker_detach(worker, version);
 	} else {
+		text_clean(msg);
 		version->attach[worker->index] = SUP_ATTACH_NONE;
 		if (version->phase == SUP_ATTACHING)
 			sup_version_refused(version, msg->text);

@@ -21,7 +21,8 @@ struct sup_op {
 	uint64_t begin_ns;
 	struct sto_error error;		/* of OP_FAILED */
 	bool loaded;			/* it was not in memory when the operation began */
-	uint64_t bytes, read_bytes, load_ns, allocate_ns, attach_ns, freed_bytes;
+	uint64_t bytes, read_bytes, load_ns, allocate_ns, page_wait_ns, attach_ns, freed_bytes;
+	struct hrt_attached slowest;
 	enum sup_method method;
 	enum mhs_pages rung;
 	/* flip */

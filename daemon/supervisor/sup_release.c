@@ -53,11 +53,15 @@ void sup_op_answer(struct sup_op *op, json_t *answer)
 
 static void answer_load(struct sup_op *op)
 {
-	sup_op_answer(op, json_pack("{s:s, s:s, s:b, s:I, s:I, s:I, s:I, s:I, s:s, s:s}",
+	sup_op_answer(op, json_pack("{s:s, s:s, s:b, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:s, s:s}",
 		"model", op->model, "version", op->semver, "already", !op->loaded,
 		"bytes", (json_int_t)op->bytes, "read_bytes", (json_int_t)op->read_bytes,
 		"load_ns", (json_int_t)op->load_ns, "allocate_ns", (json_int_t)op->allocate_ns,
-		"attach_ns", (json_int_t)op->attach_ns, "method", sup_method_name(op->method),
+		"page_wait_ns", (json_int_t)op->page_wait_ns, "attach_ns", (json_int_t)op->attach_ns,
+		"worker_attach_ns", (json_int_t)op->slowest.attach_ns,
+		"worker_smoke_ns", (json_int_t)op->slowest.smoke_ns,
+		"worker_attach_faults", (json_int_t)op->slowest.attach_faults,
+		"worker_smoke_faults", (json_int_t)op->slowest.smoke_faults, "method", sup_method_name(op->method),
 		"rung", mhs_pages_name(op->rung)));
 }
 
@@ -128,7 +132,9 @@ static void load_numbers(struct sup_op *op)
 	op->read_bytes = load->read_bytes;
 	op->load_ns = load->load_ns;
 	op->allocate_ns = load->allocate_ns;
+	op->page_wait_ns = load->page_wait_ns;
 	op->attach_ns = version->attach_ns;
+	op->slowest = version->slowest;
 }
 
 static void op_wait_ready(struct sup_op *op)

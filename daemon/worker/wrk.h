@@ -151,7 +151,7 @@ void wrk_control_say(struct wrk *w, uint32_t type, uint32_t index, uint64_t seri
 
 /* wrk_version.c: attach and detach */
 int wrk_version_attach(struct wrk *w, const struct hrt_msg *msg, const int *fds,
-		       char text[HERITAGE_TEXT_BYTES]);
+		       struct hrt_attached *took, char text[HERITAGE_TEXT_BYTES]);
 void wrk_version_detach(struct wrk *w, uint32_t index, uint64_t serial);
 void wrk_version_free(struct wrk_version **version);
 struct wrk_version *wrk_version_by_index(struct wrk *w, uint32_t index);

@@ -8,6 +8,12 @@
 #include "log.h"
 #include "wrk.h"
 
+static void control_send(struct wrk *w, const struct hrt_msg *msg)
+{
+	if (!w->orphan && hrt_send(w->control, msg, NULL, 0))
+		log_debug("the supervisor does not take messages");
+}
+
 void wrk_control_say(struct wrk *w, uint32_t type, uint32_t index, uint64_t serial, int status,
 		     const char *text)
 {
@@ -21,8 +27,7 @@ void wrk_control_say(struct wrk *w, uint32_t type, uint32_t index, uint64_t seri
 		snprintf(msg.text, sizeof(msg.text), "%s", text);
 	if (text[0] && status)
 		log_warning("%s", text);
-	if (!w->orphan && hrt_send(w->control, &msg, NULL, 0))
-		log_debug("the supervisor does not take messages");
+	control_send(w, &msg);
 }
 
 static void close_all(const int *fds, uint32_t count)
@@ -33,14 +38,18 @@ static void close_all(const int *fds, uint32_t count)
 
 static void on_attach(struct wrk *w, const struct hrt_msg *msg, const int *fds, uint32_t fd_count)
 {
+	struct hrt_msg answer = { .type = HRT_ATTACHED, .index = msg->index, .serial = msg->serial };
 	char text[HERITAGE_TEXT_BYTES] = "";
 	int err = -EINVAL;
 
 	if (fd_count && fd_count == msg->attach.fd_count &&
 	    msg->attach.extent_count <= MHS_EXTENT_MAX && msg->index < MHS_VERSION_MAX)
-		err = wrk_version_attach(w, msg, fds, text);
+		err = wrk_version_attach(w, msg, fds, &answer.attached, text);
 	close_all(fds, fd_count);
-	wrk_control_say(w, HRT_ATTACHED, msg->index, msg->serial, err, text);
+	if (err)
+		wrk_control_say(w, HRT_ATTACHED, msg->index, msg->serial, err, text);
+	else
+		control_send(w, &answer);
 }
 
 static void on_lane_open(struct wrk *w, const struct hrt_msg *msg, const int *fds,

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 
 #include "wrk.h"
 
@@ -200,27 +201,59 @@ static int check_image(const struct wrk_version *v, const struct hrt_attach *a, 
 	return 0;
 }
 
+/* Everything but the smoke test. */
+static int attach_image(struct wrk *w, struct wrk_version *v, const struct hrt_attach *a, const int *fds,
+			char *text)
+{
+	int err = map_image(v, a, fds, text);
+
+	if (!err)
+		err = check_image(v, a, text);
+	if (!err)
+		err = bind_model(v, text);
+	if (!err)
+		err = open_tokenizer(v, text);
+	return err ? err : reserve(w, v, text);
+}
+
+/* Time and page faults of this process since the last mark. */
+struct mark {
+	uint64_t ns, faults;
+};
+
+static struct mark mark_step(struct mark *last)
+{
+	struct rusage usage = { 0 };
+	struct mark now, step;
+
+	getrusage(RUSAGE_SELF, &usage);
+	now = (struct mark){ wrk_now_ns(), (uint64_t)(usage.ru_minflt + usage.ru_majflt) };
+	step = (struct mark){ now.ns - last->ns, now.faults - last->faults };
+	*last = now;
+	return step;
+}
+
 int wrk_version_attach(struct wrk *w, const struct hrt_msg *msg, const int *fds,
-		       char text[HERITAGE_TEXT_BYTES])
+		       struct hrt_attached *took, char text[HERITAGE_TEXT_BYTES])
 {
 	struct wrk_version *v = calloc(1, sizeof(*v));
+	struct mark last = { 0, 0 }, step;
 	int err;
 
 	if (!v)
 		return fail(text, -ENOMEM, "attach");
 	v->index = msg->index;
 	v->serial = msg->serial;
-	err = map_image(v, &msg->attach, fds, text);
-	if (!err)
-		err = check_image(v, &msg->attach, text);
-	if (!err)
-		err = bind_model(v, text);
-	if (!err)
-		err = open_tokenizer(v, text);
-	if (!err)
-		err = reserve(w, v, text);
+	mark_step(&last);
+	err = attach_image(w, v, &msg->attach, fds, text);
+	step = mark_step(&last);
+	took->attach_ns = step.ns;
+	took->attach_faults = step.faults;
 	if (!err)
 		err = smoke_test(w, v, text);
+	step = mark_step(&last);
+	took->smoke_ns = step.ns;
+	took->smoke_faults = step.faults;
 	if (err) {
 		wrk_version_free(&v);
 		return err;

@@ -22,7 +22,8 @@ has() {
 host_start --workers 2 --threads 1
 
 "$MHOST" load tiny@1.0.0 --json | keys load o \
-	model version already bytes read_bytes load_ns allocate_ns attach_ns method rung
+	model version already bytes read_bytes load_ns allocate_ns page_wait_ns attach_ns \
+	worker_attach_ns worker_smoke_ns worker_attach_faults worker_smoke_faults method rung
 flip="model from version epoch generation read_bytes load_ns flip_ns flip_wall_ns workers workers_pending"
 # shellcheck disable=SC2086
 {
@@ -68,5 +69,13 @@ eq "adapter" "$(json 'o["adapter"]' <"$dir/run")" None
 "$MHOST" score tiny "A cow is" --json | keys score o model version content_hash tokens logprobs sum_logprob
 "$MHOST" tokenize tiny "A cow is" --json | keys tokenize o model version tokens
 "$MHOST" detokenize tiny --tokens 40,41 --json | keys detokenize o model version text
+# The baseline of loading is io_uring past the page cache: only where the loader itself got that.
+case $("$MHOST" load tiny@1.1.0 --json | json 'o["method"]') in
+fixed | plain)
+	"$MHOST" bench tiny --only load --repeat 1 --json | has "bench of load" 'o["load"]' image_mb raw_gb_per_s \
+		load_gb_per_s load_without_pages_gb_per_s load_over_raw allocate_pages_ms attach_ms_per_gib \
+		attach_faults attach_first_token_ms first_request_faults load_includes raw_best method rung
+	;;
+esac
 "$MHOST" bench tiny --only rtt,memory --repeat 1 --json | has bench o model isa pages workers threads rtt memory
 host_stop
