@@ -118,10 +118,12 @@ WRK_SRC := \
 	daemon/worker/wrk_batch.c \
 	daemon/worker/wrk_check.c \
 	daemon/worker/wrk_control.c \
+	daemon/worker/wrk_draft.c \
 	daemon/worker/wrk_emit.c \
 	daemon/worker/wrk_kv.c \
 	daemon/worker/wrk_lane.c \
 	daemon/worker/wrk_loop.c \
+	daemon/worker/wrk_plan.c \
 	daemon/worker/wrk_prefix.c \
 	daemon/worker/wrk_queue.c \
 	daemon/worker/wrk_request.c \
@@ -158,6 +160,7 @@ UNIT_TESTS := \
 	bits \
 	blas \
 	conf \
+	draft \
 	epoch \
 	gguf \
 	hf_config \
@@ -205,6 +208,7 @@ SCENARIOS := \
 	tests/scenario/b02_json.sh \
 	tests/scenario/b03_errors.sh \
 	tests/scenario/c01_config.sh \
+	tests/scenario/d01_speculate.sh \
 	tests/scenario/k01_kill.sh \
 	tests/scenario/m01_memory.sh \
 	tests/scenario/v01_flip.sh \
@@ -312,7 +316,7 @@ $(B)/tests/race/storm_weak3: tests/race/storm_threads.c tests/race/storm.c tests
 		$(filter %.c,$^) -o $@ -lm -pthread
 
 # Programs that scenarios drive.
-STORMS  := $(B)/tests/scenario/crowd $(B)/tests/scenario/storm $(B)/tests/fault/kill
+STORMS  := $(B)/tests/scenario/crowd $(B)/tests/scenario/speculate $(B)/tests/scenario/storm $(B)/tests/fault/kill
 $(STORMS): %: %.o $(B)/tests/lib/t_storm.o $(B)/libmhost-all.a
 	$(call say,LD,$@)
 	$(Q)$(CC) $(ALL_CFLAGS) -o $@ $(filter %.o,$^) $(filter %.a,$^) $(LIBS)

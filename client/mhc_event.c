@@ -104,6 +104,8 @@ static int take_token(struct mhost *s, struct mhc_request *r, uint32_t bytes)
 	s->event.top_count = t.top_count;
 	s->event.text = (const char *)s->scratch + top_bytes;
 	s->event.text_bytes = t.text_bytes;
+	s->event.ahead = t.flags & MHS_TOKEN_AHEAD ? 1 : 0;
+	s->event.drafted_count = t.drafted_count;
 	_Static_assert(sizeof(struct mhost_top) == sizeof(struct mhs_top), "the same two words");
 	return 0;
 }

@@ -72,7 +72,8 @@ static uint32_t wire_flags(const struct mhost_request *rq)
 	return (rq->tokens ? MHS_REQ_TOKENS : 0u) |
 	       (rq->flags & MHOST_IGNORE_EOS ? MHS_REQ_IGNORE_EOS : 0u) |
 	       (rq->flags & MHOST_NO_SPECIAL ? MHS_REQ_NO_SPECIAL : 0u) |
-	       (rq->flags & MHOST_LOGPROBS ? MHS_REQ_LOGPROBS : 0u);
+	       (rq->flags & MHOST_LOGPROBS ? MHS_REQ_LOGPROBS : 0u) |
+	       (rq->flags & MHOST_NO_SPECULATE ? MHS_REQ_NO_DRAFT : 0u);
 }
 
 static void numbers_copy(struct mhs_request *to, const struct mhost_request *rq)

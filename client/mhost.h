@@ -33,7 +33,7 @@ extern "C" {
 #endif
 
 #define MHOST_ABI_MAJOR	1
-#define MHOST_ABI_MINOR	1
+#define MHOST_ABI_MINOR	2
 #define MHOST_DEFAULT_SOCKET	"/run/mhost/mhost.sock"
 
 /* (major << 16) | minor of the library in use. Since 1.0. */
@@ -87,6 +87,7 @@ enum mhost_kind {
 #define MHOST_NO_SPECIAL	(1u << 1)	/* add no special token around the text */
 #define MHOST_LOGPROBS		(1u << 2)	/* ask for logprob and top_count alternatives */
 #define MHOST_NO_REPLAY		(1u << 3)	/* do not resubmit by itself when a worker dies early */
+#define MHOST_NO_SPECULATE	(1u << 4)	/* one token a step; the reply is the same. Since 1.2 */
 
 /* What to do. Start from MHOST_REQUEST_INIT; borrowed pointers, read before submit returns. */
 struct mhost_request {
@@ -171,6 +172,8 @@ struct mhost_event {
 	uint32_t output_count;
 	uint64_t queue_ns, prefill_ns, decode_ns;
 	uint32_t cached_count;		/* prompt tokens found in the prefix cache. Since 1.1 */
+	/* TOKEN, since 1.2. Tokens guessed ahead in the step that gave this one; 1: this one was */
+	uint32_t drafted_count, ahead;
 };
 
 /*

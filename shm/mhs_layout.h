@@ -14,7 +14,7 @@
 #include <stdint.h>
 
 #define MHS_ABI_MAJOR		1u
-#define MHS_ABI_MINOR		1u
+#define MHS_ABI_MINOR		2u
 #define MHS_LINE_BYTES		64u
 #define MHS_PAGE_BYTES		4096u
 #define MHS_MODEL_MAX		256u	/* models on one board */
@@ -173,7 +173,9 @@ struct mhs_stats_row {
 	_Atomic uint64_t claim;			/* order of claims in this segment, from 1 */
 	_Atomic uint64_t cached_tokens;		/* of prompt_tokens: found in the prefix cache */
 	_Atomic uint64_t preemptions;		/* requests that lost their KV pages for a while */
-	uint64_t reserved0[3];			/* zero */
+	_Atomic uint64_t drafted_tokens;	/* rows drafted ahead (since 1.2) */
+	_Atomic uint64_t accepted_tokens;	/* those whose guess was right (since 1.2) */
+	uint64_t reserved0[1];			/* zero */
 	_Atomic uint64_t hist[MHS_HIST_COUNT][MHS_HIST_BUCKETS];
 };
 _Static_assert(sizeof(struct mhs_stats_row) == 128 + MHS_HIST_COUNT * MHS_HIST_BUCKETS * 8,

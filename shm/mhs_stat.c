@@ -36,6 +36,8 @@ static void row_claim(struct mhs_stats_row *row, uint64_t id, uint64_t claim)
 	counter_clear(&row->prompt_tokens);
 	counter_clear(&row->output_tokens);
 	counter_clear(&row->nan_logits);
+	counter_clear(&row->drafted_tokens);
+	counter_clear(&row->accepted_tokens);
 	counter_clear(&row->prefill_ns);
 	counter_clear(&row->decode_ns);
 	counter_clear(&row->cached_tokens);

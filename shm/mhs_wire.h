@@ -48,7 +48,8 @@ enum mhs_request_flag {
 	MHS_REQ_IGNORE_EOS	= 1u << 1,
 	MHS_REQ_NO_SPECIAL	= 1u << 2,	/* add no BOS or EOS around a text prompt */
 	MHS_REQ_LOGPROBS	= 1u << 3,	/* send logprob (and top_count alternatives) */
-	MHS_REQ_ALL		= (1u << 4) - 1,
+	MHS_REQ_NO_DRAFT	= 1u << 4,	/* one token a step: no speculation (since 1.2) */
+	MHS_REQ_ALL		= (1u << 5) - 1,
 };
 
 struct mhs_request {
@@ -105,6 +106,10 @@ struct mhs_top {
 	float logprob;			/* natural logarithm, of the untempered distribution */
 };
 
+enum mhs_token_flag {
+	MHS_TOKEN_AHEAD		= 1u << 0,	/* came from a row drafted ahead: its guess was right */
+};
+
 struct mhs_token {
 	uint64_t request_id;
 	uint32_t index;			/* from 0 */
@@ -112,8 +117,10 @@ struct mhs_token {
 	float logprob;			/* NaN unless asked */
 	uint32_t top_count;
 	uint32_t text_bytes;		/* whole UTF-8 sequences; 0 while one is incomplete */
-	uint32_t reserved0;		/* zero */
+	uint16_t flags;			/* enum mhs_token_flag; 0 before ABI 1.2 */
+	uint16_t drafted_count;		/* rows drafted in its step, 0 when AHEAD (since 1.2) */
 };
+_Static_assert(sizeof(struct mhs_token) == 32, "ABI 1: token");
 
 enum mhs_end_reason {
 	MHS_END_STOP = 1,		/* end-of-text token or stop string */

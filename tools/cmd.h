@@ -85,6 +85,7 @@ struct reply {
 	char message[512];
 	double queue_ms, prefill_ms, decode_ms;
 	uint32_t cached_count;
+	uint32_t drafted, accepted;	/* tokens guessed ahead; those that were right */
 };
 
 typedef void (*reply_text_fn)(const char *text, size_t bytes);

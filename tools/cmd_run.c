@@ -17,7 +17,8 @@ struct run_args {
 };
 
 enum { OPT_TOKENS = 256, OPT_TEMPERATURE, OPT_TOP_K, OPT_TOP_P, OPT_MIN_P, OPT_PENALTY, OPT_LAST,
-       OPT_SEED, OPT_STOP, OPT_IGNORE_EOS, OPT_NO_SPECIAL, OPT_LOGPROBS, OPT_DEADLINE, OPT_KEY };
+       OPT_SEED, OPT_STOP, OPT_IGNORE_EOS, OPT_NO_SPECIAL, OPT_LOGPROBS, OPT_DEADLINE, OPT_KEY,
+       OPT_NO_SPECULATE };
 
 static const struct option options[] = {
 	{ "tokens", required_argument, NULL, OPT_TOKENS },
@@ -35,6 +36,7 @@ static const struct option options[] = {
 	{ "logprobs", required_argument, NULL, OPT_LOGPROBS },
 	{ "deadline-ms", required_argument, NULL, OPT_DEADLINE },
 	{ "session-key", required_argument, NULL, OPT_KEY },
+	{ "no-speculate", no_argument, NULL, OPT_NO_SPECULATE },
 	{ 0 },
 };
 
@@ -135,6 +137,9 @@ static bool take_option(struct run_args *a, int opt)
 		return take_u32(optarg, 1, UINT32_MAX, &rq->deadline_ms);
 	case OPT_KEY:
 		return cmd_parse_u64(optarg, 0, UINT64_MAX, &rq->session_key);
+	case OPT_NO_SPECULATE:
+		rq->flags |= MHOST_NO_SPECULATE;
+		return true;
 	default:
 		return false;
 	}
@@ -192,10 +197,12 @@ static void print_json(struct reply *r)
 	json_object_set_new(o, "finish_reason", json_string(finish_name(r->finish)));
 	if (r->logprobs)
 		json_object_set(o, "logprobs", r->logprobs);
-	json_object_set_new(o, "timings", json_pack("{s:f, s:f, s:f, s:f, s:I}",
-						    "queue_ms", r->queue_ms, "prefill_ms", r->prefill_ms,
-						    "decode_ms", r->decode_ms, "tokens_per_s", tokens_per_s,
-						    "cached_tokens", (json_int_t)r->cached_count));
+	json_object_set_new(o, "timings", json_pack(
+				    "{s:f, s:f, s:f, s:f, s:I, s:I, s:I}", "queue_ms", r->queue_ms,
+				    "prefill_ms", r->prefill_ms, "decode_ms", r->decode_ms,
+				    "tokens_per_s", tokens_per_s, "cached_tokens",
+				    (json_int_t)r->cached_count, "drafted", (json_int_t)r->drafted,
+				    "accepted", (json_int_t)r->accepted));
 	cmd_json_print(o);
 }
 

@@ -75,6 +75,8 @@ static void take_token(struct reply *r, const struct mhost_event *ev)
 	}
 	if (r->tokens)
 		r->tokens[r->token_count++] = ev->token;
+	r->drafted += ev->drafted_count;
+	r->accepted += ev->ahead;
 	if (r->logprobs)
 		json_array_append_new(r->logprobs, token_logprobs(ev));
 	add_text(r, ev);

@@ -33,6 +33,8 @@ enum hrt_type {
 	HRT_LANE_CLOSED = 69,	/* lane.id: answer to LANE_CLOSE, nothing of it is mapped any more */
 };
 
+enum hrt_speculate { HRT_SPECULATE_NO = 0, HRT_SPECULATE_YES = 1, HRT_SPECULATE_ALWAYS = 2 };
+
 struct hrt_limits {
 	uint32_t context;	/* tokens per sequence, capped by the model's own */
 	uint32_t max_tokens;	/* largest max_tokens of a request; 0: the context */
@@ -40,7 +42,7 @@ struct hrt_limits {
 	uint32_t deadline_ms;	/* largest and default time of a request; 0: none */
 	uint64_t kv_bytes;	/* KV pages of this worker, all sequences */
 	uint32_t prefix_cache;	/* 1: full KV pages are kept and found again */
-	uint32_t reserved0;	/* zero */
+	uint32_t speculate;	/* enum hrt_speculate */
 };
 
 struct hrt_init {

@@ -216,6 +216,8 @@ static int set_groups(const struct key *key, void *field, const char *value,
 	return set_ids(field, value, true, error);
 }
 
+static const char *const speculate_names[] = { "no", "yes", "always", NULL };
+
 #define AT(field)	offsetof(struct sup_conf, field)
 
 static const struct key keys[] = {
@@ -235,6 +237,7 @@ static const struct key keys[] = {
 	{ "limits", "deadline_ms", set_u32, AT(limits.deadline_ms), 0, 86400000, NULL },
 	{ "limits", "kv_bytes", set_bytes, AT(limits.kv_bytes), 1u << 20, 4096 * GIB, NULL },
 	{ "limits", "prefix_cache", set_name, AT(limits.prefix_cache), 0, 0, no_yes },
+	{ "limits", "speculate", set_name, AT(limits.speculate), 0, 0, speculate_names },
 	{ "limits", "clients_per_uid", set_u32, AT(clients_per_uid), 1, 1024, NULL },
 	{ "access", "use_users", set_users, AT(use.users), 0, 0, NULL },
 	{ "access", "use_groups", set_groups, AT(use.groups), 0, 0, NULL },
@@ -253,6 +256,7 @@ void sup_conf_defaults(struct sup_conf *conf)
 	conf->limits.queue = 64;
 	conf->limits.kv_bytes = 2 * GIB;
 	conf->limits.prefix_cache = 1;
+	conf->limits.speculate = HRT_SPECULATE_YES;
 }
 
 bool sup_conf_has_section(const char *section)

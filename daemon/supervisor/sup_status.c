@@ -179,14 +179,16 @@ static void add_quantiles(json_t *to, const struct mhs_stats_row *row, enum mhs_
 
 static json_t *stats_row(const struct mhs_stats_row *row)
 {
-	json_t *object = json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}",
+	json_t *object = json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}",
 		"requests", counter(&row->requests), "completed", counter(&row->completed),
 		"cancelled", counter(&row->cancelled), "failed", counter(&row->failed),
 		"prompt_tokens", counter(&row->prompt_tokens),
 		"output_tokens", counter(&row->output_tokens), "nan_logits", counter(&row->nan_logits),
 		"prefill_ns", counter(&row->prefill_ns), "decode_ns", counter(&row->decode_ns),
 		"cached_tokens", counter(&row->cached_tokens),
-		"preemptions", counter(&row->preemptions));
+		"preemptions", counter(&row->preemptions),
+		"drafted_tokens", counter(&row->drafted_tokens),
+		"accepted_tokens", counter(&row->accepted_tokens));
 
 	add_quantiles(object, row, MHS_HIST_QUEUE, "queue");
 	add_quantiles(object, row, MHS_HIST_FIRST_TOKEN, "first_token");

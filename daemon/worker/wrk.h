@@ -19,6 +19,7 @@
 #include "mhs_epoch.h"
 #include "mhs_ring.h"
 #include "mhs_stat.h"
+#include "wrk_draft.h"
 #include "wrk_kv.h"
 
 #define WRK_RECORD_BYTES	(512u << 10)	/* largest record taken from a client */
@@ -45,6 +46,7 @@ struct wrk_version {
 	uint32_t token_bytes_max;		/* longest token */
 	bool float_rows;			/* rows of prompts go through BLAS: bits of their own */
 	struct wrk_pool *pool;			/* KV pages of this size */
+	struct wrk_costs costs;
 	struct wrk_version *next;
 };
 
@@ -98,6 +100,7 @@ struct wrk_request {
 	uint32_t row_count;			/* rows of the step being built */
 	struct wrk_space *space;
 	struct eng_rng rng;
+	struct wrk_draft draft;
 	struct eng_tok_stream stream;
 	char *text;				/* text held back: may become a stop string */
 	uint32_t text_sent;			/* DETOKENIZE: of text_bytes */
@@ -135,6 +138,7 @@ struct wrk {
 	uint32_t logits_vocab;
 	struct eng_row rows[ENG_ROWS_MAX];	/* the step being built */
 	struct wrk_request *row_owner[ENG_ROWS_MAX];
+	bool row_ahead[ENG_ROWS_MAX];		/* computed from a guess */
 	uint32_t row_count, logits_count;
 	uint8_t *record;			/* [WRK_RECORD_BYTES] */
 	uint64_t kv_bytes_used;
@@ -196,7 +200,8 @@ bool wrk_admit_one(struct wrk *w, struct wrk_request *r);
 /* wrk_batch.c: one engine step; wrk_emit.c: what came out of it */
 bool wrk_batch_step(struct wrk *w);		/* false: nothing to run */
 bool wrk_emit_has_room(const struct wrk_request *r);
-void wrk_emit_token(struct wrk *w, struct wrk_request *r, float *logits);
+/* @ahead: the row was drafted. */
+void wrk_emit_token(struct wrk *w, struct wrk_request *r, float *logits, bool ahead);
 void wrk_emit_score(struct wrk *w, struct wrk_request *r, uint32_t position, const float *logits);
 
 /* wrk_stop.c: stop strings over streamed text */

@@ -234,14 +234,19 @@ static void answer_now(struct wrk *w, struct wrk_request *r, struct wrk_version 
 		wrk_request_end(w, r, MHS_END_STOP, MHS_ERR_NONE, "%s", "");
 }
 
-static int scratch_new(struct wrk_request *r, const struct wrk_version *v)
+static int scratch_new(const struct wrk *w, struct wrk_request *r, const struct wrk_version *v)
 {
 	/* What a stop string holds back, then the largest token, then what the stream holds. */
 	r->text_cap = MHS_STOP_BYTES + v->token_bytes_max * 3 + 2 * ENG_TOK_FLUSH_MAX;
 	r->text = malloc(r->text_cap);
 	if (r->kind == MHS_REC_SCORE)
 		r->scores = malloc(r->prompt_count * sizeof(*r->scores));
-	return r->text && (r->scores || r->kind != MHS_REC_SCORE) ? 0 : -ENOMEM;
+	if (!r->text || (r->kind == MHS_REC_SCORE && !r->scores))
+		return -ENOMEM;
+	if (r->kind == MHS_REC_SCORE || !w->limits.speculate || r->rq.flags & MHS_REQ_NO_DRAFT)
+		return 0;
+	return wrk_draft_init(&r->draft, r->tokens, r->prompt_count,
+			      r->prompt_count + r->max_tokens);
 }
 
 static void start(struct wrk *w, struct wrk_request *r, struct wrk_version *v)
@@ -293,7 +298,7 @@ bool wrk_admit_one(struct wrk *w, struct wrk_request *r)
 		begin_send(w, r, v);
 	if (r->state != WRK_ENDED && !runs)
 		answer_now(w, r, v);
-	if (r->state != WRK_ENDED && scratch_new(r, v))
+	if (r->state != WRK_ENDED && scratch_new(w, r, v))
 		refuse(w, r, MHS_ERR_INTERNAL, "out of memory");
 	if (r->state == WRK_ENDED) {
 		room_give(r);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * wrk_batch.c: continuous batching. A step runs one version: one row of each request that streams, and
- * pieces of the prompts that wait, short ones while others stream so that they do not stall.
- * Versions take turns. A step is planned oldest request first: each gets its rows and the pages for them,
+ * wrk_batch.c: continuous batching. A step runs one version: one row of each request that streams, with
+ * what is drafted for it, and pieces of the prompts that wait, short ones while others stream so that
+ * they do not stall. Versions take turns. A step is planned oldest request first: each gets its rows and the pages for them,
  * if need be from younger ones, none of which is in the plan yet.
  */
 #include "wrk.h"
@@ -53,11 +53,13 @@ static struct wrk_version *version_next(struct wrk *w)
 	return found;
 }
 
-static void row_add(struct wrk *w, struct wrk_request *r, uint32_t position, bool wants_logits)
+static void row_add(struct wrk *w, struct wrk_request *r, uint32_t position, uint32_t token,
+		    bool wants_logits)
 {
 	w->row_owner[w->row_count] = r;
+	w->row_ahead[w->row_count] = position >= r->token_count;
 	w->rows[w->row_count++] = (struct eng_row){
-		.token = r->tokens[position],
+		.token = token,
 		.position = position,
 		.pages = r->pages,
 		.is_prompt = position < r->prompt_count,
@@ -109,13 +111,48 @@ static void plan(struct wrk *w, const struct wrk_version *v)
 	}
 }
 
+/* Drafted rows that are of use: none beyond the last token of the reply. */
+static uint32_t draft_room(const struct wrk_request *r)
+{
+	return min_u32(r->prompt_count + r->max_tokens - r->token_count - 1, WRK_DRAFT_MAX);
+}
+
+/* Of @count rows as many as free pages hold: nobody gives way to a guess. */
+static void draft_rows(struct wrk *w, struct wrk_request *r, uint32_t count)
+{
+	r->draft.rows = count;
+	if (count && !wrk_room_try(w, r, r->token_count + count))
+		r->draft.rows = min_u32(count, r->page_count * ENG_PAGE_TOKENS - r->token_count);
+	for (uint32_t i = 0; i < r->draft.rows; i++)
+		row_add(w, r, r->token_count + i,
+			wrk_draft_token(&r->draft, r->tokens, r->token_count, i), true);
+	r->draft.drafted += r->draft.rows;
+}
+
 static void decode_rows(struct wrk *w, const struct wrk_version *v)
 {
+	const struct wrk_costs *costs =
+		w->limits.speculate == HRT_SPECULATE_ALWAYS ? NULL : &v->costs;
+	struct wrk_request *streams[WRK_BATCH_MAX];
+	struct wrk_bid bids[WRK_BATCH_MAX];
+	uint32_t count = 0;
+
 	for (uint32_t i = 0; i < w->running_count; i++) {
 		struct wrk_request *r = w->running[i];
 
-		if (r->version == v && r->state == WRK_DECODE && r->row_count)
-			row_add(w, r, r->computed++, true);
+		if (r->version != v || r->state != WRK_DECODE || !r->row_count)
+			continue;
+		bids[count] = (struct wrk_bid){ .draft = &r->draft, .most = draft_room(r) };
+		streams[count++] = r;
+	}
+	if (count)
+		wrk_draft_plan(costs, bids, count, (WRK_LOGITS_ROWS - count) / 2);
+	for (uint32_t i = 0; i < count; i++) {
+		struct wrk_request *r = streams[i];
+
+		row_add(w, r, r->computed, r->tokens[r->computed], true);
+		r->computed++;
+		draft_rows(w, r, bids[i].rows);
 	}
 }
 
@@ -134,7 +171,7 @@ static void prompt_rows(struct wrk *w, struct wrk_request *r)
 
 		if (logits && w->logits_count == WRK_LOGITS_ROWS)
 			return;
-		row_add(w, r, r->computed, logits);
+		row_add(w, r, r->computed, r->tokens[r->computed], logits);
 		r->computed++;
 	}
 }
@@ -144,6 +181,24 @@ static void prefill_rows(struct wrk *w, const struct wrk_version *v)
 	for (uint32_t i = 0; i < w->running_count; i++)
 		if (w->running[i]->version == v && w->running[i]->state == WRK_PREFILL)
 			prompt_rows(w, w->running[i]);
+}
+
+/*
+ * Whether the reply has the tokens that a row was computed from. Of drafted rows those after the first
+ * wrong guess have not; their keys and values are written over before anyone looks at them.
+ */
+static bool row_holds(const struct wrk_request *r, const struct eng_row *row)
+{
+	return row->position + 1 == r->token_count && row->token == r->tokens[row->position];
+}
+
+static void row_emit(struct wrk *w, struct wrk_request *r, const struct eng_row *row, bool ahead,
+		     float *logits)
+{
+	if (!row_holds(r, row) || (ahead && !wrk_emit_has_room(r)))
+		return;
+	r->computed = row->position + 1;
+	wrk_emit_token(w, r, logits, ahead);
 }
 
 static void rows_emit(struct wrk *w, const struct wrk_version *v)
@@ -159,7 +214,7 @@ static void rows_emit(struct wrk *w, const struct wrk_version *v)
 		if (r->kind == MHS_REC_SCORE)
 			wrk_emit_score(w, r, row->position, logits);
 		else
-			wrk_emit_token(w, r, logits);
+			row_emit(w, r, row, w->row_ahead[i], logits);
 	}
 }
 
@@ -182,19 +237,32 @@ static void publish(struct wrk *w, const struct wrk_version *v)
 			wrk_prefix_publish(w, w->running[i]);
 }
 
+/* Runs the rows; steps without prompts teach what rows cost. */
+static int step_run(struct wrk *w, struct wrk_version *v, bool prompts)
+{
+	uint64_t start = wrk_now_ns();
+	int err = eng_step(w->eng, &v->model, w->rows, w->row_count, w->logits);
+
+	if (!err && !prompts)
+		wrk_costs_add(&v->costs, w->row_count, wrk_now_ns() - start);
+	return err;
+}
+
 bool wrk_batch_step(struct wrk *w)
 {
 	struct wrk_version *v = version_next(w);
+	uint32_t streaming;
 
 	if (!v)
 		return false;
 	w->row_count = w->logits_count = 0;
 	plan(w, v);
 	decode_rows(w, v);
+	streaming = w->row_count;
 	prefill_rows(w, v);
 	if (!w->row_count)
 		return false;
-	if (eng_step(w->eng, &v->model, w->rows, w->row_count, w->logits))
+	if (step_run(w, v, w->row_count > streaming))
 		step_failed(w);
 	else
 		rows_emit(w, v);

@@ -102,13 +102,15 @@ static void count_token(struct wrk *w, struct wrk_request *r)
 }
 
 /* Called only when wrk_emit_has_room(). */
-void wrk_emit_token(struct wrk *w, struct wrk_request *r, float *logits)
+void wrk_emit_token(struct wrk *w, struct wrk_request *r, float *logits, bool ahead)
 {
 	struct eng_top top[MHS_TOP_MAX];
 	struct mhs_token t = {
 		.request_id = r->rq.request_id,
 		.index = r->token_count - r->prompt_count,
 		.logprob = __builtin_nanf(""),
+		.flags = ahead ? MHS_TOKEN_AHEAD : 0,
+		.drafted_count = ahead ? 0 : (uint16_t)r->draft.rows,
 	};
 	bool eos, full, stopped;
 
@@ -119,6 +121,8 @@ void wrk_emit_token(struct wrk *w, struct wrk_request *r, float *logits)
 	}
 	r->tokens[r->token_count++] = t.token;
 	r->state = WRK_DECODE;
+	r->draft.accepted += ahead;
+	wrk_draft_push(&r->draft, r->tokens, r->token_count);
 	count_token(w, r);
 	eos = is_eos(r, t.token);
 	full = t.index + 1 >= r->max_tokens;

@@ -19,6 +19,7 @@ static void request_free(struct wrk_request *r)
 	free(r->pages);
 	free(r->held);
 	free(r->text);
+	wrk_draft_fini(&r->draft);
 	free(r);
 }
 
@@ -125,6 +126,8 @@ static void count_end(struct wrk *w, const struct wrk_request *r, uint64_t now)
 	mhs_stats_add(&row->cached_tokens, r->cached_count);
 	mhs_stats_add(&row->preemptions, r->preempted);
 	mhs_stats_add(&row->output_tokens, r->token_count - r->prompt_count);
+	mhs_stats_add(&row->drafted_tokens, r->draft.drafted);
+	mhs_stats_add(&row->accepted_tokens, r->draft.accepted);
 	if (r->first_ns) {
 		mhs_stats_add(&row->prefill_ns, r->first_ns - r->admitted_ns);
 		mhs_stats_add(&row->decode_ns, now - r->first_ns);

@@ -60,7 +60,7 @@ reply="model version content_hash adapter prompt_tokens tokens text finish_reaso
 	"$MHOST" run tiny "A cow is" -n 4 --logprobs 2 --json >"$dir/logprobs"
 	keys "run with logprobs" o $reply logprobs <"$dir/logprobs"
 }
-has timings 'o["timings"]' queue_ms prefill_ms decode_ms tokens_per_s <"$dir/run"
+has timings 'o["timings"]' queue_ms prefill_ms decode_ms tokens_per_s cached_tokens drafted accepted <"$dir/run"
 keys "a logprob" 'o["logprobs"][0]' id logprob top <"$dir/logprobs"
 keys "an alternative" 'o["logprobs"][0]["top"][0]' id logprob <"$dir/logprobs"
 eq "hash of a reply" "$(json 'o["content_hash"]' <"$dir/run")" "$(json 'o["content_hash"]' <"$dir/show")"

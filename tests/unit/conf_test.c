@@ -46,7 +46,7 @@ static void a_whole_file(void)
 			 "keep_resident = 0\nisa = avx2\nlog_level = debug\n"
 			 "  worker_path = /x/y\n"
 			 "[limits]\ncontext = 2048\nmax_tokens = 512\nqueue = 9\nclients_per_uid = 3\n"
-			 "kv_bytes = 3G\ndeadline_ms = 1000\nprefix_cache = no\n"
+			 "kv_bytes = 3G\ndeadline_ms = 1000\nprefix_cache = no\nspeculate = no\n"
 			 "[access]\nuse_users = root, 1234\nuse_groups = root\ncontrol_users =\n"
 			 "[model smol]\nactive = 1.2.3\n[model tiny]\n") == 0);
 	t_str_eq(conf.store, "/var/lib/mhost");
@@ -63,6 +63,7 @@ static void a_whole_file(void)
 	t_eq(conf.limits.context, 2048);
 	t_eq(conf.limits.max_tokens, 512);
 	t_eq(conf.limits.queue, 9);
+	t_eq(conf.limits.speculate, 0);
 	t_eq(conf.limits.deadline_ms, 1000);
 	t_eq(conf.limits.kv_bytes, 3ll << 30);
 	t_eq(conf.limits.prefix_cache, 0);
