@@ -207,7 +207,10 @@ SCENARIOS := \
 	tests/scenario/b01_serve.sh \
 	tests/scenario/b02_json.sh \
 	tests/scenario/b03_errors.sh \
+	tests/scenario/b04_install.sh \
 	tests/scenario/c01_config.sh \
+	tests/scenario/c02_levels.sh \
+	tests/scenario/c03_user.sh \
 	tests/scenario/d01_speculate.sh \
 	tests/scenario/k01_kill.sh \
 	tests/scenario/m01_memory.sh \

@@ -115,8 +115,9 @@ struct mhost_request {
 	uint64_t session_key;	/* requests with one key stay on one side of a split; 0: none */
 };
 
-#define MHOST_REQUEST_INIT { .size = sizeof(struct mhost_request), .top_p = 1.0f, \
-	.repeat_penalty = 1.0f, .repeat_last = 64 }
+/* In the order of the fields, for C++ too: top_p and repeat_penalty are off, repeat_last is 64. */
+#define MHOST_REQUEST_INIT { sizeof(struct mhost_request), MHOST_GENERATE, 0, NULL, NULL, NULL, 0, NULL, 0, \
+	0, 0.0f, 0, 1.0f, 0.0f, 1.0f, 64, 0, 0, NULL, 0, 0, 0 }
 
 /*
  * Queue a request on the least loaded worker. *@id gets its number, unique in the session. Does not block.

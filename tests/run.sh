@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 # run.sh: run test programs one after another, each under a time limit, and close with a tally.
 #   tests/run.sh [-t SECONDS] PROGRAM...        exit status of a program: 0 ok, 77 skipped, else failed
-# A program's output is shown when it fails, or always with V=1.
+# A program's output is shown when it fails, or always with V=1; lines "# ran: ..." (what this machine has) always.
 set -u
 limit=300
 [ "${1:-}" = -t ] && { limit=$2; shift 2; }
@@ -22,7 +22,7 @@ for program in "$@"; do
 	esac
 	printf '%-44s %s  %s s\n' "${program##*/}" "$word" "$took"
 	case $status in
-	0) [ -n "${V:-}" ] && cat "$log" ;;
+	0) if [ -n "${V:-}" ]; then cat "$log"; else grep '^# ran: ' "$log"; fi ;;
 	77) grep '^# skipped' "$log" ;;
 	*) cat "$log" ;;
 	esac

@@ -1,7 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 # quickstart.sh: one real model from import to rollback, in a private directory that is removed at the end.
-#   tools/quickstart.sh [BUILD]      run by `make quickstart`; SECONDS of work, no trace left but the cache
+#   tools/quickstart.sh [BUILD]      run by `make quickstart`; no trace is left but the cache
+# REPEAT=N: rounds of each measurement (3).
 set -eu
 here=$(cd "$(dirname "$0")/.." && pwd)
 B=${1:-$here/build}
@@ -120,7 +121,7 @@ figure() {
 }
 value() { figure bench "$1"; }
 worst() { figure bench "$1" 8; }
-"$mhost" bench smol --repeat 3 --only load,flip,rtt,speed,memory >"$dir/bench"
+"$mhost" bench smol --repeat "${REPEAT:-3}" >"$dir/bench"
 private1=$(value private_sum_mb)
 config 4
 kill -HUP "$host"

@@ -155,7 +155,7 @@ static int on_ready(struct sup_worker *worker, struct hrt_msg *msg)
 	}
 	if (!sup->any_ready)
 		sup_fatal(sup, "%s", msg->text);
-	sup_worker_kill(worker, msg->text);
+	sup_worker_kill(worker, sup->any_ready ? msg->text : "cannot start");
 	return 0;
 }
 

@@ -69,7 +69,10 @@ int wrk_init(struct wrk *w, const struct hrt_msg *msg, const int fds[4],
 		err = watch(w, w->bell);
 	if (!err)
 		err = eng_new(&w->eng, init->isa, init->threads);
-	if (err)
+	if (err && !eng_isa_usable(init->isa))
+		snprintf(text, HERITAGE_TEXT_BYTES, "isa %s: this CPU does not have it; choose auto, or %s",
+			 eng_isa_name(init->isa), eng_isa_name(eng_isa_best()));
+	else if (err)
 		snprintf(text, HERITAGE_TEXT_BYTES, "worker %u cannot start (isa %s, %u threads): %s",
 			 init->worker, eng_isa_name(init->isa), init->threads, strerror(-err));
 	w->initialised = !err;
