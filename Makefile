@@ -14,10 +14,12 @@ say      = $(if $(V),,@printf '  %-7s %s\n' $(1) $(2))
 # -- sources, sorted, one per line -----------------------------------------------------------------
 SHM_SRC := \
 	shm/mhs_attach.c \
+	shm/mhs_bell.c \
 	shm/mhs_epoch.c \
 	shm/mhs_image.c \
 	shm/mhs_ring.c \
 	shm/mhs_seg.c \
+	shm/mhs_spin.c \
 	shm/mhs_stat.c
 
 ENGINE_SRC := \
@@ -157,6 +159,7 @@ TOOL_SRC := \
 
 UNIT_TESTS := \
 	attach \
+	bell \
 	bits \
 	blas \
 	conf \
@@ -181,6 +184,7 @@ UNIT_TESTS := \
 	sample \
 	seg \
 	semver \
+	spin \
 	stat \
 	sup_client \
 	sup_control \

@@ -14,13 +14,10 @@ void mhc_lane_free(struct mhc_lane **lane)
 	free(l);
 }
 
-void mhc_lane_ring(struct mhc_lane *lane)
+void mhc_lane_ring(struct mhost *s, struct mhc_lane *lane)
 {
-	const uint64_t one = 1;
-
-	/* Non-blocking: a full counter means that it rings already. */
-	if (write(lane->submit_bell, &one, sizeof(one)) < 0)
-		return;
+	s->rang = true;
+	mhs_bell_ring(lane->submit_bell);
 }
 
 struct mhc_lane *mhc_lane_least(struct mhost *s)
@@ -35,8 +32,10 @@ struct mhc_lane *mhc_lane_least(struct mhost *s)
 
 void mhc_lanes_arm(struct mhost *s)
 {
-	for (struct mhc_lane *lane = s->lanes; lane; lane = lane->next)
+	for (struct mhc_lane *lane = s->lanes; lane; lane = lane->next) {
+		mhs_bell_make_room(&s->bell, 1);
 		mhs_ring_arm(&lane->event);
+	}
 }
 
 void mhc_lanes_disarm(struct mhost *s)

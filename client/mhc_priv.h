@@ -6,11 +6,13 @@
 #include <stdbool.h>
 
 #include "mhost.h"
+#include "mhs_bell.h"
 #include "mhs_ring.h"
 #include "mhs_seg.h"
+#include "mhs_spin.h"
 
 #define MHC_PUBLIC	__attribute__((visibility("default")))
-#define MHC_SPIN_NS	30000u
+#define MHC_SOCKET_NS	UINT64_C(20000000)	/* between looks at the socket without a sleep */
 #define MHC_ORPHAN_NS	UINT64_C(5000000000)	/* patience with workers once the supervisor is gone */
 
 struct mhc_lane {
@@ -33,15 +35,21 @@ struct mhc_request {
 	bool begun;
 	struct mhs_begin begin;
 	uint8_t *body;			/* the record, kept while a replay is possible */
+	struct mhs_ref ping;		/* body of a ping */
 	uint32_t body_bytes;
 	struct mhc_request *next;
 };
 
 struct mhost {
-	int sock, bell, epoll;
-	bool polled;			/* the caller uses mhost_fd() */
+	int sock;
+	struct mhs_bell bell;
+	int sleeper;			/* epoll: bell by edges, socket */
+	int epoll;			/* for the caller, all by level; -1 until mhost_fd() */
 	bool host_gone;
 	uint64_t gone_ns;
+	uint64_t socket_ns;		/* last look at the socket */
+	struct mhs_spin spin;
+	bool rang;			/* a worker slept and was rung since the last wait */
 	uint64_t client_id, next_id;
 	struct mhc_lane *lanes;
 	struct mhc_request *requests;
@@ -61,10 +69,11 @@ int mhc_fail(struct mhost *s, int code, const char *format, ...)
 /* mhc_socket.c: what the supervisor says */
 int mhc_socket_open(struct mhost *s, const char *path);
 void mhc_socket_poll(struct mhost *s);		/* lanes up and down; never blocks */
+void mhc_socket_glance(struct mhost *s, uint64_t now_ns);	/* the same, if the last look is old */
 
 /* mhc_lane.c */
 void mhc_lane_free(struct mhc_lane **lane);
-void mhc_lane_ring(struct mhc_lane *lane);	/* wake its worker if that sleeps */
+void mhc_lane_ring(struct mhost *s, struct mhc_lane *lane);	/* wake its worker */
 struct mhc_lane *mhc_lane_least(struct mhost *s);
 void mhc_lanes_arm(struct mhost *s);
 void mhc_lanes_disarm(struct mhost *s);

@@ -115,11 +115,10 @@ static int body_make(struct mhost *s, struct mhc_request *r, const struct mhost_
 	int err;
 
 	if (rq->kind == MHOST_PING) {
-		r->body_bytes = sizeof(struct mhs_ref);
-		r->body = malloc(r->body_bytes);
-		if (r->body)
-			memcpy(r->body, &(struct mhs_ref){ r->id }, r->body_bytes);
-		return r->body ? 0 : -ENOMEM;
+		r->ping.request_id = r->id;
+		r->body = (uint8_t *)&r->ping;
+		r->body_bytes = sizeof(r->ping);
+		return 0;
 	}
 	numbers_copy(&head, rq);
 	err = name_copy(s, head.model, sizeof(head.model), rq->model, "model");
@@ -141,6 +140,10 @@ int mhc_request_put(struct mhost *s, struct mhc_request *r)
 	struct mhc_lane *lane = mhc_lane_least(s);
 	struct mhs_piece piece = { r->body, r->body_bytes };
 
+	if (!lane) {
+		mhc_socket_poll(s);	/* one may have come since the last look */
+		lane = mhc_lane_least(s);
+	}
 	if (!lane)
 		return mhc_fail(s, MHOST_E_BUSY, "no worker is ready now: try again");
 	if (mhs_ring_put(&lane->submit, r->type, &piece, 1))
@@ -149,7 +152,7 @@ int mhc_request_put(struct mhost *s, struct mhc_request *r)
 	lane->open_count++;
 	r->lane = lane;
 	if (mhs_ring_should_wake(&lane->submit))
-		mhc_lane_ring(lane);
+		mhc_lane_ring(s, lane);
 	return 0;
 }
 
@@ -158,7 +161,7 @@ MHC_PUBLIC int mhost_submit(struct mhost *s, const struct mhost_request *rq, uin
 	struct mhc_request *r;
 	int err;
 
-	mhc_socket_poll(s);
+	mhc_socket_glance(s, mhc_now_ns());
 	if (s->host_gone)
 		return mhc_fail(s, MHOST_E_GONE, "the host is gone: connect again");
 	err = check(s, rq);
@@ -206,7 +209,7 @@ MHC_PUBLIC int mhost_cancel(struct mhost *s, uint64_t id)
 	if (mhs_ring_put(&r->lane->submit, MHS_REC_CANCEL, &piece, 1))
 		return mhc_fail(s, MHOST_E_BUSY, "the ring to the worker is full: try again");
 	if (mhs_ring_should_wake(&r->lane->submit))
-		mhc_lane_ring(r->lane);
+		mhc_lane_ring(s, r->lane);
 	return 0;
 }
 
@@ -214,7 +217,8 @@ void mhc_request_free(struct mhc_request **r)
 {
 	if (!*r)
 		return;
-	free((*r)->body);
+	if ((*r)->body != (uint8_t *)&(*r)->ping)
+		free((*r)->body);
 	free(*r);
 	*r = NULL;
 }

@@ -5,6 +5,7 @@
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -67,7 +68,7 @@ static int lane_up(struct mhost *s, uint32_t id, const int *fds)
 	lane->event = mhs_lane_event_end(lane->map.addr);
 	lane->next = s->lanes;
 	s->lanes = lane;
-	if (s->polled)
+	if (s->epoll >= 0)
 		mhs_ring_arm(&lane->event);
 	return 0;
 }
@@ -84,6 +85,7 @@ static void host_gone(struct mhost *s)
 	if (s->host_gone)
 		return;
 	s->host_gone = true;
+	epoll_ctl(s->sleeper, EPOLL_CTL_DEL, s->sock, NULL);	/* it would end every sleep at once */
 	s->gone_ns = mhc_now_ns() + MHC_ORPHAN_NS;
 }
 
@@ -108,9 +110,9 @@ static int message_take(struct mhost *s, uint32_t *type, uint32_t *lane_count)
 	}
 	*type = msg.type;
 	msg.text[sizeof(msg.text) - 1] = 0;
-	if (msg.type == MHS_SOCK_WELCOME && fd_count == 1 && s->bell < 0) {
+	if (msg.type == MHS_SOCK_WELCOME && fd_count == 1 && s->bell.fd < 0) {
 		s->client_id = msg.value;
-		s->bell = fds[0];
+		s->bell.fd = fds[0];
 		*lane_count = msg.lane_count;
 		return 0;
 	}
@@ -134,6 +136,14 @@ void mhc_socket_poll(struct mhost *s)
 	while (!err);
 	if (err != -EAGAIN)
 		host_gone(s);
+}
+
+void mhc_socket_glance(struct mhost *s, uint64_t now_ns)
+{
+	if (now_ns - s->socket_ns < MHC_SOCKET_NS)
+		return;
+	s->socket_ns = now_ns;
+	mhc_socket_poll(s);
 }
 
 static int hello(struct mhost *s)

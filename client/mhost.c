@@ -3,7 +3,7 @@
 #include "mhost.h"
 
 #include <errno.h>
-#include <poll.h>
+#include <sched.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,6 +13,8 @@
 #include <unistd.h>
 
 #include "mhc_priv.h"
+
+#define SPIN_TURNS	64	/* looks at the rings between two looks at the clock */
 
 uint64_t mhc_now_ns(void)
 {
@@ -77,15 +79,20 @@ static const char *socket_path(const char *given)
 	return given ? given : env && env[0] ? env : MHOST_DEFAULT_SOCKET;
 }
 
-static int epoll_make(struct mhost *s)
+/* Descriptor or negative errno, with text. */
+static int epoll_make(struct mhost *s, uint32_t bell_events)
 {
-	struct epoll_event ev = { .events = EPOLLIN };
+	struct epoll_event sock = { .events = EPOLLIN, .data.fd = s->sock };
+	struct epoll_event bell = { .events = bell_events, .data.fd = s->bell.fd };
+	int fd = epoll_create1(EPOLL_CLOEXEC), err;
 
-	s->epoll = epoll_create1(EPOLL_CLOEXEC);
-	if (s->epoll < 0 || epoll_ctl(s->epoll, EPOLL_CTL_ADD, s->sock, &ev) ||
-	    epoll_ctl(s->epoll, EPOLL_CTL_ADD, s->bell, &ev))
-		return mhc_fail(s, -errno, "epoll: %s", strerror(errno));
-	return 0;
+	if (fd >= 0 && !epoll_ctl(fd, EPOLL_CTL_ADD, s->sock, &sock) &&
+	    !epoll_ctl(fd, EPOLL_CTL_ADD, s->bell.fd, &bell))
+		return fd;
+	err = mhc_fail(s, -errno, "epoll: %s", strerror(errno));
+	if (fd >= 0)
+		close(fd);
+	return err;
 }
 
 MHC_PUBLIC int mhost_connect(struct mhost **session, const char *socket)
@@ -96,14 +103,18 @@ MHC_PUBLIC int mhost_connect(struct mhost **session, const char *socket)
 	*session = s;
 	if (!s)
 		return -ENOMEM;
-	s->sock = s->bell = s->epoll = -1;
+	s->sock = s->bell.fd = s->sleeper = s->epoll = -1;
 	s->next_id = 1;
+	mhs_spin_init(&s->spin);
 	s->record = malloc(MHS_EVENT_BYTES);
 	s->scratch = malloc(MHS_EVENT_BYTES);
 	if (!s->record || !s->scratch)
 		return mhc_fail(s, -ENOMEM, "out of memory");
 	err = mhc_socket_open(s, socket_path(socket));
-	return err ? err : epoll_make(s);
+	if (err)
+		return err;
+	s->sleeper = epoll_make(s, EPOLLIN | EPOLLET);
+	return s->sleeper < 0 ? s->sleeper : 0;
 }
 
 static void close_fd(int fd)
@@ -122,7 +133,8 @@ MHC_PUBLIC void mhost_close(struct mhost **session)
 	/* The supervisor sees the hang-up and has the workers end what still runs. */
 	close_fd(s->sock);
 	close_fd(s->epoll);
-	close_fd(s->bell);
+	close_fd(s->bell.fd);
+	close_fd(s->sleeper);
 	while (s->requests)
 		mhc_request_close(s, s->requests);
 	mhc_request_free(&s->finished);
@@ -139,7 +151,8 @@ MHC_PUBLIC void mhost_close(struct mhost **session)
 
 MHC_PUBLIC int mhost_fd(struct mhost *s)
 {
-	s->polled = true;
+	if (s->epoll < 0)
+		s->epoll = epoll_make(s, EPOLLIN);
 	mhc_lanes_arm(s);
 	return s->epoll;
 }
@@ -172,7 +185,7 @@ static int lanes_get(struct mhost *s)
 				break;
 			err = n < 0 ? (int)n : mhc_event_take(s, type, (uint32_t)n);
 			if (mhs_ring_should_feed(&lane->event))
-				mhc_lane_ring(lane);
+				mhc_lane_ring(s, lane);
 		}
 		if (err == 0)
 			return 0;
@@ -238,51 +251,58 @@ static uint64_t deadline_of(int timeout_ms)
 /* Sleep until a bell, the socket or @until_ns. */
 static void sleep_once(struct mhost *s, uint64_t until_ns)
 {
-	struct pollfd fds[2] = { { .fd = s->bell, .events = POLLIN },
-				 { .fd = s->host_gone ? -1 : s->sock, .events = POLLIN } };
+	struct epoll_event events[2];
 	uint64_t now = mhc_now_ns(), left = until_ns > now ? until_ns - now : 0;
 	uint64_t most = s->host_gone ? 100 : 60000, ms = left / 1000000u + (left % 1000000u != 0);
+	int n = 0;
 
 	mhc_lanes_arm(s);
 	if (!mhc_lanes_pending(s))
-		poll(fds, 2, (int)(ms < most ? ms : most));
+		n = epoll_wait(s->sleeper, events, 2, (int)(ms < most ? ms : most));
 	mhc_lanes_disarm(s);
+	for (int i = 0; i < n; i++)
+		if (events[i].data.fd == s->sock)
+			mhc_socket_poll(s);
 }
 
-static void bell_drain(struct mhost *s)
+/* Whether something is in a ring before @until_ns, without sleeping. */
+static bool spin_once(struct mhost *s, uint64_t until_ns)
 {
-	uint64_t rings;
-
-	while (read(s->bell, &rings, sizeof(rings)) > 0)
-		continue;
+	do {
+		for (int i = 0; i < SPIN_TURNS; i++) {
+			if (mhc_lanes_pending(s))
+				return true;
+			__builtin_ia32_pause();
+		}
+		sched_yield();	/* the worker may want this very CPU */
+	} while (mhc_now_ns() < until_ns);
+	return false;
 }
 
 /* -EAGAIN: the time is over. */
 static int wait_for_event(struct mhost *s, int timeout_ms)
 {
-	uint64_t until = deadline_of(timeout_ms), spin_until = mhc_now_ns() + MHC_SPIN_NS;
-	int err;
+	uint64_t begin = mhc_now_ns(), until = deadline_of(timeout_ms), now = begin;
+	/* A worker that had to be rung needs a CPU, perhaps this one: sleep at once. */
+	uint32_t spin_ns = s->rang ? 0 : mhs_spin_ns(&s->spin);
+	bool slept = false;
+	int err = -EAGAIN;
 
-	for (;;) {
-		uint64_t now;
-
-		for (int i = 0; i < 64; i++) {
-			if (mhc_lanes_pending(s) && (err = lanes_get(s)) == 0)
-				return 0;
-			__builtin_ia32_pause();
-		}
-		now = mhc_now_ns();
-		if (now >= until)
-			return -EAGAIN;
-		if (now < spin_until)
-			continue;
+	s->rang = false;
+	if (spin_ns && spin_once(s, begin + spin_ns < until ? begin + spin_ns : until))
+		err = lanes_get(s);
+	while (err == -EAGAIN && (now = mhc_now_ns()) < until) {
 		sleep_once(s, until);
-		bell_drain(s);
-		mhc_socket_poll(s);
+		slept = true;
 		err = look(s);
-		if (err != -EAGAIN)
-			return err;
 	}
+	now = mhc_now_ns();
+	mhs_spin_learn(&s->spin, now - begin, spin_ns);
+	if (slept)
+		s->socket_ns = now;
+	else
+		mhc_socket_glance(s, now);
+	return err;
 }
 
 MHC_PUBLIC int mhost_next(struct mhost *s, int timeout_ms, const struct mhost_event **event)
@@ -293,17 +313,19 @@ MHC_PUBLIC int mhost_next(struct mhost *s, int timeout_ms, const struct mhost_ev
 	mhc_request_free(&s->finished);
 	lanes_reap(s);
 	err = lanes_get(s);
-	if (err) {
+	if (err && (timeout_ms == 0 || !s->open_count)) {
+		/* No sleep of ours will tell: the caller has its own, on mhost_fd() or a clock. */
 		mhc_socket_poll(s);
-		if (s->polled)
-			bell_drain(s);
-		err = look(s);
+		if (s->epoll >= 0)
+			mhs_bell_hush(&s->bell);
 	}
+	if (err)
+		err = look(s);
 	if (err == -EAGAIN && !s->open_count)
 		return s->host_gone ? mhc_fail(s, MHOST_E_GONE, "the host is gone") : -ENODATA;
 	if (err == -EAGAIN && timeout_ms)
 		err = wait_for_event(s, timeout_ms);
-	if (err == -EAGAIN && s->polled) {
+	if (err == -EAGAIN && s->epoll >= 0) {
 		mhc_lanes_arm(s);
 		err = lanes_get(s);	/* what came before the bells were armed */
 	}

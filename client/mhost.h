@@ -184,7 +184,7 @@ struct mhost_event {
 int mhost_next(struct mhost *session, int timeout_ms, const struct mhost_event **event);
 /*
  * A descriptor for poll(): readable when mhost_next(session, 0) may have something. Call mhost_next until
- * -EAGAIN before polling again. The session's; do not read or close it.
+ * -EAGAIN before polling again. The session's; do not read or close it. Negative errno: no descriptor left.
  */
 int mhost_fd(struct mhost *session);
 /* Open requests. */

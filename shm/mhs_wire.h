@@ -167,8 +167,9 @@ _Static_assert(sizeof(struct mhs_end) == 64, "ABI 1: end");
 
 enum mhs_sock_type {
 	MHS_SOCK_HELLO = 1,		/* client: struct mhs_sock, value = 0 */
-	MHS_SOCK_WELCOME = 2,		/* fds: event bell; value = client id, text = version */
-	MHS_SOCK_LANE = 3,		/* fds: lane memfd, submit bell; value = lane id */
+	MHS_SOCK_WELCOME = 2,		/* fds: event bell, to sleep on; value = client id,
+					   text = version */
+	MHS_SOCK_LANE = 3,		/* fds: lane memfd, submit bell, to ring; value = lane id */
 	MHS_SOCK_LANE_DOWN = 4,		/* value = lane id: its worker is dead or gone */
 	MHS_SOCK_REFUSED = 5,		/* error = errno, text says why; then the host closes */
 };

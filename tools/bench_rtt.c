@@ -9,9 +9,11 @@
 
 #include "bench.h"
 
-#define WARM_TRIPS	2000u	/* one after another: the peer is awake */
-#define COLD_TRIPS	200u	/* with pauses: the peer sleeps */
+#define WARM_TRIPS	4000u	/* one after another: the peer is awake */
+#define WARM_UP_S	0.05
+#define COLD_TRIPS	400u	/* with pauses: the peer sleeps */
 #define PAUSE_US	3000
+#define BLOCKS		8u	/* of one side and of the other, in turns */
 
 typedef int (*trip_fn)(void *arg);
 
@@ -63,28 +65,75 @@ static pid_t echo_start(int *fd)
 	return pid;
 }
 
-static int trips(trip_fn trip, void *arg, uint32_t count, useconds_t pause, json_t *out,
-		 const char *key)
-{
-	double *us = calloc(count, sizeof(*us));
-	struct spread s;
-	int err = us ? 0 : -1;
+/* One side of a comparison, measured in blocks, in turns with the other. */
+struct side {
+	const char *key;
+	trip_fn trip;
+	void *arg;
+	double *us;
+	uint32_t count;
+};
 
-	for (uint32_t i = 0; !err && i < count; i++) {
+static int block(struct side *side, uint32_t count, useconds_t pause)
+{
+	for (uint32_t i = 0; i < count; i++) {
 		double start;
+		int err;
 
 		if (pause)
 			usleep(pause);
 		start = bench_now_s();
-		err = trip(arg);
-		us[i] = (bench_now_s() - start) * 1e6;
+		err = side->trip(side->arg);
+		if (err)
+			return err;
+		side->us[side->count++] = (bench_now_s() - start) * 1e6;
 	}
-	if (!err) {
-		s = bench_spread(us, count);
-		json_object_set_new(out, key, bench_spread_json(&s));
-	}
-	free(us);
+	return 0;
+}
+
+/* Until the peer is awake, and where the scheduler wants it. */
+static int warm_up(const struct side *side)
+{
+	double until = bench_now_s() + WARM_UP_S;
+	int err = 0;
+
+	while (!err && bench_now_s() < until)
+		err = side->trip(side->arg);
 	return err;
+}
+
+static int compare(struct side sides[2], uint32_t count, useconds_t pause, json_t *out)
+{
+	int err = 0;
+
+	for (int i = 0; i < 2; i++) {
+		sides[i].us = calloc(count, sizeof(double));
+		err = err ? err : sides[i].us ? 0 : -1;
+	}
+	for (uint32_t i = 0; !err && i < 2 * BLOCKS; i++) {
+		err = pause ? 0 : warm_up(&sides[i % 2]);
+		if (!err)
+			err = block(&sides[i % 2], count / BLOCKS, pause);
+	}
+	for (int i = 0; i < 2; i++) {
+		struct spread s = bench_spread(sides[i].us, sides[i].us ? sides[i].count : 0);
+
+		if (!err)
+			json_object_set_new(out, sides[i].key, bench_spread_json(&s));
+		free(sides[i].us);
+	}
+	return err;
+}
+
+static int measure(struct mhost *s, int *fd, json_t *out)
+{
+	struct side warm[2] = { { .key = "lane_us", .trip = lane_trip, .arg = s },
+				{ .key = "unix_socket_us", .trip = socket_trip, .arg = fd } };
+	struct side cold[2] = { { .key = "lane_asleep_us", .trip = lane_trip, .arg = s },
+				{ .key = "unix_socket_asleep_us", .trip = socket_trip, .arg = fd } };
+	int err = compare(warm, WARM_TRIPS, 0, out);
+
+	return err ? err : compare(cold, COLD_TRIPS, PAUSE_US, out);
 }
 
 int bench_part_rtt(struct bench *b)
@@ -97,10 +146,7 @@ int bench_part_rtt(struct bench *b)
 	json_object_set_new(b->out, "rtt", out);
 	err = pid < 0 ? -1 : mhost_connect(&s, b->cmd->socket);
 	if (!err)
-		err = trips(lane_trip, s, WARM_TRIPS, 0, out, "lane_us") ||
-		      trips(socket_trip, &fd, WARM_TRIPS, 0, out, "unix_socket_us") ||
-		      trips(lane_trip, s, COLD_TRIPS, PAUSE_US, out, "lane_asleep_us") ||
-		      trips(socket_trip, &fd, COLD_TRIPS, PAUSE_US, out, "unix_socket_asleep_us");
+		err = measure(s, &fd, out);
 	if (err)
 		cmd_fail(b->cmd, CMD_FAILED, "round trips: %s", mhost_errmsg(s));
 	mhost_close(&s);

@@ -18,10 +18,11 @@
 
 enum hrt_type {
 	/* supervisor -> worker */
-	HRT_INIT = 1,		/* fds: board (RO), slot, stats, bell (eventfd); init */
+	HRT_INIT = 1,		/* fds: board (RO), slot, stats, bell (mhs_bell.h); init */
 	HRT_ATTACH = 2,		/* fds: one per segment (RO); index, serial, attach */
 	HRT_DETACH = 3,		/* index, serial: unmap; nothing is pinned, no route names it */
-	HRT_LANE_OPEN = 4,	/* fds: lane memfd, submit bell, event bell; lane */
+	HRT_LANE_OPEN = 4,	/* fds: lane memfd, submit bell, to sleep on, event bell,
+				   to ring; lane */
 	HRT_LANE_CLOSE = 5,	/* lane.id: the client is gone; its requests end */
 	HRT_STOP = 6,		/* admit nothing new, finish what runs, exit 0 */
 	HRT_LIMITS = 7,		/* init.limits only: new limits after a reload */

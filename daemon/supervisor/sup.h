@@ -90,7 +90,7 @@ struct sup_worker {
 	uint32_t node;			/* NUMA node, UINT32_MAX: any */
 	struct sup_source pidfd, sock;
 	struct sup_queued *queue, **queue_end;
-	int bell;
+	int bell;			/* to ring it */
 	struct mhs_map slot, stats;	/* read-only here, hostile */
 	bool initialised;		/* READY came */
 	bool was_ready;			/* had lanes in this life */
@@ -116,7 +116,7 @@ struct sup_client {
 	uint32_t uid;
 	bool greeted;			/* HELLO came */
 	bool welcomed;			/* WELCOME and lanes sent */
-	int bell;			/* eventfd for events of all lanes */
+	int bell[2];			/* the client sleeps on [0], its workers ring [1] */
 	struct sup_lane *lanes;
 	struct sup_timer timer;		/* for HELLO to come */
 };

@@ -9,11 +9,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "log.h"
+#include "mhs_bell.h"
 #include "mhs_wire.h"
 #include "sup.h"
 
@@ -34,6 +34,15 @@ void sup_client_refuse(int sock, int err, const char *text)
 }
 
 /* ---- end of a client ------------------------------------------------------------------------ */
+
+static void bell_close(struct sup_client *client)
+{
+	for (int i = 0; i < 2; i++) {
+		if (client->bell[i] >= 0)
+			close(client->bell[i]);
+		client->bell[i] = -1;
+	}
+}
 
 /* Free it once no worker holds a lane of it any more; until then it counts against its user's quota. */
 void sup_client_free_if_over(struct sup_client *client)
@@ -60,9 +69,7 @@ void sup_client_close(struct sup_client *client)
 		return;
 	sup_timer_off(&sup->loop, &client->timer);
 	sup_source_close(&sup->loop, &client->sock);
-	if (client->bell >= 0)
-		close(client->bell);
-	client->bell = -1;
+	bell_close(client);
 	for (struct sup_lane *lane = client->lanes; lane; lane = lane->next) {
 		msg.lane.id = lane->id;
 		sup_worker_send(&sup->workers[lane->worker], &msg, NULL, 0);
@@ -100,10 +107,12 @@ static void client_welcome(struct sup_client *client)
 	snprintf(msg.text, sizeof(msg.text), "mhostd %s", MHOST_VERSION);
 	client->welcomed = true;
 	sup_timer_off(&sup->loop, &client->timer);
-	if (sup_client_send(client->sock.fd, &msg, &client->bell, 1)) {
+	if (sup_client_send(client->sock.fd, &msg, &client->bell[0], 1)) {
 		sup_client_close(client);
 		return;
 	}
+	close(client->bell[0]);
+	client->bell[0] = -1;
 	for (uint32_t i = 0; i < msg.lane_count; i++) {
 		int err = sup_lane_open(client, ready[i]);
 
@@ -177,11 +186,11 @@ static void client_new(struct sup *sup, int fd, uint32_t uid)
 	client->sup = sup;
 	client->id = ++sup->next_client;
 	client->uid = uid;
-	client->bell = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	if (client->bell < 0 || sup_source_open(&sup->loop, &client->sock, fd, EPOLLIN, client_heard)) {
+	client->bell[0] = client->bell[1] = -1;
+	if (mhs_bell_open(client->bell) ||
+	    sup_source_open(&sup->loop, &client->sock, fd, EPOLLIN, client_heard)) {
 		sup_client_refuse(fd, errno, "the host has no more descriptors");
-		if (client->bell >= 0)
-			close(client->bell);
+		bell_close(client);
 		close(fd);
 		free(client);
 		return;

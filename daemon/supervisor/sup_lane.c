@@ -3,12 +3,12 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "log.h"
 #include "mhs_attach.h"
+#include "mhs_bell.h"
 #include "sup.h"
 
 /* ---- messages ------------------------------------------------------------------------------- */
@@ -65,17 +65,18 @@ static int lane_send(struct sup_client *client, struct sup_worker *worker, uint3
 {
 	struct hrt_msg open = { .type = HRT_LANE_OPEN };
 	struct mhs_sock lane = sup_client_message(MHS_SOCK_LANE, id);
-	int bell = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), err;
+	int bell[2], err = mhs_bell_open(bell);
 
-	if (bell < 0)
-		return -errno;
+	if (err)
+		return err;
 	open.lane.id = id;
 	open.lane.uid = client->uid;
 	open.lane.client = client->id;
-	err = sup_client_send(client->sock.fd, &lane, (int[]){ segment, bell }, 2);
+	err = sup_client_send(client->sock.fd, &lane, (int[]){ segment, bell[1] }, 2);
 	if (!err)
-		sup_worker_send(worker, &open, (int[]){ segment, bell, client->bell }, 3);
-	close(bell);
+		sup_worker_send(worker, &open, (int[]){ segment, bell[0], client->bell[1] }, 3);
+	close(bell[0]);
+	close(bell[1]);
 	return err;
 }
 

@@ -8,7 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/eventfd.h>
 #include <sys/pidfd.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
@@ -16,6 +15,7 @@
 
 #include "log.h"
 #include "mhs_attach.h"
+#include "mhs_bell.h"
 #include "sup.h"
 #include "sup_place.h"
 
@@ -66,20 +66,23 @@ static void init_fill(const struct sup_worker *worker, struct hrt_msg *msg)
 static int life_begin(struct sup_worker *worker)
 {
 	struct hrt_msg msg;
-	int fds[4] = { worker->sup->board_fd, -1, -1, -1 }, err = 0;
+	int fds[4] = { worker->sup->board_fd, -1, -1, -1 }, bell[2] = { -1, -1 }, err = 0;
 
 	fds[1] = segment_make("mhost:slot", sizeof(struct mhs_slot), MHS_MAGIC_SLOT, worker->index,
 			      &worker->slot);
 	fds[2] = segment_make("mhost:stats", sizeof(struct mhs_stats), MHS_MAGIC_STATS, worker->index,
 			      &worker->stats);
-	fds[3] = worker->bell = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	for (int i = 1; i < 4 && !err; i++)
-		err = i == 3 && fds[i] < 0 ? -errno : fds[i] < 0 ? fds[i] : 0;
+	for (int i = 1; i < 3 && !err; i++)
+		err = fds[i] < 0 ? fds[i] : 0;
+	if (!err)
+		err = mhs_bell_open(bell);
+	fds[3] = bell[0];
+	worker->bell = bell[1];
 	if (!err) {
 		init_fill(worker, &msg);
 		sup_worker_send(worker, &msg, fds, 4);
 	}
-	for (int i = 1; i < 3; i++)
+	for (int i = 1; i < 4; i++)
 		if (fds[i] >= 0)
 			close(fds[i]);
 	return err;

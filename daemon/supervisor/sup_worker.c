@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "log.h"
+#include "mhs_bell.h"
 #include "sup.h"
 #include "sup_place.h"
 
@@ -47,10 +48,7 @@ uint32_t sup_workers_ready(const struct sup *sup)
 
 void sup_worker_ring(const struct sup_worker *worker)
 {
-	uint64_t one = 1;
-
-	if (write(worker->bell, &one, sizeof(one)) < 0 && errno != EAGAIN)
-		log_warning("worker %u: bell: %s", worker->index, strerror(errno));
+	mhs_bell_ring(worker->bell);
 }
 
 void sup_worker_kill(struct sup_worker *worker, const char *why)

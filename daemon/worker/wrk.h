@@ -16,8 +16,10 @@
 #include "eng_tok.h"
 #include "heritage.h"
 #include "mhs_attach.h"
+#include "mhs_bell.h"
 #include "mhs_epoch.h"
 #include "mhs_ring.h"
+#include "mhs_spin.h"
 #include "mhs_stat.h"
 #include "wrk_draft.h"
 #include "wrk_kv.h"
@@ -29,7 +31,6 @@
 #define WRK_LOGITS_ROWS		WRK_BATCH_MAX	/* rows of logits in one step; one more as scratch */
 #define WRK_PROMPT_ROWS		128u		/* prompt rows in a step when nothing streams */
 #define WRK_PROMPT_ROWS_SHARED	32u		/* the same while other requests stream */
-#define WRK_SPIN_NS		50000u		/* idle time before sleeping */
 #define WRK_SLOW_READER_NS	UINT64_C(10000000000)
 #define WRK_NS_PER_MS		UINT64_C(1000000)
 
@@ -53,7 +54,8 @@ struct wrk_version {
 struct wrk_lane {
 	uint32_t id;
 	uint32_t uid;
-	int submit_bell, event_bell;		/* eventfds */
+	struct mhs_bell submit_bell;
+	int event_bell;				/* the client's, to ring */
 	struct mhs_map map;
 	struct mhs_ring_end submit, event;
 	uint32_t request_count;
@@ -114,7 +116,8 @@ struct wrk_request {
 
 struct wrk {
 	int control;				/* HERITAGE_FD */
-	int epoll, bell;
+	int epoll;
+	struct mhs_bell bell;			/* the supervisor rings */
 	uint32_t index;
 	const struct mhs_board *board;
 	struct mhs_slot *slot;
@@ -132,6 +135,10 @@ struct wrk {
 	uint64_t epoch;
 	uint64_t route_salt;			/* for requests without a session key */
 	uint64_t idle_since_ns;			/* 0: busy */
+	uint64_t control_ns;			/* last look at the control socket; 0: look now */
+	struct mhs_spin spin;
+	uint32_t spin_ns;			/* of the present wait */
+	uint64_t moved_ns;			/* to another CPU, last */
 	uint32_t turn;				/* rotates versions and prompts */
 	bool initialised, stopping, orphan;
 	float *logits;				/* [WRK_LOGITS_ROWS + 1][logits_vocab] */
@@ -162,6 +169,7 @@ struct wrk_version *wrk_version_by_index(struct wrk *w, uint32_t index);
 struct wrk_version *wrk_version_by_name(struct wrk *w, const char *model, const char *semver);
 
 /* wrk_lane.c */
+#define WRK_BELL_EVENTS	(EPOLLIN | EPOLLET)
 int wrk_lane_open(struct wrk *w, const struct hrt_lane *lane, const int fds[3]);
 void wrk_lane_close(struct wrk *w, uint32_t id);
 void wrk_lane_reject(struct wrk *w, struct wrk_lane *lane, const char *why);

@@ -14,9 +14,9 @@
 
 static void lane_free(struct wrk *w, struct wrk_lane *lane)
 {
-	epoll_ctl(w->epoll, EPOLL_CTL_DEL, lane->submit_bell, NULL);
+	epoll_ctl(w->epoll, EPOLL_CTL_DEL, lane->submit_bell.fd, NULL);
 	mhs_seg_unmap(&lane->map);
-	close(lane->submit_bell);
+	close(lane->submit_bell.fd);
 	close(lane->event_bell);
 	free(lane);
 }
@@ -25,7 +25,7 @@ static void lane_free(struct wrk *w, struct wrk_lane *lane)
 int wrk_lane_open(struct wrk *w, const struct hrt_lane *given, const int fds[3])
 {
 	struct wrk_lane *lane = calloc(1, sizeof(*lane));
-	struct epoll_event ev = { .events = EPOLLIN, .data.fd = fds[1] };
+	struct epoll_event ev = { .events = WRK_BELL_EVENTS, .data.fd = fds[1] };
 	int err = -ENOMEM;
 
 	if (!lane)
@@ -41,7 +41,7 @@ int wrk_lane_open(struct wrk *w, const struct hrt_lane *given, const int fds[3])
 	close(fds[0]);
 	lane->id = given->id;
 	lane->uid = given->uid;
-	lane->submit_bell = fds[1];
+	lane->submit_bell.fd = fds[1];
 	lane->event_bell = fds[2];
 	lane->submit = mhs_lane_submit_end(lane->map.addr);
 	lane->event = mhs_lane_event_end(lane->map.addr);
@@ -154,11 +154,18 @@ bool wrk_lanes_pending(struct wrk *w)
 	return false;
 }
 
+static void lane_arm(struct wrk_lane *lane)
+{
+	/* once for a record, once for room that the client made */
+	mhs_bell_make_room(&lane->submit_bell, 2);
+	mhs_ring_arm(&lane->submit);
+}
+
 void wrk_lanes_arm(struct wrk *w)
 {
 	for (struct wrk_lane *lane = w->lanes; lane; lane = lane->next)
 		if (!lane->bad)
-			mhs_ring_arm(&lane->submit);
+			lane_arm(lane);
 }
 
 void wrk_lanes_disarm(struct wrk *w)
@@ -170,15 +177,11 @@ void wrk_lanes_disarm(struct wrk *w)
 
 void wrk_lanes_ring(struct wrk *w)
 {
-	const uint64_t one = 1;
-
 	for (struct wrk_lane *lane = w->lanes; lane; lane = lane->next) {
 		if (!lane->ring_bell)
 			continue;
 		lane->ring_bell = false;
-		/* Non-blocking: a full counter means that the bell rings already. */
-		if (write(lane->event_bell, &one, sizeof(one)) < 0)
-			continue;
+		mhs_bell_ring(lane->event_bell);
 	}
 }
 

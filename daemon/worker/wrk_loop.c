@@ -14,6 +14,11 @@
 
 #define STOP_FLUSH_NS	UINT64_C(2000000000)	/* for clients to take their last events */
 #define NAP_MS		20			/* sleep while something waits for room or time */
+#define CONTROL_NS	UINT64_C(50000)		/* between looks at the control socket while awake */
+#define SPIN_TURNS	64			/* looks at the rings between two turns */
+#define CPU_SETS	8			/* 8 x 1024 CPUs */
+#define SHARED_NS	UINT64_C(1500)		/* a yield that takes longer let somebody else run */
+#define MOVE_NS		UINT64_C(2000000)	/* between moves to another CPU */
 
 uint64_t wrk_now_ns(void)
 {
@@ -43,9 +48,9 @@ static int map_segments(struct wrk *w, const int fds[4])
 	return 0;
 }
 
-static int watch(struct wrk *w, int fd)
+static int watch(struct wrk *w, int fd, uint32_t events)
 {
-	struct epoll_event ev = { .events = EPOLLIN, .data.fd = fd };
+	struct epoll_event ev = { .events = events, .data.fd = fd };
 
 	return epoll_ctl(w->epoll, EPOLL_CTL_ADD, fd, &ev) ? -errno : 0;
 }
@@ -59,14 +64,14 @@ int wrk_init(struct wrk *w, const struct hrt_msg *msg, const int fds[4],
 
 	for (int i = 0; i < 3; i++)
 		close(fds[i]);
-	w->bell = fds[3];
+	w->bell.fd = fds[3];
 	w->index = init->worker;
 	w->limits = init->limits;
 	w->record = malloc(WRK_RECORD_BYTES);
 	if (!err && !w->record)
 		err = -ENOMEM;
 	if (!err)
-		err = watch(w, w->bell);
+		err = watch(w, w->bell.fd, WRK_BELL_EVENTS);
 	if (!err)
 		err = eng_new(&w->eng, init->isa, init->threads);
 	if (err && !eng_isa_usable(init->isa))
@@ -86,6 +91,16 @@ static void control_lost(struct wrk *w)
 	w->orphan = true;
 }
 
+/* A system call: not in each turn. A message or hang-up ends a sleep, and then it is due at once. */
+static void control_look(struct wrk *w, uint64_t now)
+{
+	if (w->orphan || now - w->control_ns < CONTROL_NS)
+		return;
+	w->control_ns = now;
+	if (wrk_control_poll(w))
+		control_lost(w);
+}
+
 static void publish_load(struct wrk *w)
 {
 	atomic_store_explicit(&w->slot->running, w->running_count, memory_order_relaxed);
@@ -100,9 +115,10 @@ static bool turn(struct wrk *w)
 
 	/* The epoch comes first: only routes read after it are covered by the grace period. */
 	w->epoch = mhs_epoch_adopt(w->board, w->slot, now);
-	if (!w->orphan && wrk_control_poll(w))
-		control_lost(w);
+	control_look(w, now);
 	worked = wrk_lanes_take(w) > 0;
+	if (worked && w->idle_since_ns)
+		mhs_spin_learn(&w->spin, now - w->idle_since_ns, w->spin_ns);
 	wrk_requests_expire(w, now);
 	wrk_room_resume(w);
 	wrk_admit(w);
@@ -116,20 +132,16 @@ static bool turn(struct wrk *w)
 	return worked;
 }
 
-static void drain(struct wrk *w, int fd)
-{
-	uint64_t rings;
-
-	/* The control socket is read in the turn; bells are emptied here. */
-	if (fd != w->control && read(fd, &rings, sizeof(rings)) < 0 && errno != EAGAIN)
-		log_debug("bell: %s", strerror(errno));
-}
-
 static void starve_lanes(struct wrk *w)
 {
 	for (struct wrk_request *r = w->requests; r; r = r->next)
 		if (r->lane && !r->lane->bad)
 			mhs_ring_starve(&r->lane->event);
+}
+
+static bool has_news(struct wrk *w)
+{
+	return wrk_lanes_pending(w) || mhs_epoch_moved(w->board, w->epoch);
 }
 
 /* Arm every bell, look once more, then sleep. Offline while asleep: no route is read until adopt. */
@@ -138,35 +150,67 @@ static void sleep_once(struct wrk *w)
 	struct epoll_event events[16];
 	int n = 0;
 
+	mhs_bell_make_room(&w->bell, 1);
 	wrk_lanes_arm(w);
 	starve_lanes(w);
 	mhs_epoch_offline(w->slot);
 	eng_rest(w->eng);
-	if (!wrk_lanes_pending(w) && !mhs_epoch_moved(w->board, w->epoch))
+	if (!has_news(w))
 		n = epoll_wait(w->epoll, events, 16, w->requests ? NAP_MS :
 			       w->orphan || w->stopping ? 100 : -1);
+	w->control_ns = n > 0 ? wrk_now_ns() : 0;
 	for (int i = 0; i < n; i++)
-		drain(w, events[i].data.fd);
+		if (events[i].data.fd == w->control)
+			w->control_ns = 0;
 	wrk_lanes_disarm(w);
 }
 
-static bool may_spin(void)
+/* To another CPU of ours, if there is one; then anywhere again. A refusal costs speed only. */
+static void move_away(void)
 {
-	cpu_set_t set;
+	cpu_set_t all[CPU_SETS], others[CPU_SETS];
+	int cpu = sched_getcpu();
 
-	return sched_getaffinity(0, sizeof(set), &set) == 0 && CPU_COUNT(&set) > 1;
+	if (cpu < 0 || sched_getaffinity(0, sizeof(all), all))
+		return;
+	memcpy(others, all, sizeof(all));
+	CPU_CLR_S((size_t)cpu, sizeof(others), others);
+	if (sched_setaffinity(0, sizeof(others), others) == 0)
+		(void)sched_setaffinity(0, sizeof(all), all);
 }
 
-/* Idle: spin for a moment, since the next request often follows the last reply, then sleep. */
-static void idle(struct wrk *w, bool spins)
+/*
+ * A bell wakes the client on this CPU as a rule, since its ringer mostly sleeps next. One that spins
+ * instead lets the client run, and goes elsewhere: then both spin, and no kernel is between them.
+ */
+static void yield(struct wrk *w)
+{
+	uint64_t before = wrk_now_ns(), after;
+
+	sched_yield();
+	after = wrk_now_ns();
+	if (after - before < SHARED_NS || after - w->moved_ns < MOVE_NS)
+		return;
+	w->moved_ns = after;
+	move_away();
+}
+
+/* Nothing to do: spin while that pays, since the next request often follows the last reply, then sleep. */
+static void idle(struct wrk *w)
 {
 	uint64_t now = wrk_now_ns();
 
-	if (!w->idle_since_ns)
+	if (!w->idle_since_ns) {
 		w->idle_since_ns = now;
-	if (spins && now - w->idle_since_ns < WRK_SPIN_NS && !w->requests) {
-		for (int i = 0; i < 64 && !wrk_lanes_pending(w); i++)
+		w->spin_ns = mhs_spin_ns(&w->spin);
+	}
+	if (now - w->idle_since_ns < w->spin_ns && !w->requests) {
+		for (int i = 0; i < SPIN_TURNS; i++) {
+			if (has_news(w))
+				return;
 			__builtin_ia32_pause();
+		}
+		yield(w);
 		return;
 	}
 	sleep_once(w);
@@ -205,13 +249,13 @@ static int wait_for_init(struct wrk *w)
 
 int wrk_run(struct wrk *w)
 {
-	bool spins = may_spin();
 	uint64_t stop_ns = 0;
 	int err;
 
 	w->requests_end = &w->requests;
+	mhs_spin_init(&w->spin);
 	w->epoll = epoll_create1(EPOLL_CLOEXEC);
-	err = w->epoll < 0 ? -errno : watch(w, w->control);
+	err = w->epoll < 0 ? -errno : watch(w, w->control, EPOLLIN);
 	if (!err && fcntl(w->control, F_SETFL, O_NONBLOCK))
 		err = -errno;
 	if (!err)
@@ -229,7 +273,7 @@ int wrk_run(struct wrk *w)
 		if (worked)
 			w->idle_since_ns = 0;
 		else
-			idle(w, spins);
+			idle(w);
 	}
 	return 0;
 }

@@ -20,7 +20,7 @@ static int is_heritage(int fd)
 
 int main(int argc, char **argv)
 {
-	static struct wrk w = { .control = HERITAGE_FD, .bell = -1 };
+	static struct wrk w = { .control = HERITAGE_FD };
 	const char *level = getenv("MHOST_LOG_LEVEL");
 	int err;
 
