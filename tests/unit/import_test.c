@@ -5,7 +5,6 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <ftw.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,55 +15,10 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "sto_import.h"
 #include "t.h"
 #include "t_bad.h"
 #include "t_gguf.h"
-
-#define NEED_REFERENCE(path) \
-	do { \
-		if (access(path, R_OK)) { \
-			t_check(0, __FILE__, __LINE__, "run from the root of the source tree"); \
-			return; \
-		} \
-	} while (0)
-
-static int import_to(const char *store, const char *ref, const char *path, struct sto_error *error)
-{
-	struct sto_import import = { .store = store, .path = path, .threads = 2 };
-	struct sto_import_result result;
-
-	error->text[0] = '\0';
-	if (sto_ref_parse(ref, 0, import.model, import.version, error))
-		return -EINVAL;
-	return sto_import(&import, &result, error);
-}
-
-static int files_seen;
-
-static int count_file(const char *path, const struct stat *st, int flag, struct FTW *ftw)
-{
-	(void)path, (void)st, (void)ftw;
-	files_seen += flag != FTW_D && flag != FTW_DP;
-	return 0;
-}
-
-/* Everything below @path that is not a folder. */
-static int count_files(const char *path)
-{
-	files_seen = 0;
-	nftw(path, count_file, 16, FTW_PHYS);
-	return files_seen;
-}
-
-/* No temporary, finished or not. */
-static int tmp_is_empty(const char *store)
-{
-	char path[256];
-
-	snprintf(path, sizeof(path), "%s/tmp", store);
-	return rmdir(path) == 0 || errno == ENOENT;
-}
+#include "t_import.h"
 
 /* ---- good files -------------------------------------------------------------------------- */
 
@@ -75,11 +29,11 @@ static void import_all(const char *list[], size_t count)
 		char ref[32];
 
 		snprintf(ref, sizeof(ref), "m%zu@1.0.0", i);
-		if (!t_ok(import_to(t_path("good"), ref, list[i], &error) == 0))
+		if (!t_ok(t_import(t_path("good"), ref, list[i], &error) == 0))
 			printf("# %s\n", error.text);
 	}
-	t_eq(count_files(t_path("good")), 2 * (long long)count);
-	t_ok(tmp_is_empty(t_path("good")));
+	t_eq(t_count_files(t_path("good")), 2 * (long long)count);
+	t_ok(t_store_has_no_tmp(t_path("good")));
 	t_remove_tree(t_path("good"));
 }
 
@@ -95,7 +49,7 @@ static void imports_the_reference_models(void)
 			      G("k_quants"),	   C("control"),      C("control_sharded"),
 			      C("control_extras"), C("control.gguf"), C("control_q4.gguf") };
 
-	NEED_REFERENCE(T_REFERENCE "/bad/bad.json");
+	T_NEED_REFERENCE(T_REFERENCE "/bad/bad.json");
 	import_all(all, sizeof(all) / sizeof(all[0]));
 }
 
@@ -108,7 +62,7 @@ static void follows_symbolic_links(void)
 	t_gguf_write(&g, t_path("blob"));
 	t_gguf_free(&g);
 	t_eq(symlink("blob", t_path("link.gguf")), 0);
-	t_eq(import_to(t_path("linked"), "m@1.0.0", t_path("link.gguf"), &error), 0);
+	t_eq(t_import(t_path("linked"), "m@1.0.0", t_path("link.gguf"), &error), 0);
 }
 
 /* ---- what happens meanwhile -------------------------------------------------------------- */
@@ -188,8 +142,8 @@ static void leaves_nothing_when_disturbed(void)
 		t_ok(d.done);
 		if (!t_ok(strstr(error.text, cases[i].expect)))
 			printf("# case %zu: %s\n", i, error.text);
-		t_eq(count_files(t_path("hurt")), 0);
-		t_ok(tmp_is_empty(t_path("hurt")));
+		t_eq(t_count_files(t_path("hurt")), 0);
+		t_ok(t_store_has_no_tmp(t_path("hurt")));
 	}
 }
 
@@ -211,13 +165,13 @@ static void leaves_nothing_without_room(void)
 		signal(SIGXFSZ, SIG_IGN);
 		if (setrlimit(RLIMIT_FSIZE, &small))
 			_exit(2);
-		_exit(import_to(t_path("full"), "m@1.0.0", t_path("room.gguf"), &error) == -EFBIG &&
+		_exit(t_import(t_path("full"), "m@1.0.0", t_path("room.gguf"), &error) == -EFBIG &&
 		      strstr(error.text, "no room for") ? 0 : 1);
 	}
 	t_ok(wait(&status) > 0 && WIFEXITED(status));
 	t_eq(WEXITSTATUS(status), 0);
-	t_eq(count_files(t_path("full")), 0);
-	t_ok(tmp_is_empty(t_path("full")));
+	t_eq(t_count_files(t_path("full")), 0);
+	t_ok(t_store_has_no_tmp(t_path("full")));
 }
 
 static void refuses_a_version_that_is_there(void)
@@ -229,13 +183,13 @@ static void refuses_a_version_that_is_there(void)
 	t_gguf_init(&g, ENG_SRC_F16, 1);
 	t_gguf_write(&g, t_path("twice.gguf"));
 	t_gguf_free(&g);
-	t_eq(import_to(t_path("twice"), "m@1.0.0", t_path("twice.gguf"), &error), 0);
+	t_eq(t_import(t_path("twice"), "m@1.0.0", t_path("twice.gguf"), &error), 0);
 	t_eq(stat(t_path("twice/models/m/1.0.0/image.mhi"), &before), 0);
-	t_eq(import_to(t_path("twice"), "m@1.0.0", t_path("twice.gguf"), &error), -EEXIST);
+	t_eq(t_import(t_path("twice"), "m@1.0.0", t_path("twice.gguf"), &error), -EEXIST);
 	t_ok(strstr(error.text, "m@1.0.0: version: is in the store already"));
 	t_eq(stat(t_path("twice/models/m/1.0.0/image.mhi"), &after), 0);
 	t_eq(before.st_ino, after.st_ino);
-	t_eq(count_files(t_path("twice")), 2);
+	t_eq(t_count_files(t_path("twice")), 2);
 }
 
 /* Many at once: one wins, the others are told so, nothing is mixed. */
@@ -251,15 +205,15 @@ static void one_of_many_wins(void)
 	fflush(stdout);
 	for (int i = 0; i < 6; i++)
 		if (fork() == 0)
-			_exit(-import_to(t_path("race"), "m@1.0.0", t_path("race.gguf"), &error));
+			_exit(-t_import(t_path("race"), "m@1.0.0", t_path("race.gguf"), &error));
 	while (wait(&status) > 0) {
 		won += WIFEXITED(status) && WEXITSTATUS(status) == 0;
 		lost += WIFEXITED(status) && WEXITSTATUS(status) == EEXIST;
 	}
 	t_eq(won, 1);
 	t_eq(lost, 5);
-	t_eq(count_files(t_path("race")), 2);
-	t_ok(tmp_is_empty(t_path("race")));
+	t_eq(t_count_files(t_path("race")), 2);
+	t_ok(t_store_has_no_tmp(t_path("race")));
 }
 
 /* Killed in the middle: the next import clears it away, but not what a living one holds. */
@@ -280,7 +234,7 @@ static void clears_what_the_dead_left(void)
 	t_write_file(t_path("stale/tmp/import-2-0/image.mhi"), "x", 1);
 	held = open(t_path("stale/tmp/import-2-0"), O_RDONLY | O_DIRECTORY);
 	t_eq(flock(held, LOCK_EX), 0);
-	t_eq(import_to(t_path("stale"), "m@1.0.0", t_path("stale.gguf"), &error), 0);
+	t_eq(t_import(t_path("stale"), "m@1.0.0", t_path("stale.gguf"), &error), 0);
 	t_ok(access(t_path("stale/tmp/import-1-0"), F_OK) != 0);
 	t_ok(access(t_path("stale/tmp/import-2-0/image.mhi"), F_OK) == 0);
 	close(held);
@@ -296,7 +250,7 @@ static int import_changed(const char *ref, uint32_t context, struct sto_error *e
 	g.context = context;
 	t_gguf_write(&g, t_path("changed.gguf"));
 	t_gguf_free(&g);
-	return import_to(t_path("semver"), ref, t_path("changed.gguf"), error);
+	return t_import(t_path("semver"), ref, t_path("changed.gguf"), error);
 }
 
 static void keeps_the_promise_of_a_major(void)
@@ -324,9 +278,9 @@ static void keeps_the_tokenizer_within_a_major(void)
 	g.kv_count = 1;
 	t_gguf_write(&g, t_path("bos.gguf"));
 	t_gguf_free(&g);
-	t_eq(import_to(t_path("semver"), "t@1.0.1", t_path("bos.gguf"), &error), -EINVAL);
+	t_eq(t_import(t_path("semver"), "t@1.0.1", t_path("bos.gguf"), &error), -EINVAL);
 	t_ok(strstr(error.text, "tokenizer: differs from t@1.0.0"));
-	t_eq(import_to(t_path("semver"), "t@2.0.0", t_path("bos.gguf"), &error), 0);
+	t_eq(t_import(t_path("semver"), "t@2.0.0", t_path("bos.gguf"), &error), 0);
 }
 
 /* ---- memory ------------------------------------------------------------------------------ */
