@@ -23,6 +23,7 @@ SHM_SRC := \
 	shm/mhs_stat.c
 
 ENGINE_SRC := \
+	daemon/engine/eng_attend.c \
 	daemon/engine/eng_attention.c \
 	daemon/engine/eng_llama.c \
 	daemon/engine/eng_matmul.c \
@@ -258,6 +259,7 @@ LIB_SRC := $(SHM_SRC) $(ENGINE_SRC) $(STORE_SRC) $(COMMON_SRC) $(SUP_SRC) $(WRK_
 PROGRAMS := $(if $(SUP_SRC),$(B)/mhostd) $(if $(WRK_SRC),$(B)/mhost-worker) $(if $(TOOL_SRC),$(B)/mhost) \
 	$(if $(CLIENT_SRC),$(B)/libmhost.so)
 TESTS   := $(UNIT_TESTS:%=$(B)/tests/unit/%_test)
+BENCHES := $(B)/tests/unit/kernels_bench $(B)/tests/unit/eng_bench
 
 all: ## build everything (after `make deps`)
 all: programs
@@ -284,7 +286,7 @@ $(B)/libmhost-all.a: $(call objs,$(LIB_SRC) tests/lib/t.c tests/lib/t_worker.c t
 $(B)/mhostd: $(call objs,daemon/supervisor/sup_main.c) $(B)/libmhost-all.a
 $(B)/mhost-worker: $(call objs,daemon/worker/wrk_main.c) $(B)/libmhost-all.a
 $(B)/mhost: $(call objs,tools/mhost.c) $(B)/libmhost-all.a
-$(B)/mhostd $(B)/mhost-worker $(B)/mhost $(TESTS) $(B)/tests/unit/tok_check $(B)/tests/unit/kernels_bench:
+$(B)/mhostd $(B)/mhost-worker $(B)/mhost $(TESTS) $(B)/tests/unit/tok_check $(BENCHES):
 	$(call say,LD,$@)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(ALL_CFLAGS) -o $@ $(filter %.o,$^) $(filter %.a,$^) $(LIBS)
@@ -295,7 +297,7 @@ $(B)/libmhost.so: $(call objs,$(CLIENT_SRC) $(SHM_SRC)) client/libmhost.map
 		-o $@.1 $(filter %.o,$^) -pthread $(filter -fsanitize%,$(LIBS))
 	$(Q)ln -sf libmhost.so.1 $@
 
-$(B)/tests/unit/kernels_bench: $(B)/tests/unit/kernels_bench.o $(B)/libmhost-all.a
+$(BENCHES): %: %.o $(B)/libmhost-all.a
 $(TESTS): $(B)/tests/unit/%_test: $(B)/tests/unit/%_test.o $(B)/libmhost-all.a
 $(B)/tests/unit/tok_check: $(B)/tests/unit/tok_check.o $(B)/libmhost-all.a
 
@@ -379,6 +381,9 @@ fuzz: ## the parsers of untrusted bytes under libFuzzer (clang), FUZZ_TIME secon
 bench-kernels: $(B)/tests/unit/kernels_bench ## the kernels beside a plain read of memory
 	@$<
 
+bench-engine: $(B)/tests/unit/eng_bench ## whole steps over made-up weights
+	@$<
+
 check-layers: ## who may include whom
 	@tests/check-layers.sh
 
@@ -406,4 +411,4 @@ clean: ## remove what was built
 
 programs: $(PROGRAMS)
 tests: $(TESTS) $(STORMS) $(B)/example $(RACE_TESTS) $(REPLAYS)
-.PHONY: all fuzz help deps quickstart check check-long check-race bench-kernels check-layers lint install clean programs tests
+.PHONY: all fuzz help deps quickstart check check-long check-race bench-engine bench-kernels check-layers lint install clean programs tests

@@ -1,40 +1,14 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * eng_attention.c: one row and one head see the keys of positions 0..own in order, page by page,
- * whoever else shares the pass; so the result depends on the row's position and content alone.
- *
- * A page holds, for each layer and KV head, a plane of K and a plane of V (eng_kernels.h).
- */
+/* eng_attention.c: which thread stores which keys and values, and which attends for whom. */
 #include "eng_priv.h"
-
-#include <math.h>
-#include <string.h>
 
 /* So many units of work a thread make the split even enough. */
 #define UNITS_EVEN	4u
 
-/* The queries of one pass: heads [head, head + heads) of the rows of one group, rows outermost. */
-struct pass {
-	const struct eng_kernels *kernels;
-	const struct eng_config *config;
-	const struct eng_row *rows;
-	uint32_t row_count, heads;
-	size_t plane_offset;		/* of K in a page; V follows */
-	size_t plane_bytes;
-	const float *q[ENG_QUERIES];
-	float *scores[ENG_QUERIES];
-	float *out[ENG_QUERIES];
-};
-
-static size_t plane_offset(const struct eng_config *c, uint32_t layer, uint32_t kv_head)
+size_t eng_plane_offset(const struct eng_config *c, uint32_t layer, uint32_t kv_head)
 {
 	return ((size_t)layer * c->kv_head_count + kv_head) * 2 *
 	       eng_kv_plane_bytes(c->kv_f32, c->head_dim);
-}
-
-static unsigned char *page_at(const struct eng_row *row, uint32_t page)
-{
-	return row->pages[page];
 }
 
 /* Rotate q and k of one KV head of one row; store its k and v. */
@@ -50,8 +24,8 @@ static void store_row(struct eng *eng, uint32_t layer, uint32_t kv_head, uint32_
 	const float *v = k + (buf->v_offset - buf->k_offset);
 	const float *cosine = buf->cosine + r * buf->half_stride;
 	const float *sine = buf->sine + r * buf->half_stride;
-	unsigned char *plane = page_at(row, row->position / ENG_PAGE_TOKENS) +
-			       plane_offset(c, layer, kv_head);
+	unsigned char *page = row->pages[row->position / ENG_PAGE_TOKENS];
+	unsigned char *plane = page + eng_plane_offset(c, layer, kv_head);
 
 	for (uint32_t h = 0; h < heads; h++)
 		eng->kernels->rope(q + (size_t)h * c->head_dim, cosine, sine, half);
@@ -79,113 +53,6 @@ static void store_own_rows(struct eng *eng, struct eng_range rows, uint32_t laye
 		store_row(eng, layer, i / rows.count, rows.first + i % rows.count);
 }
 
-/*
- * Planes of one head lie a whole page apart, too far for the CPU to guess: ask for the next one while
- * the present one is worked on.
- */
-static void fetch_plane(const struct pass *p, uint32_t page, size_t offset)
-{
-	const unsigned char *plane = page_at(p->rows, page) + offset;
-
-	for (size_t i = 0; i < p->plane_bytes; i += 64)
-		__builtin_prefetch(plane + i, 0, 3);
-}
-
-/* First row of the pass that sees page @page. */
-static uint32_t first_seeing(const struct pass *p, uint32_t page)
-{
-	uint32_t r = 0;
-
-	while (r < p->row_count && p->rows[r].position / ENG_PAGE_TOKENS < page)
-		r++;
-	return r;
-}
-
-static void score_pages(struct pass *p)
-{
-	const struct eng_config *c = p->config;
-	uint32_t queries = p->row_count * p->heads;
-	uint32_t pages = p->rows[p->row_count - 1].position / ENG_PAGE_TOKENS + 1;
-	float scale = 1.0f / sqrtf((float)c->head_dim);
-	float *at[ENG_QUERIES];
-
-	for (uint32_t page = 0; page < pages; page++) {
-		uint32_t first = first_seeing(p, page) * p->heads;
-
-		if (page + 1 < pages)
-			fetch_plane(p, page + 1, p->plane_offset);
-		for (uint32_t i = first; i < queries; i++)
-			at[i] = p->scores[i] + (size_t)page * ENG_PAGE_TOKENS;
-		p->kernels->attn_scores(c->kv_f32, p->q + first, queries - first, c->head_dim,
-					page_at(p->rows, page) + p->plane_offset, scale,
-					at + first);
-	}
-}
-
-/* Rows that end inside the page see fewer tokens of it: each apart, then all others at once. */
-static void mix_page(struct pass *p, uint32_t page)
-{
-	const struct eng_config *c = p->config;
-	const unsigned char *v = page_at(p->rows, page) + p->plane_offset + p->plane_bytes;
-	uint32_t r = first_seeing(p, page), queries = p->row_count * p->heads;
-	const float *at[ENG_QUERIES];
-
-	for (uint32_t i = r * p->heads; i < queries; i++)
-		at[i] = p->scores[i] + (size_t)page * ENG_PAGE_TOKENS;
-	for (; r < p->row_count && p->rows[r].position / ENG_PAGE_TOKENS == page; r++) {
-		uint32_t i = r * p->heads;
-
-		p->kernels->attn_mix(c->kv_f32, at + i, p->heads, c->head_dim, v,
-				     p->rows[r].position % ENG_PAGE_TOKENS + 1, p->out + i);
-	}
-	if (r < p->row_count)
-		p->kernels->attn_mix(c->kv_f32, at + r * p->heads, queries - r * p->heads,
-				     c->head_dim, v, ENG_PAGE_TOKENS, p->out + r * p->heads);
-}
-
-static void run_pass(struct pass *p)
-{
-	uint32_t pages = p->rows[p->row_count - 1].position / ENG_PAGE_TOKENS + 1;
-
-	score_pages(p);
-	fetch_plane(p, 0, p->plane_offset + p->plane_bytes);
-	for (uint32_t i = 0; i < p->row_count * p->heads; i++) {
-		p->kernels->softmax(p->scores[i], p->rows[i / p->heads].position + 1);
-		memset(p->out[i], 0, p->config->head_dim * sizeof(float));
-	}
-	for (uint32_t page = 0; page < pages; page++) {
-		if (page + 1 < pages)
-			fetch_plane(p, page + 1, p->plane_offset + p->plane_bytes);
-		mix_page(p, page);
-	}
-}
-
-/* Heads [first, first + count) of one KV head for the rows of one group. */
-static void attend(struct eng *eng, uint32_t thread, uint32_t layer, const struct eng_range *group,
-		   uint32_t kv_head, uint32_t first, uint32_t count)
-{
-	const struct eng_step *step = &eng->step;
-	const struct eng_buffers *buf = &step->buf;
-	const struct eng_config *c = &step->model->config;
-	uint32_t head = kv_head * (c->head_count / c->kv_head_count) + first;
-	struct pass p = {
-		.kernels = eng->kernels, .config = c, .rows = step->rows + group->first,
-		.row_count = group->count, .heads = count,
-		.plane_offset = plane_offset(c, layer, kv_head),
-		.plane_bytes = eng_kv_plane_bytes(c->kv_f32, c->head_dim),
-	};
-
-	for (uint32_t i = 0; i < group->count * count; i++) {
-		size_t row = group->first + i / count;
-		size_t column = (size_t)(head + i % count) * c->head_dim;
-
-		p.q[i] = buf->qkv + row * buf->qkv_stride + column;
-		p.out[i] = buf->heads + row * buf->heads_stride + column;
-		p.scores[i] = buf->own[thread].scores + i * buf->score_stride;
-	}
-	run_pass(&p);
-}
-
 /* All heads of a KV head, in as many passes as needed. */
 static void attend_all(struct eng *eng, uint32_t thread, uint32_t layer,
 		       const struct eng_range *group, uint32_t kv_head)
@@ -195,7 +62,8 @@ static void attend_all(struct eng *eng, uint32_t thread, uint32_t layer,
 
 	for (uint32_t h = 0; h < heads; h += n) {
 		n = heads - h < ENG_QUERIES ? heads - h : ENG_QUERIES;
-		attend(eng, thread, layer, group, kv_head, h, n);
+		eng_attend(eng, thread, layer, group,
+			   (struct eng_range){ kv_head * heads + h, n });
 	}
 }
 
@@ -230,13 +98,59 @@ static void attend_heads(struct eng *eng, uint32_t thread, uint32_t layer)
 
 	eng_split(step->group_count * c->head_count, thread, eng->threads, &begin, &end);
 	for (uint32_t u = begin; u < end; u += n) {
-		uint32_t head = u % c->head_count, first = head % heads;
+		uint32_t head = u % c->head_count;
 
-		n = heads - first < end - u ? heads - first : end - u;
+		n = heads - head % heads < end - u ? heads - head % heads : end - u;
 		n = n < ENG_QUERIES ? n : ENG_QUERIES;
-		attend(eng, thread, layer, &step->groups[u / c->head_count], head / heads, first,
-		       n);
+		eng_attend(eng, thread, layer, &step->groups[u / c->head_count],
+			   (struct eng_range){ head, n });
 	}
+}
+
+/* A share of the pages that the heads of all rows see, [begin, end) as they are counted off. */
+struct pages {
+	uint64_t begin, end, at;
+};
+
+/* The heads of @kv_head whose pages of one part begin in the share. */
+static struct eng_range heads_in(struct pages *share, uint32_t kv_head, uint32_t heads,
+				 uint32_t pages)
+{
+	struct eng_range in = { kv_head * heads, 0 };
+
+	for (uint32_t h = 0; h < heads; h++, share->at += pages) {
+		if (share->at >= share->begin && share->at < share->end)
+			in.count++;
+		else if (!in.count)
+			in.first++;
+	}
+	return in;
+}
+
+/* Few rows: their parts are shared, of equal numbers of pages. */
+static void attend_parts(struct eng *eng, uint32_t thread, uint32_t layer,
+			 const struct eng_range *group)
+{
+	const struct eng_step *step = &eng->step;
+	const struct eng_config *c = &step->model->config;
+	uint32_t heads = c->head_count / c->kv_head_count, n;
+	uint32_t pages = step->rows[group->first + group->count - 1].position / ENG_PAGE_TOKENS + 1;
+	uint64_t all = (uint64_t)pages * c->head_count;
+	struct pages share = { all * thread / eng->threads, all * (thread + 1) / eng->threads, 0 };
+
+	for (uint32_t kv_head = 0; kv_head < c->kv_head_count; kv_head++)
+		for (uint32_t page = 0; page < pages; page += ENG_PART_PAGES) {
+			uint32_t some = pages - page < ENG_PART_PAGES ? pages - page :
+									ENG_PART_PAGES;
+			struct eng_range in = heads_in(&share, kv_head, heads, some);
+
+			for (; in.count; in.first += n, in.count -= n) {
+				n = in.count < ENG_QUERIES ? in.count : ENG_QUERIES;
+				eng_attend_part(eng, thread, layer, group,
+						(struct eng_range){ in.first, n },
+						page / ENG_PART_PAGES);
+			}
+		}
 }
 
 /* Keys come from any thread's rows, so all are stored before any is read. */
@@ -267,7 +181,10 @@ void eng_attention(struct eng *eng, uint32_t thread, uint32_t layer)
 		return;
 	}
 	eng_pool_barrier(eng->pool, thread);
-	if (eng->step.group_count * kv_heads < UNITS_EVEN * eng->threads)
+	if (eng->step.split_parts)
+		for (uint32_t g = 0; g < eng->step.group_count; g++)
+			attend_parts(eng, thread, layer, &eng->step.groups[g]);
+	else if (eng->step.group_count * kv_heads < UNITS_EVEN * eng->threads)
 		attend_heads(eng, thread, layer);
 	else
 		attend_dealt(eng, thread, layer);

@@ -169,12 +169,15 @@ static void project_add(const struct worker *w, const struct eng_matrix *m,
 static void project_o(const struct worker *w, const struct eng_layer *l)
 {
 	const struct eng_buffers *buf = &w->eng->step.buf;
+	const struct eng_own *own = &buf->own[w->thread];
 	struct eng_operand in = {
-		.x = buf->heads,
+		.x = w->eng->step.split_parts ? own->heads : buf->heads,
 		.stride = buf->heads_stride,
-		.act = { w->few ? buf->own[w->thread].act : buf->heads_act, l->o.cols },
+		.act = { w->few ? own->act : buf->heads_act, l->o.cols },
 	};
 
+	if (w->eng->step.split_parts)
+		eng_attention_merge(w->eng, own->heads);
 	if (eng_quantized(&l->o)) {
 		round_rows(w, &in);
 		if (!w->few)

@@ -21,6 +21,11 @@
 #define ENG_OWN_ROWS	32u
 /* Queries (rows x heads) that share one pass over a KV page. */
 #define ENG_QUERIES	16u
+/* Attention goes in parts of so many pages: scores that stay in the first-level cache. */
+#define ENG_PART_PAGES	8u
+#define ENG_PART_TOKENS	(ENG_PART_PAGES * ENG_PAGE_TOKENS)
+/* 16 more: rows of a power of two would share cache sets. */
+#define ENG_SCORE_STRIDE	(ENG_PART_TOKENS + 16)
 
 struct eng_range {
 	uint32_t first, count;
@@ -37,19 +42,24 @@ struct eng_operand {
 struct eng_own {
 	float *norm;			/* [ENG_FEW_ROWS][hidden] */
 	struct eng_act_block *act;	/* ENG_FEW_ROWS rows */
-	float *scores;			/* [ENG_QUERIES][score_stride] */
+	float *heads;			/* [ENG_FEW_ROWS][heads_stride] merged attention */
+	float *scores;			/* [ENG_QUERIES][ENG_SCORE_STRIDE] */
+	float *parts;			/* [ENG_QUERIES][parts_stride] */
 	void *blas;
 };
 
 /* Strides in floats, each a multiple of 16, so that no two threads write one cache line. */
 struct eng_buffers {
-	size_t hidden_stride, qkv_stride, heads_stride, ffn_stride, half_stride, score_stride;
+	size_t hidden_stride, qkv_stride, heads_stride, ffn_stride, half_stride;
+	size_t part_stride;		/* one part of attention, see attn_merge */
+	size_t parts_stride;		/* all parts of one head */
 	size_t k_offset, v_offset;	/* in a row of qkv */
 	float *x;			/* [rows][hidden] residual stream */
 	float *norm;			/* [rows][hidden] */
 	float *delta;			/* [rows][hidden] what a block adds to x */
 	float *qkv;
 	float *heads;			/* [rows][head_count * head_dim] output of attention */
+	float *parts;			/* [ENG_FEW_ROWS][head_count][parts_stride] */
 	float *gate, *up;		/* [rows][intermediate] */
 	float *cosine, *sine;		/* [rows][head_dim / 2] */
 	/* Rounded inputs; one buffer a width, so that a row has one place whatever the phase. */
@@ -69,6 +79,7 @@ struct eng_step {
 	struct eng_row rows[ENG_ROWS_MAX];
 	/* Consecutive rows of one sequence, at most ENG_QUERIES / (heads per KV head), at least one. */
 	struct eng_range groups[ENG_ROWS_MAX];
+	bool split_parts;			/* attention leaves parts, to be merged later */
 	bool own_rows;				/* each thread has rows of its own: */
 	struct eng_range group_share[ENG_THREADS_MAX];
 	struct eng_range row_share[ENG_THREADS_MAX];
@@ -117,9 +128,23 @@ void eng_apply(struct eng *eng, uint32_t thread, const struct eng_matrix *m,
 /* Logits of the rows that want them; @in holds those rows in the order of their index. */
 void eng_apply_logits(struct eng *eng, uint32_t thread, const struct eng_operand *in);
 
-/* eng_attention.c: rotate q and k, store k and v, attend. buf.qkv in, buf.heads out; may meet. With own
- * rows it leaves the output of a thread's rows to that thread alone. */
+/* eng_attention.c: rotate q and k, store k and v, attend. buf.qkv in, buf.heads (buf.parts when
+ * these are split) out; may meet. With own rows it leaves the output of a thread's rows to that
+ * thread alone. */
 void eng_attention(struct eng *eng, uint32_t thread, uint32_t layer);
+/* Where the K plane of a layer and KV head begins in a page. */
+size_t eng_plane_offset(const struct eng_config *c, uint32_t layer, uint32_t kv_head);
+
+/* eng_attend.c */
+
+/* At most ENG_QUERIES / group->count @heads, all of one KV head, for the rows of @group. */
+void eng_attend(struct eng *eng, uint32_t thread, uint32_t layer, const struct eng_range *group,
+		struct eng_range heads);
+/* One part of them, into buf.parts. */
+void eng_attend_part(struct eng *eng, uint32_t thread, uint32_t layer,
+		     const struct eng_range *group, struct eng_range heads, uint32_t part);
+/* All rows and heads of buf.parts into @heads [rows][heads_stride]. */
+void eng_attention_merge(struct eng *eng, float *heads);
 
 /* eng_llama.c: the whole step, run by every thread. */
 void eng_llama_run(void *eng, uint32_t thread);

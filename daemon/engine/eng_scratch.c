@@ -53,8 +53,9 @@ static void set_strides(struct eng_buffers *buf, const struct eng_config *c)
 	buf->qkv_stride = buf->v_offset + kv;
 	buf->ffn_stride = round_up(c->intermediate, 16);
 	buf->half_stride = round_up(c->head_dim / 2, 16);
-	/* 16 more: rows of a power of two would share cache sets */
-	buf->score_stride = round_up(c->context_max, ENG_PAGE_TOKENS) + 16;
+	buf->part_stride = round_up(c->head_dim + 2, 16);
+	buf->parts_stride = buf->part_stride *
+			    (round_up(c->context_max, ENG_PART_TOKENS) / ENG_PART_TOKENS);
 }
 
 size_t eng_buffers_place(struct eng_buffers *buf, const struct eng_config *c, uint32_t threads,
@@ -69,6 +70,7 @@ size_t eng_buffers_place(struct eng_buffers *buf, const struct eng_config *c, ui
 	buf->delta = carve_rows(&carver, ENG_ROWS_MAX, buf->hidden_stride);
 	buf->qkv = carve_rows(&carver, ENG_ROWS_MAX, buf->qkv_stride);
 	buf->heads = carve_rows(&carver, ENG_ROWS_MAX, buf->heads_stride);
+	buf->parts = carve_rows(&carver, ENG_FEW_ROWS * c->head_count, buf->parts_stride);
 	buf->gate = carve_rows(&carver, ENG_ROWS_MAX, buf->ffn_stride);
 	buf->up = carve_rows(&carver, ENG_ROWS_MAX, buf->ffn_stride);
 	buf->cosine = carve_rows(&carver, ENG_ROWS_MAX, buf->half_stride);
@@ -81,7 +83,9 @@ size_t eng_buffers_place(struct eng_buffers *buf, const struct eng_config *c, ui
 
 		own->norm = carve_rows(&carver, ENG_FEW_ROWS, buf->hidden_stride);
 		own->act = carve_act(&carver, ENG_FEW_ROWS, wide);
-		own->scores = carve_rows(&carver, ENG_QUERIES, buf->score_stride);
+		own->heads = carve_rows(&carver, ENG_FEW_ROWS, buf->heads_stride);
+		own->scores = carve_rows(&carver, ENG_QUERIES, ENG_SCORE_STRIDE);
+		own->parts = carve_rows(&carver, ENG_QUERIES, buf->parts_stride);
 		own->blas = carve(&carver, eng_blas_scratch_bytes(larger(wide, c->intermediate)));
 	}
 	return carver.used;

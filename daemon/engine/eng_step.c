@@ -101,6 +101,8 @@ static void share_rows(struct eng_step *step, uint32_t threads)
 	uint32_t g = 0, row = 0;
 
 	step->own_rows = step->row_count >= ENG_OWN_ROWS * threads;
+	step->split_parts = step->row_count <= ENG_FEW_ROWS && !step->own_rows &&
+			    step->model->config.kv_head_count % threads;
 	if (!step->own_rows)
 		return;
 	for (uint32_t i = 0; i < step->group_count; i++)

@@ -33,7 +33,7 @@ void t_sequence_init(struct t_sequence *s, const struct t_model *t, uint64_t see
 {
 	for (uint32_t i = 0; i < T_PAGES; i++)
 		s->pages[i] = new_page(t);
-	for (uint32_t i = 0; i < T_TOKENS; i++)
+	for (uint32_t i = 0; i < T_LONG; i++)
 		s->tokens[i] = (uint32_t)(t_random(&seed) % t->model.config.vocab_count);
 	s->count = 0;
 }
@@ -70,7 +70,7 @@ float *t_run_steps(const struct t_model *t, const struct t_manner *how, uint32_t
 	size_t vocab = t->model.config.vocab_count;
 	float *logits = malloc(count * vocab * sizeof(float));
 	struct eng *eng = t_engine(how->isa, how->threads, t);
-	struct eng_row rows[T_TOKENS];
+	struct eng_row rows[ENG_ROWS_MAX];
 	struct t_sequence s;
 
 	t_sequence_init(&s, t, seed);

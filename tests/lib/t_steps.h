@@ -6,7 +6,8 @@
 #include "t_model.h"
 
 #define T_TOKENS	70u	/* of a sequence: two page borders */
-#define T_PAGES		3u
+#define T_LONG		600u	/* of a sequence at most: three parts of attention */
+#define T_PAGES		19u
 
 /* A model that every format fits; and all formats. */
 extern const struct t_shape t_usual_shape;
@@ -16,7 +17,7 @@ extern const uint32_t t_all_sources[T_SOURCE_COUNT];	/* enum eng_source; the flo
 
 struct t_sequence {
 	void *pages[T_PAGES];
-	uint32_t tokens[T_TOKENS];
+	uint32_t tokens[T_LONG];
 	uint32_t count;			/* tokens in the pages */
 };
 

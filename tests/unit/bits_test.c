@@ -178,6 +178,35 @@ static void same_bits_in_any_company(void)
 	}
 }
 
+/* Attention in several parts, shared by rows, heads or parts. */
+static void same_bits_in_long_contexts(void)
+{
+	static const struct t_shape shape = { 2, 96, 96, 6, 3, 16, 48, T_LONG };
+	static const struct t_manner manners[] = {
+		{ ENG_ISA_AUTO, 2, 200, true, false }, { ENG_ISA_AUTO, 3, 64, false, false },
+		{ ENG_ISA_AUTO, 2, 1, false, false }, { ENG_ISA_AUTO, 4, 4, true, false },
+		{ ENG_ISA_AUTO, 2, 7, false, true }, { ENG_ISA_AVX2, 2, 1, false, false },
+		{ ENG_ISA_GENERIC, 4, 3, false, false },
+	};
+	struct t_sources sources = t_sources_all(ENG_SRC_Q8_0);
+	struct t_model *t = t_model_new(&shape, &sources, 3);
+	const struct t_manner plain = { ENG_ISA_AUTO, 1, 1, false, false };
+	size_t bytes = T_LONG * (size_t)shape.vocab * sizeof(float);
+	float *logits = t_run_steps(t, &plain, T_LONG, 8);
+
+	for (uint32_t i = 0; i < sizeof(manners) / sizeof(manners[0]); i++) {
+		float *other = NULL;
+
+		if (eng_isa_usable(manners[i].isa))
+			other = t_run_steps(t, &manners[i], T_LONG, 8);
+		if (other)
+			t_mem_eq(other, logits, bytes);
+		free(other);
+	}
+	free(logits);
+	t_model_free(&t);
+}
+
 /* Pages of a shared beginning serve two sequences. */
 static void shared_pages(void)
 {
@@ -220,6 +249,7 @@ int main(void)
 	T_RUN(same_bits_by_threads);
 	T_RUN(same_bits_by_isa);
 	T_RUN(same_bits_in_any_company);
+	T_RUN(same_bits_in_long_contexts);
 	T_RUN(shared_pages);
 	return t_done();
 }

@@ -101,6 +101,20 @@ static void check_model(const struct t_shape *shape, const struct t_sources *sou
 	t_model_free(&t);
 }
 
+/* Attention in several parts. */
+static void long_context(void)
+{
+	static const struct t_shape shape = { 2, 96, 96, 6, 3, 16, 48, T_LONG };
+	struct t_sources sources = t_sources_all(ENG_SRC_F32);
+	struct t_model *t = t_model_new(&shape, &sources, 12);
+	struct t_manner how = { .isa = ENG_ISA_AUTO, .threads = 2, .chunk = 200 };
+	float *logits = t_run_steps(t, &how, T_LONG, 5);
+
+	t_ok(distance(t, logits, T_LONG, 5) < LIMIT_FLOAT);
+	free(logits);
+	t_model_free(&t);
+}
+
 /* The same attention, but for the rounding of what is stored. */
 static void kv_in_f16(void)
 {
@@ -368,6 +382,7 @@ int main(void)
 	T_RUN(misfits_are_named);
 	T_RUN(bad_rows_refused);
 	T_RUN(every_format);
+	T_RUN(long_context);
 	T_RUN(kv_in_f16);
 	T_RUN(odd_shapes);
 	T_RUN(mixed_formats);

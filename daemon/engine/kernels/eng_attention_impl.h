@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * eng_attention_impl.h: queries against one KV page; included once per ISA after its eng_lanes_*.h.
- * K lies [dim][token], so a score is a lane of its own: even dims in one sum, odd dims in another,
- * then their sum times scale. V lies [token][dim], so an output is a lane of its own, tokens in
- * order.
+ * K lies [dim][token], so a score is a lane of its own: dims in order, then times scale. V lies
+ * [token][dim], so an output is a lane of its own, tokens in order.
  */
 #ifndef ENG_ATTENTION_IMPL_H
 #define ENG_ATTENTION_IMPL_H
@@ -27,145 +26,167 @@ ENG_INLINE struct lanes kv_load_n(bool f32, const void *p, size_t at, size_t n)
 		     lanes_load_f16_n((const uint16_t *)p + at, n);
 }
 
-/* @queries (constant) queries, 16 tokens from @token on. */
-ENG_INLINE void scores_tile(bool f32, uint32_t queries, const float *const *q, uint32_t head_dim,
-			    const void *k, uint32_t token, float scale, float *const *scores)
+/* The next plane is asked for bit by bit: all at once would hold up the loads behind it. */
+ENG_INLINE void fetch(bool f32, const uint8_t *next, size_t at, uint32_t count)
 {
-	struct lanes even[LANES_QUERIES], odd[LANES_QUERIES], key;
-	uint32_t d;
+	const uint32_t bytes = f32 ? 4 : 2;
 
-	ENG_UNROLL
-	for (uint32_t i = 0; i < queries; i++)
-		even[i] = odd[i] = lanes_set(0);
-	for (d = 0; d + 2 <= head_dim; d += 2) {
-		key = kv_load(f32, k, d * PAGE_TOKENS + token);
-		ENG_UNROLL
-		for (uint32_t i = 0; i < queries; i++)
-			even[i] = lanes_fma(lanes_set(q[i][d]), key, even[i]);
-		key = kv_load(f32, k, (d + 1) * PAGE_TOKENS + token);
-		ENG_UNROLL
-		for (uint32_t i = 0; i < queries; i++)
-			odd[i] = lanes_fma(lanes_set(q[i][d + 1]), key, odd[i]);
-	}
-	if (d < head_dim) {
-		key = kv_load(f32, k, d * PAGE_TOKENS + token);
-		ENG_UNROLL
-		for (uint32_t i = 0; i < queries; i++)
-			even[i] = lanes_fma(lanes_set(q[i][d]), key, even[i]);
-	}
-	ENG_UNROLL
-	for (uint32_t i = 0; i < queries; i++)
-		lanes_store(scores[i] + token,
-			    lanes_mul(lanes_add(even[i], odd[i]), lanes_set(scale)));
+	for (uint32_t i = 0; i < count * bytes; i += 64)
+		__builtin_prefetch(next + at * bytes + i, 0, 2);
 }
 
-ENG_INLINE void scores_page(bool f32, const float *const *q, uint32_t query_count,
-			    uint32_t head_dim, const void *k, float scale, float *const *scores)
+/* @queries (constant) queries against all tokens of the page. */
+ENG_INLINE void scores_tile(bool f32, uint32_t queries, const float *const *q, uint32_t head_dim,
+			    const void *k, float scale, float *const *scores,
+			    const uint8_t *next)
 {
-	for (uint32_t token = 0; token < PAGE_TOKENS; token += 16) {
-		uint32_t i = 0;
+	struct lanes low[LANES_SCORES], high[LANES_SCORES];
 
-		for (; i + LANES_QUERIES <= query_count; i += LANES_QUERIES)
-			scores_tile(f32, LANES_QUERIES, q + i, head_dim, k, token, scale,
-				    scores + i);
-#if LANES_QUERIES > 2
-		if (query_count - i == 3) {
-			scores_tile(f32, 3, q + i, head_dim, k, token, scale, scores + i);
-			continue;
+	ENG_UNROLL
+	for (uint32_t i = 0; i < queries; i++)
+		low[i] = high[i] = lanes_set(0);
+	for (uint32_t d = 0; d < head_dim; d++) {
+		const struct lanes first = kv_load(f32, k, d * PAGE_TOKENS);
+		const struct lanes second = kv_load(f32, k, d * PAGE_TOKENS + 16);
+
+		fetch(f32, next, d * PAGE_TOKENS, PAGE_TOKENS);
+		ENG_UNROLL
+		for (uint32_t i = 0; i < queries; i++) {
+			const struct lanes x = lanes_set(q[i][d]);
+
+			low[i] = lanes_fma(x, first, low[i]);
+			high[i] = lanes_fma(x, second, high[i]);
 		}
-		if (query_count - i == 2) {
-			scores_tile(f32, 2, q + i, head_dim, k, token, scale, scores + i);
-			continue;
+	}
+	ENG_UNROLL
+	for (uint32_t i = 0; i < queries; i++) {
+		lanes_store(scores[i], lanes_mul(low[i], lanes_set(scale)));
+		lanes_store(scores[i] + 16, lanes_mul(high[i], lanes_set(scale)));
+	}
+}
+
+/* One copy of the tile for each number of queries that fits the registers. */
+#define SCORES_CASE(n)								\
+	case n:									\
+		scores_tile(f32, n, q, head_dim, k, scale, scores, next);	\
+		break;
+
+ENG_INLINE void scores_page(bool f32, const float *const *q, uint32_t query_count,
+			    uint32_t head_dim, const void *k, float scale, float *const *scores,
+			    const void *next)
+{
+	while (query_count) {
+		const uint32_t n = query_count < LANES_SCORES ? query_count : LANES_SCORES;
+
+		switch (n) {
+		SCORES_CASES
 		}
-#endif
-		if (i < query_count)
-			scores_tile(f32, 1, q + i, head_dim, k, token, scale, scores + i);
+		q += n;
+		scores += n;
+		next = k;
+		query_count -= n;
 	}
 }
 
 static void attn_scores(bool f32, const float *const *q, uint32_t query_count, uint32_t head_dim,
-			const void *k_page, float scale, float *const *scores)
+			const void *k_page, float scale, float *const *scores, const void *next)
 {
 	if (f32)
-		scores_page(true, q, query_count, head_dim, k_page, scale, scores);
+		scores_page(true, q, query_count, head_dim, k_page, scale, scores, next);
 	else
-		scores_page(false, q, query_count, head_dim, k_page, scale, scores);
+		scores_page(false, q, query_count, head_dim, k_page, scale, scores, next);
 }
 
-/* @queries (constant) queries, 32 dims from @d on. */
-ENG_INLINE void mix_tile(bool f32, uint32_t queries, const float *const *probs, uint32_t head_dim,
-			 const void *v, uint32_t token_count, uint32_t d, float *const *out)
+/* @queries queries, 16 * @width dims from @d on; both constant. */
+ENG_INLINE void mix_tile(bool f32, uint32_t queries, uint32_t width, const float *const *probs,
+			 uint32_t head_dim, const void *v, uint32_t token_count, uint32_t d,
+			 float *const *out, const uint8_t *next)
 {
-	struct lanes a[LANES_QUERIES], b[LANES_QUERIES];
+	struct lanes sum[LANES_MIX][LANES_WIDTH], value[LANES_WIDTH];
 
 	ENG_UNROLL
-	for (uint32_t i = 0; i < queries; i++) {
-		a[i] = lanes_load(out[i] + d);
-		b[i] = lanes_load(out[i] + d + 16);
-	}
+	for (uint32_t i = 0; i < queries; i++)
+		ENG_UNROLL
+		for (uint32_t k = 0; k < width; k++)
+			sum[i][k] = lanes_load(out[i] + d + 16 * k);
 	for (uint32_t t = 0; t < token_count; t++) {
-		const struct lanes va = kv_load(f32, v, t * head_dim + d);
-		const struct lanes vb = kv_load(f32, v, t * head_dim + d + 16);
-
+		ENG_UNROLL
+		for (uint32_t k = 0; k < width; k++)
+			value[k] = kv_load(f32, v, t * head_dim + d + 16 * k);
+		fetch(f32, next, t * head_dim + d, 16 * width);
 		ENG_UNROLL
 		for (uint32_t i = 0; i < queries; i++) {
 			const struct lanes p = lanes_set(probs[i][t]);
 
-			a[i] = lanes_fma(p, va, a[i]);
-			b[i] = lanes_fma(p, vb, b[i]);
+			ENG_UNROLL
+			for (uint32_t k = 0; k < width; k++)
+				sum[i][k] = lanes_fma(p, value[k], sum[i][k]);
 		}
 	}
 	ENG_UNROLL
-	for (uint32_t i = 0; i < queries; i++) {
-		lanes_store(out[i] + d, a[i]);
-		lanes_store(out[i] + d + 16, b[i]);
-	}
+	for (uint32_t i = 0; i < queries; i++)
+		ENG_UNROLL
+		for (uint32_t k = 0; k < width; k++)
+			lanes_store(out[i] + d + 16 * k, sum[i][k]);
 }
 
-/* The last 1..31 dims of one query. */
+/* The last 1..15 dims of one query. */
 static void mix_rest(bool f32, const float *probs, uint32_t head_dim, const void *v,
 		     uint32_t token_count, uint32_t d, float *out)
 {
-	for (; d < head_dim; d += 16) {
-		const uint32_t n = head_dim - d < 16 ? head_dim - d : 16;
-		struct lanes sum = lanes_load_n(out + d, n);
+	const uint32_t n = head_dim - d;
+	struct lanes sum = lanes_load_n(out + d, n);
 
-		for (uint32_t t = 0; t < token_count; t++)
-			sum = lanes_fma(lanes_set(probs[t]), kv_load_n(f32, v, t * head_dim + d, n),
-					sum);
-		lanes_store_n(out + d, sum, n);
-	}
+	for (uint32_t t = 0; t < token_count; t++)
+		sum = lanes_fma(lanes_set(probs[t]), kv_load_n(f32, v, t * head_dim + d, n), sum);
+	lanes_store_n(out + d, sum, n);
 }
 
-ENG_INLINE void mix_page(bool f32, const float *const *probs, uint32_t query_count,
-			 uint32_t head_dim, const void *v, uint32_t token_count, float *const *out)
+/* @queries (constant) queries, all dims. */
+ENG_INLINE void mix_queries(bool f32, uint32_t queries, const float *const *probs,
+			    uint32_t head_dim, const void *v, uint32_t token_count,
+			    float *const *out, const void *next)
 {
-	uint32_t d = 0, i;
+	uint32_t d = 0;
 
-	for (; d + 32 <= head_dim; d += 32) {
-		for (i = 0; i + LANES_QUERIES <= query_count; i += LANES_QUERIES)
-			mix_tile(f32, LANES_QUERIES, probs + i, head_dim, v, token_count, d,
-				 out + i);
-#if LANES_QUERIES > 2
-		if (query_count - i == 3) {
-			mix_tile(f32, 3, probs + i, head_dim, v, token_count, d, out + i);
-			continue;
-		}
-#endif
-		for (; i < query_count; i++)
-			mix_tile(f32, 1, probs + i, head_dim, v, token_count, d, out + i);
-	}
-	for (i = 0; d < head_dim && i < query_count; i++)
+	for (; d + 16 * LANES_WIDTH <= head_dim; d += 16 * LANES_WIDTH)
+		mix_tile(f32, queries, LANES_WIDTH, probs, head_dim, v, token_count, d, out,
+			 next);
+	for (; d + 16 <= head_dim; d += 16)
+		mix_tile(f32, queries, 1, probs, head_dim, v, token_count, d, out, next);
+	for (uint32_t i = 0; d < head_dim && i < queries; i++)
 		mix_rest(f32, probs[i], head_dim, v, token_count, d, out[i]);
 }
 
+#define MIX_CASE(n)								\
+	case n:									\
+		mix_queries(f32, n, probs, head_dim, v, token_count, out, next);	\
+		break;
+
+ENG_INLINE void mix_page(bool f32, const float *const *probs, uint32_t query_count,
+			 uint32_t head_dim, const void *v, uint32_t token_count, float *const *out,
+			 const void *next)
+{
+	while (query_count) {
+		const uint32_t n = query_count < LANES_MIX ? query_count : LANES_MIX;
+
+		switch (n) {
+		MIX_CASES
+		}
+		probs += n;
+		out += n;
+		next = v;
+		query_count -= n;
+	}
+}
+
 static void attn_mix(bool f32, const float *const *probs, uint32_t query_count, uint32_t head_dim,
-		     const void *v_page, uint32_t token_count, float *const *out)
+		     const void *v_page, uint32_t token_count, float *const *out, const void *next)
 {
 	if (f32)
-		mix_page(true, probs, query_count, head_dim, v_page, token_count, out);
+		mix_page(true, probs, query_count, head_dim, v_page, token_count, out, next);
 	else
-		mix_page(false, probs, query_count, head_dim, v_page, token_count, out);
+		mix_page(false, probs, query_count, head_dim, v_page, token_count, out, next);
 }
 
 static void put_f16(const float *x, uint32_t n, uint16_t *out, size_t step)

@@ -179,7 +179,7 @@ static void quantize_block(const float *x, struct eng_act_block *b)
 
 const struct eng_kernels eng_kernels_avx512 = {
 	.isa = ENG_ISA_AVX512, .quantize = quantize, .matmul_q = matmul_q, .matmul_f = matmul_f,
-	.rms_norm = rms_norm, .rope = rope, .silu_mul = silu_mul, .add = add, .softmax = softmax,
-	.max = max, .sum_exp = sum_exp, .widen = widen, .kv_put = kv_put,
-	.attn_scores = attn_scores, .attn_mix = attn_mix,
+	.rms_norm = rms_norm, .rope = rope, .silu_mul = silu_mul, .add = add,
+	.softmax_part = softmax_part, .max = max, .sum_exp = sum_exp, .widen = widen, .kv_put = kv_put,
+	.attn_scores = attn_scores, .attn_mix = attn_mix, .attn_merge = attn_merge,
 };

@@ -80,8 +80,8 @@ struct eng_kernels {
 	/* out = gate / (1 + exp(-gate)) * up. @out may be either. */
 	void (*silu_mul)(float *out, const float *gate, const float *up, size_t n);
 	void (*add)(float *x, const float *y, size_t n);		/* x += y */
-	/* x = exp(x - max) / sum, in place; n >= 1. */
-	void (*softmax)(float *x, size_t n);
+	/* x = exp(x - max), in place; n >= 1. Returns the sum; the maximum goes to *@most. */
+	float (*softmax_part)(float *x, size_t n, float *most);
 	float (*max)(const float *x, size_t n);				/* n >= 1 */
 	float (*sum_exp)(const float *x, size_t n, float shift);	/* sum of exp(x - shift) */
 
@@ -95,19 +95,26 @@ struct eng_kernels {
 	/*
 	 * scores[i][t] = scale * dot(q[i], K[t]) for all 32 tokens t (slots never filled give
 	 * rubbish that the caller ignores). Queries may be heads of a group, rows of a prompt, or
-	 * both.
+	 * both. Meanwhile the plane at @next is asked for.
 	 */
 	void (*attn_scores)(bool f32, const float *const *q, uint32_t query_count,
 			    uint32_t head_dim, const void *k_page, float scale,
-			    float *const *scores);
+			    float *const *scores, const void *next);
 	/*
 	 * out[i][d] += sum over t < token_count of probs[i][t] * V[t][d], in the order of t. The
-	 * caller zeroes out first; pages in order give one order for the whole sequence, however
-	 * rows are batched.
+	 * caller zeroes out first; pages in order give one order for all of them, however rows are
+	 * batched.
 	 */
 	void (*attn_mix)(bool f32, const float *const *probs, uint32_t query_count,
 			 uint32_t head_dim, const void *v_page, uint32_t token_count,
-			 float *const *out);
+			 float *const *out, const void *next);
+	/*
+	 * A sequence is attended in parts of equal length, each with its own maximum. Part p at
+	 * parts[p * part_stride]: head_dim weighted sums of V, the maximum, the sum of weights.
+	 * out = the attention over all of them, merged in order.
+	 */
+	void (*attn_merge)(const float *parts, size_t part_stride, uint32_t part_count,
+			   uint32_t head_dim, float *out);
 };
 
 /* Bytes of the K (or V) plane of one head in one page. */

@@ -7,7 +7,11 @@
 #include <stdint.h>
 #include <string.h>
 
-#define LANES_QUERIES	2
+#define LANES_SCORES	3
+#define LANES_MIX	3
+#define LANES_WIDTH	2
+#define SCORES_CASES	SCORES_CASE(1) SCORES_CASE(2) SCORES_CASE(3)
+#define MIX_CASES	MIX_CASE(1) MIX_CASE(2) MIX_CASE(3)
 #define LANES_ROWS	3
 
 struct lanes {

@@ -12,7 +12,12 @@
 #define LANES_CALL	static inline
 #endif
 
-#define LANES_QUERIES	2	/* queries that share one pass over a KV page */
+/* Queries that share one pass over K and over V, and groups of 16 dims in the latter. */
+#define LANES_SCORES	2
+#define LANES_MIX	2
+#define LANES_WIDTH	1
+#define SCORES_CASES	SCORES_CASE(1) SCORES_CASE(2)
+#define MIX_CASES	MIX_CASE(1) MIX_CASE(2)
 #define LANES_ROWS	2	/* rows that share one pass over float weights */
 
 struct lanes {

@@ -8,6 +8,7 @@
 #define ENG_VECTOR_IMPL_H
 
 #include <math.h>
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "eng_unroll.h"
@@ -171,15 +172,48 @@ static float sum_exp(const float *x, size_t n, float shift)
 	return exp_shifted(x, n, shift, NULL);
 }
 
-static void softmax(float *x, size_t n)
+static float softmax_part(float *x, size_t n, float *most)
 {
-	const struct lanes factor = lanes_set(1.0f / exp_shifted(x, n, max(x, n), x));
-	size_t i;
+	*most = max(x, n);
+	return exp_shifted(x, n, *most, x);
+}
 
-	for (i = 0; i + 16 <= n; i += 16)
-		lanes_store(x + i, lanes_mul(lanes_load(x + i), factor));
-	if (i < n)
-		lanes_store_n(x + i, lanes_mul(lanes_load_n(x + i, n - i), factor), n - i);
+/* out[i] = part[i] * weight, added to what is there unless @first. */
+static inline void merge_one(float *out, const float *part, struct lanes weight, bool first,
+			     uint32_t n)
+{
+	for (uint32_t i = 0; i < n; i += 16) {
+		const uint32_t some = n - i < 16 ? n - i : 16;
+		const struct lanes sum = first ? lanes_set(0) : lanes_load_n(out + i, some);
+
+		lanes_store_n(out + i, lanes_fma(weight, lanes_load_n(part + i, some), sum), some);
+	}
+}
+
+static void attn_merge(const float *parts, size_t part_stride, uint32_t part_count,
+		       uint32_t head_dim, float *out)
+{
+	struct lanes total = lanes_set(0), factor;
+	float most = parts[head_dim];
+
+	for (uint32_t p = 1; p < part_count; p++) {
+		const float m = parts[p * part_stride + head_dim];
+
+		most = m > most ? m : most;
+	}
+	for (uint32_t p = 0; p < part_count; p++) {
+		const float *part = parts + p * part_stride;
+		const struct lanes weight = lanes_exp(lanes_set(part[head_dim] - most));
+
+		total = lanes_fma(weight, lanes_set(part[head_dim + 1]), total);
+		merge_one(out, part, weight, p == 0, head_dim);
+	}
+	factor = lanes_div(lanes_set(1.0f), total);
+	for (uint32_t i = 0; i < head_dim; i += 16) {
+		const uint32_t some = head_dim - i < 16 ? head_dim - i : 16;
+
+		lanes_store_n(out + i, lanes_mul(lanes_load_n(out + i, some), factor), some);
+	}
 }
 
 #endif
