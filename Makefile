@@ -142,13 +142,23 @@ CLIENT_SRC := \
 	client/mhost.c
 
 TOOL_SRC := \
+	tools/bench.c \
 	tools/bench_fio.c \
 	tools/bench_flip.c \
+	tools/bench_host.c \
 	tools/bench_load.c \
+	tools/bench_machine.c \
 	tools/bench_memory.c \
+	tools/bench_peer.c \
+	tools/bench_peer_llama.c \
+	tools/bench_proc.c \
 	tools/bench_raw.c \
 	tools/bench_rtt.c \
 	tools/bench_speed.c \
+	tools/bench_streams.c \
+	tools/bench_svg.c \
+	tools/bench_sweep.c \
+	tools/bench_sweep_versions.c \
 	tools/cmd.c \
 	tools/cmd_bench.c \
 	tools/cmd_control.c \
@@ -157,6 +167,14 @@ TOOL_SRC := \
 	tools/cmd_tokens.c \
 	tools/ctl.c \
 	tools/reply.c
+
+# What `mhost bench` looks for beside itself.
+BENCH_SHARE := \
+	tools/bench_peer_build.sh \
+	tools/bench_peer_models.sh \
+	tools/bench_peer_random.py \
+	tools/deps.sh \
+	tools/fetch-smollm2.sh
 
 UNIT_TESTS := \
 	attach \
@@ -214,6 +232,7 @@ SCENARIOS := \
 	tests/scenario/b02_json.sh \
 	tests/scenario/b03_errors.sh \
 	tests/scenario/b04_install.sh \
+	tests/scenario/b05_bench.sh \
 	tests/scenario/c01_config.sh \
 	tests/scenario/c02_levels.sh \
 	tests/scenario/c03_user.sh \
@@ -396,12 +415,14 @@ lint: ## warnings as errors under gcc and clang, layers, man pages
 
 install: programs ## into DESTDIR/PREFIX
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/sbin $(DESTDIR)$(PREFIX)/lib/pkgconfig \
-		$(DESTDIR)$(PREFIX)/include $(foreach s,1 5 8,$(DESTDIR)$(PREFIX)/share/man/man$(s))
+		$(DESTDIR)$(PREFIX)/include $(DESTDIR)$(PREFIX)/share/mhost/tiny/model $(foreach s,1 5 8,$(DESTDIR)$(PREFIX)/share/man/man$(s))
 	install $(B)/mhost $(DESTDIR)$(PREFIX)/bin
 	install $(B)/mhostd $(B)/mhost-worker $(DESTDIR)$(PREFIX)/sbin
 	install -m 644 $(B)/libmhost.so.1 $(DESTDIR)$(PREFIX)/lib
 	ln -sf libmhost.so.1 $(DESTDIR)$(PREFIX)/lib/libmhost.so
 	install -m 644 client/mhost.h $(DESTDIR)$(PREFIX)/include
+	install -m 644 $(BENCH_SHARE) $(DESTDIR)$(PREFIX)/share/mhost
+	install -m 644 tools/tiny/model/* $(DESTDIR)$(PREFIX)/share/mhost/tiny/model
 	sed 's|@PREFIX@|$(PREFIX)|; s|@VERSION@|$(VERSION)|' client/mhost.pc.in \
 		> $(DESTDIR)$(PREFIX)/lib/pkgconfig/mhost.pc
 	$(foreach m,$(MAN_PAGES),install -m 644 $(m) $(DESTDIR)$(PREFIX)/share/man/man$(subst .,,$(suffix $(m)));)

@@ -13,8 +13,8 @@ struct samples {
 	double read_bytes;
 };
 
-static int flip_once(struct bench *b, const char *command, const char *version, double *us,
-		     double *wall_us, double *read_bytes)
+int bench_flip(struct bench *b, const char *command, const char *version, double *us, double *wall_us,
+	       double *read_bytes)
 {
 	json_t *done = bench_call(b, command, version);
 
@@ -34,11 +34,11 @@ static int flips(struct bench *b, json_t *out, const char *name)
 	int err = s ? CMD_OK : CMD_FAILED;
 
 	for (uint32_t i = 0; !err && i < FLIPS; i++) {
-		err = flip_once(b, "activate", b->other, &s->flip_us[i], &s->wall_us[i],
-				&s->read_bytes);
+		err = bench_flip(b, "activate", b->other, &s->flip_us[i], &s->wall_us[i],
+				 &s->read_bytes);
 		if (!err)
-			err = flip_once(b, "rollback", "", &s->rollback_us[i], &s->wall_us[i],
-					&s->read_bytes);
+			err = bench_flip(b, "rollback", "", &s->rollback_us[i], &s->wall_us[i],
+					 &s->read_bytes);
 	}
 	if (!err) {
 		struct spread flip = bench_spread(s->flip_us, FLIPS);

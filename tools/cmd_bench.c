@@ -1,15 +1,20 @@
 /* SPDX-License-Identifier: MIT */
 /* cmd_bench.c: `mhost bench`: which parts, on which versions; text for people, JSON for scripts. */
-#include <math.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <time.h>
+#include <unistd.h>
 
 #include "bench.h"
 
 #define PARTS		"load,flip,rtt,speed,memory"
-#define SYNOPSIS	"[MODEL] [--only " PARTS "] [--repeat N]"
+#define PEER_PARTS	"speed,streams"
+#define SWEEPS		"streams,context,threads,versions,latency"
+#define ISAS		"generic,avx2,avx512,amx"
+#define SYNOPSIS "[MODEL] [--only " PARTS "] [--repeat N]\n" \
+	"       mhost bench --peer [FILE]... [--only " PEER_PARTS "] [--isa LIST] [--threads N]\n" \
+	"                   [--repeat N] [--seconds N]\n" \
+	"       mhost bench --sweep " SWEEPS " [FILE] [--svg DIR] [--isa LEVEL]\n" \
+	"                   [--threads N] [--repeat N] [--seconds N]"
 
 static const struct {
 	const char *name;
@@ -18,124 +23,6 @@ static const struct {
 	{ "load", bench_part_load },   { "flip", bench_part_flip },	{ "rtt", bench_part_rtt },
 	{ "speed", bench_part_speed }, { "memory", bench_part_memory },
 };
-
-double bench_now_s(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (double)ts.tv_sec + (double)ts.tv_nsec / 1e9;
-}
-
-static int compare(const void *a, const void *b)
-{
-	double x = *(const double *)a, y = *(const double *)b;
-
-	return (x > y) - (x < y);
-}
-
-struct spread bench_spread(double *values, size_t n)
-{
-	struct spread s = { .n = n };
-
-	if (!n)
-		return s;
-	qsort(values, n, sizeof(*values), compare);
-	s.min = values[0];
-	s.p50 = values[n / 2];
-	s.p90 = values[n * 90 / 100];
-	s.p99 = values[n * 99 / 100];
-	s.max = values[n - 1];
-	return s;
-}
-
-json_t *bench_spread_json(const struct spread *s)
-{
-	return json_pack("{s:I, s:f, s:f, s:f, s:f, s:f}", "n", (json_int_t)s->n, "min", s->min, "p50",
-			 s->p50, "p90", s->p90, "p99", s->p99, "max", s->max);
-}
-
-json_t *bench_call(const struct bench *b, const char *command, const char *version)
-{
-	json_t *request = json_pack("{s:s}", "command", command);
-
-	if (b->model && version)
-		json_object_set_new(request, "model", json_string(b->model));
-	if (version && version[0])
-		json_object_set_new(request, "version", json_string(version));
-	return ctl_call(b->cmd, request);
-}
-
-/* The model named, or the first one that has an active version. */
-static int find_active(struct bench *b, const json_t *status)
-{
-	const json_t *model;
-	size_t i;
-
-	json_array_foreach(json_object_get(status, "models"), i, model) {
-		const char *name = json_string_value(json_object_get(model, "name"));
-		const char *active = json_string_value(json_object_get(model, "active"));
-
-		if (!name || !active || (b->model && strcmp(b->model, name)))
-			continue;
-		b->model = strdup(name);
-		snprintf(b->active, sizeof(b->active), "%s", active);
-		return CMD_OK;
-	}
-	return cmd_fail(b->cmd, CMD_FAILED, "%s: has no active version; activate one first",
-			b->model ? b->model : "the host");
-}
-
-/* Another version of the model in the store, for flips; none is fine. */
-static void find_other(struct bench *b, const json_t *list)
-{
-	const json_t *row;
-	size_t i;
-
-	json_array_foreach(json_object_get(list, "versions"), i, row) {
-		const char *model = json_string_value(json_object_get(row, "model"));
-		const char *version = json_string_value(json_object_get(row, "version"));
-
-		if (model && version && !strcmp(model, b->model) && strcmp(version, b->active))
-			snprintf(b->other, sizeof(b->other), "%s", version);
-	}
-}
-
-static int describe(struct bench *b)
-{
-	json_t *show = bench_call(b, "show", b->other[0] ? b->other : b->active), *config;
-
-	if (!show)
-		return CMD_FAILED;
-	config = json_object_get(show, "config");
-	snprintf(b->path, sizeof(b->path), "%s",
-		 json_string_value(json_object_get(show, "path")) ?: "");
-	b->vocab = (uint32_t)json_integer_value(json_object_get(config, "vocab_count"));
-	b->context = (uint32_t)json_integer_value(json_object_get(config, "context_max"));
-	json_decref(show);
-	return b->vocab && b->path[0] ? CMD_OK :
-	       cmd_fail(b->cmd, CMD_FAILED, "the host does not say where %s lies", b->model);
-}
-
-static int prepare(struct bench *b)
-{
-	json_t *status = bench_call(b, "status", NULL), *list;
-	int err = status ? find_active(b, status) : CMD_FAILED;
-
-	if (!err) {
-		list = bench_call(b, "list", NULL);
-		find_other(b, list);
-		json_decref(list);
-		json_object_set_new(b->out, "model", json_string(b->model));
-		json_object_set(b->out, "isa", json_object_get(status, "isa"));
-		json_object_set(b->out, "pages", json_object_get(status, "pages"));
-		json_object_set(b->out, "workers", json_object_get(status, "workers"));
-		json_object_set(b->out, "threads", json_object_get(status, "threads"));
-		err = describe(b);
-	}
-	json_decref(status);
-	return err;
-}
 
 static void print_value(const char *part, const char *key, const json_t *value)
 {
@@ -168,70 +55,139 @@ static void print_people(json_t *out)
 	}
 }
 
-static bool is_wanted(const char *only, const char *name)
-{
-	const char *at = only ? strstr(only, name) : NULL;
-	size_t n = strlen(name);
-
-	return !only || (at && (at == only || at[-1] == ',') && (!at[n] || at[n] == ','));
-}
-
-/* Every word between commas is a part. */
-static bool all_known(const char *only)
-{
-	size_t known = 0, words = 1;
-
-	for (const char *p = only; *p; p++)
-		words += *p == ',';
-	for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++)
-		known += is_wanted(only, parts[i].name);
-	return known == words;
-}
-
 static int run_parts(struct bench *b, const char *only)
 {
 	int err = CMD_OK;
 
 	for (size_t i = 0; !err && i < sizeof(parts) / sizeof(parts[0]); i++)
-		if (is_wanted(only, parts[i].name))
+		if (bench_is_wanted(only, parts[i].name))
 			err = parts[i].run(b);
+	return err;
+}
+
+/* Each word of @list is one of @known. */
+static int check_list(const struct cmd *cmd, const char *option, const char *list, const char *known)
+{
+	const char *word = list;
+
+	while (word) {
+		size_t n = strcspn(word, ",");
+		char one[16] = "";
+
+		snprintf(one, sizeof(one), "%.*s", (int)n, word);
+		if (!n || n >= sizeof(one) || !bench_is_wanted(known, one))
+			return cmd_fail(cmd, CMD_USAGE, "--%s %.60s: limit %s with commas between them; "
+					"correct it", option, list, known);
+		word = word[n] ? word + n + 1 : NULL;
+	}
+	return CMD_OK;
+}
+
+/* Which options go with which of the three ways to measure. */
+static int check(const struct cmd *cmd, const struct bench_options *o)
+{
+	bool fits = o->peer ? !o->sweep && !o->svg :
+		    o->sweep ? !o->only && o->file_count <= 1 :
+			       !o->isa && !o->threads && !o->seconds && !o->svg && o->file_count <= 1;
+	int err = fits ? CMD_OK : cmd_usage(cmd, SYNOPSIS);
+
+	if (!err)
+		err = check_list(cmd, "only", o->only, o->peer ? PEER_PARTS : PARTS);
+	if (!err)
+		err = check_list(cmd, "sweep", o->sweep, SWEEPS);
+	return err ? err : check_list(cmd, "isa", o->isa, ISAS);
+}
+
+static int parse_number(const struct cmd *cmd, const char *option, const char *text, uint32_t high,
+			uint32_t *number)
+{
+	uint64_t value;
+
+	if (!cmd_parse_u64(text, 1, high, &value))
+		return cmd_fail(cmd, CMD_USAGE, "--%s %.40s: limit 1..%u; correct it", option, text, high);
+	*number = (uint32_t)value;
+	return CMD_OK;
+}
+
+static int take(const struct cmd *cmd, int opt, struct bench_options *o)
+{
+	switch (opt) {
+	case 'g':
+		o->svg = optarg;
+		return CMD_OK;
+	case 'i':
+		o->isa = optarg;
+		return CMD_OK;
+	case 'o':
+		o->only = optarg;
+		return CMD_OK;
+	case 'p':
+		o->peer = true;
+		return CMD_OK;
+	case 'r':
+		return parse_number(cmd, "repeat", optarg, BENCH_REPEAT_MAX, &o->repeat);
+	case 'S':
+		return parse_number(cmd, "seconds", optarg, 3600, &o->seconds);
+	case 's':
+		o->sweep = optarg;
+		return CMD_OK;
+	case 't':
+		return parse_number(cmd, "threads", optarg, 64, &o->threads);
+	default:
+		return CMD_USAGE;
+	}
+}
+
+static int parse(const struct cmd *cmd, int argc, char **argv, struct bench_options *o)
+{
+	static const struct option options[] = {
+		{ "isa", required_argument, NULL, 'i' },     { "only", required_argument, NULL, 'o' },
+		{ "peer", no_argument, NULL, 'p' },	     { "repeat", required_argument, NULL, 'r' },
+		{ "seconds", required_argument, NULL, 'S' }, { "svg", required_argument, NULL, 'g' },
+		{ "sweep", required_argument, NULL, 's' },
+		{ "threads", required_argument, NULL, 't' }, { 0 },
+	};
+	int opt, err;
+
+	while ((opt = cmd_getopt(cmd, argc, argv, ":", options)) != -1) {
+		err = take(cmd, opt, o);
+		if (err)
+			return err;
+	}
+	o->files = argv + optind;
+	o->file_count = argc - optind;
+	return check(cmd, o);
+}
+
+static int bench_running_host(struct cmd *cmd, const struct bench_options *o, json_t *out)
+{
+	struct bench b = { .cmd = cmd, .repeat = o->repeat, .out = out, .model = o->files[0] };
+	int err = bench_prepare(&b);
+
+	if (!err)
+		err = run_parts(&b, o->only);
+	if (!err && !cmd->json)
+		print_people(out);
 	return err;
 }
 
 int cmd_bench(struct cmd *cmd, int argc, char **argv)
 {
-	static const struct option options[] = { { "only", required_argument, NULL, 'o' },
-						 { "repeat", required_argument, NULL, 'r' },
-						 { 0 } };
-	struct bench b = { .cmd = cmd };
-	const char *only = NULL;
-	uint64_t repeat = 5;
-	int opt, err;
+	struct bench_options o = { .repeat = 5 };
+	int err = parse(cmd, argc, argv, &o);
+	json_t *out;
 
-	while ((opt = cmd_getopt(cmd, argc, argv, ":", options)) != -1) {
-		if (opt == '?')
-			return CMD_USAGE;
-		if (opt == 'o' && !all_known(only = optarg))
-			return cmd_fail(cmd, CMD_USAGE, "--only %.40s: limit " PARTS " with commas "
-					"between them; correct it", only);
-		if (opt == 'r' && !cmd_parse_u64(optarg, 1, 1000, &repeat))
-			return cmd_fail(cmd, CMD_USAGE, "--repeat %.40s: limit 1..1000; correct it",
-					optarg);
-	}
-	b.repeat = (uint32_t)repeat;
-	if (argc - optind > 1)
-		return cmd_usage(cmd, SYNOPSIS);
-	b.model = argv[optind];
-	b.out = json_object();
-	err = prepare(&b);
-	if (!err)
-		err = run_parts(&b, only);
-	if (cmd->json && !err)
-		json_dumpf(b.out, stdout, JSON_COMPACT | JSON_REAL_PRECISION(6));
-	else if (!err)
-		print_people(b.out);
-	if (cmd->json && !err)
+	if (err)
+		return err;
+	if (!o.threads)
+		o.threads = (uint32_t)sysconf(_SC_NPROCESSORS_ONLN);
+	out = json_object();
+	err = o.peer ? bench_peer(cmd, &o, out) : o.sweep ? bench_sweep(cmd, &o, out) :
+	      bench_running_host(cmd, &o, out);
+	if (cmd->json && !err) {
+		json_dumpf(out, stdout, JSON_COMPACT | JSON_REAL_PRECISION(6));
 		putchar('\n');
-	json_decref(b.out);
+	}
+	json_decref(out);
 	return err;
 }

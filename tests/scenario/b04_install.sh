@@ -7,7 +7,9 @@ root=$dir/root
 make -s -C "$here" B="${B#"$here"/}" DESTDIR="$root" PREFIX=/usr install >"$dir/make.log" 2>&1 || fail "make install: $(cat "$dir/make.log")"
 eq "files" "$(cd "$root" && find usr ! -type d | sort | xargs)" \
 	"usr/bin/mhost usr/include/mhost.h usr/lib/libmhost.so usr/lib/libmhost.so.1 usr/lib/pkgconfig/mhost.pc \
-usr/sbin/mhost-worker usr/sbin/mhostd usr/share/man/man1/mhost.1 usr/share/man/man5/mhost.ini.5 usr/share/man/man8/mhostd.8"
+usr/sbin/mhost-worker usr/sbin/mhostd usr/share/man/man1/mhost.1 usr/share/man/man5/mhost.ini.5 usr/share/man/man8/mhostd.8 \
+$(cd "$here/tools" && echo bench_peer_build.sh bench_peer_models.sh bench_peer_random.py deps.sh fetch-smollm2.sh tiny/model/* |
+	tr ' ' '\n' | sort | sed 's|^|usr/share/mhost/|' | xargs)"
 
 # Manual pages open, where there is something to open them with.
 for page in man1/mhost.1 man5/mhost.ini.5 man8/mhostd.8; do
