@@ -34,7 +34,7 @@ chat() {
 	printf '<|im_start|>user\n%s<|im_end|>\n<|im_start|>assistant\n' "$question" | "$mhost" run smol "$@"
 }
 answer() { echo "> $1"; chat "$1" -n "$2" --repeat-penalty 1.15; }
-versions() { grep -o '"version":"[^"]*"' "$1" | sort | uniq -c | awk -F '"' '{ printf "%s x %s  ", $1 + 0, $4 }'; }
+versions() { grep -o '"version":"[^"]*"' "$1" | sort | uniq -c | awk -F '"' '{ printf "%s%s x %s", NR > 1 ? ", " : "", $1 + 0, $4 }'; }
 
 # config WORKERS
 config() {
@@ -141,5 +141,5 @@ row "null round trip (Unix socket)" "$(value lane_us) us ($(value unix_socket_us
 row "decode, one stream" "$(value decode_tokens_per_s) tokens/s"
 row "prompt" "$(value prompt_tokens_per_s) tokens/s"
 row "16 streams together" "$(value streams_16_tokens_per_s) tokens/s"
-row "memory, 1 worker: weights once + private" "$weights1 MB + $private1 MB"
-row "memory, 4 workers: weights once + private" "$weights4 MB + $private4 MB"
+row "memory, 1 worker: both versions + private" "$weights1 MB + $private1 MB"
+row "memory, 4 workers: both versions + private" "$weights4 MB + $private4 MB"

@@ -46,5 +46,5 @@ said '^No network: using the tiny model'
 said '^The capital of France is Paris\.$'
 said '^Ahoy! The sky is blue, captain\.$'
 said '^1\.1\.0 -> 1\.0\.0 .* 0 bytes read$'
-said '  memory, 4 workers: weights once + private  *[0-9]'
+said '  memory, 4 workers: both versions + private  *[0-9]'
 [ -z "$(ls "$dir/tmp")" ] || fail "quick start left: $(ls "$dir/tmp")"
