@@ -55,12 +55,15 @@ ENGINE_SRC := \
 
 STORE_SRC := \
 	daemon/store/import_gguf.c \
+	daemon/store/import_gguf_config.c \
 	daemon/store/import_hf.c \
 	daemon/store/import_safetensors.c \
 	daemon/store/sto_compat.c \
 	daemon/store/sto_file.c \
 	daemon/store/sto_gguf.c \
+	daemon/store/sto_gguf_cursor.c \
 	daemon/store/sto_gguf_get.c \
+	daemon/store/sto_gguf_tensors.c \
 	daemon/store/sto_hf_config.c \
 	daemon/store/sto_image.c \
 	daemon/store/sto_import.c \
