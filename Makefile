@@ -188,14 +188,18 @@ UNIT_TESTS := \
 	draft \
 	epoch \
 	gguf \
+	gguf_cut \
 	hf_config \
 	hrt \
 	image \
 	image_check \
+	image_config \
 	image_open \
+	image_weights \
 	import \
 	import_bad \
 	import_hf \
+	import_memory \
 	kernels \
 	load \
 	model \
@@ -301,7 +305,7 @@ $(B)/daemon/engine/kernels/%_avx512.o: ISA_FLAGS := -mavx512f -mavx512bw -mavx51
 # What an import does to each weight: loops of fixed length become vectors.
 $(addprefix $(B)/daemon/engine/,eng_pack.o eng_quant.o eng_source.o): ISA_FLAGS := -O3
 
-$(B)/libmhost-all.a: $(call objs,$(LIB_SRC) tests/lib/t.c tests/lib/t_worker.c tests/lib/t_host.c tests/lib/t_bad.c tests/lib/t_gguf.c tests/lib/t_image.c tests/lib/t_import.c tests/lib/t_model.c tests/lib/t_steps.c)
+$(B)/libmhost-all.a: $(call objs,$(LIB_SRC) tests/lib/t.c tests/lib/t_worker.c tests/lib/t_host.c tests/lib/t_bad.c tests/lib/t_gguf.c tests/lib/t_image.c tests/lib/t_import.c tests/lib/t_imported.c tests/lib/t_model.c tests/lib/t_model_reference.c tests/lib/t_steps.c)
 	$(call say,AR,$@)
 	$(Q)rm -f $@ && ar rcs $@ $^
 

@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: MIT */
+#include "t_imported.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "mhs_attach.h"
+#include "t.h"
+
+static uint32_t serial;		/* each import gets a model name of its own */
+static char name[MHS_NAME_BYTES];
+
+static int import_as(const struct t_gguf *g, uint32_t quantize, struct sto_error *error)
+{
+	struct sto_import import = { .store = t_path("store"), .path = t_path("in.gguf"),
+				     .quantize = quantize, .threads = 2 };
+	struct sto_import_result result;
+
+	t_gguf_write(g, import.path);
+	snprintf(name, sizeof(name), "m%u", ++serial);
+	memcpy(import.model, name, sizeof(name));
+	strcpy(import.version, "1.2.3");
+	return sto_import(&import, &result, error);
+}
+
+static int image_map(struct t_imported *image)
+{
+	struct sto_error error = { "" };
+	struct stat st;
+
+	image->fd = sto_image_open(t_path("store"), name, "1.2.3", &image->head, &error);
+	if (image->fd < 0 || fstat(image->fd, &st)) {
+		printf("# %s\n", error.text);
+		return -1;
+	}
+	image->bytes = (size_t)st.st_size;
+	image->base = mmap(NULL, image->bytes, PROT_READ, MAP_PRIVATE, image->fd, 0);
+	return image->base == MAP_FAILED ? -1 : 0;
+}
+
+int t_imported_open(struct t_imported *image, const struct t_gguf *g, uint32_t quantize)
+{
+	struct sto_error error = { "" };
+
+	if (import_as(g, quantize, &error)) {
+		printf("# %s\n", error.text);
+		return -1;
+	}
+	return image_map(image);
+}
+
+void t_imported_close(struct t_imported *image)
+{
+	munmap((void *)(uintptr_t)image->base, image->bytes);
+	close(image->fd);
+}
+
+const struct mhs_image_tensor *t_imported_find(const struct t_imported *image, uint32_t role)
+{
+	return mhs_image_tensor_find(&image->head, image->base, role, 0);
+}
+
+struct eng_matrix t_imported_matrix(const struct t_imported *image,
+				    const struct mhs_image_tensor *t)
+{
+	return (struct eng_matrix){ t->type, (uint32_t)t->rows, (uint32_t)t->cols,
+				    image->base + t->offset_bytes };
+}
+
+void t_imported_refused(const struct t_gguf *g, uint32_t quantize, const char *expect)
+{
+	struct sto_error error = { "" };
+	char path[128];
+
+	t_ok(import_as(g, quantize, &error) < 0);
+	if (!t_ok(strstr(error.text, expect)))
+		printf("# wanted \"%s\", got \"%s\"\n", expect, error.text);
+	snprintf(path, sizeof(path), "store/models/%s", name);
+	t_ok(access(t_path(path), F_OK) != 0);
+}
