@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -19,6 +20,7 @@
 
 #define SEALS		(F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL)
 #define SEAL_TRIES	200	/* pages may be unpinned a little after the ring let go of them */
+#define LOAD_NICE	15	/* beside tokens that are being made, a load has time */
 #define TELL_BYTES	(UINT64_C(32) << 20)
 
 static uint64_t now_ns(void)
@@ -326,8 +328,10 @@ out:
 	return load->status;
 }
 
+/* The priority is this thread's, inherited by those that it starts. Refused, a load only disturbs more. */
 static void *load_main(void *arg)
 {
+	setpriority(PRIO_PROCESS, 0, LOAD_NICE);
 	sup_load_run(arg);
 	return NULL;
 }

@@ -48,7 +48,7 @@ struct sup_load {
 
 /* Do it all, here and now. Returns status. */
 int sup_load_run(struct sup_load *load);
-/* The same in a thread. 0 or negative errno. */
+/* The same in a thread of low priority. 0 or negative errno. */
 int sup_load_start(struct sup_load *load);
 /* After over: wait for the thread's last instruction. */
 void sup_load_join(struct sup_load *load);
