@@ -48,8 +48,9 @@ struct spread bench_spread(double *values, size_t n)
 
 json_t *bench_spread_json(const struct spread *s)
 {
-	return json_pack("{s:I, s:f, s:f, s:f, s:f, s:f, s:f}", "n", (json_int_t)s->n, "min", s->min,
-			 "p50", s->p50, "p90", s->p90, "p95", s->p95, "p99", s->p99, "max", s->max);
+	return json_pack("{s:I, s:f, s:f, s:f, s:f, s:f, s:f}", "n", (json_int_t)s->n, "min",
+			 s->min, "p50", s->p50, "p90", s->p90, "p95", s->p95, "p99", s->p99, "max",
+			 s->max);
 }
 
 json_t *bench_call(const struct bench *b, const char *command, const char *version)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* bench.h: inside of `mhost bench`. Each part measures against its baseline in the same run, in turns. */
+/* bench.h: inside of `mhost bench`. Each part measures against its baseline, in turns. */
 #ifndef BENCH_H
 #define BENCH_H
 
@@ -47,7 +47,7 @@ void bench_sleep(double seconds);
 json_t *bench_call(const struct bench *b, const char *command, const char *version);
 int bench_prepare(struct bench *b);	/* fills in all but cmd, model, repeat and out */
 
-/* ---- bench_streams.c: requests kept running on many streams, until stopped ------------------- */
+/* ---- bench_streams.c: requests kept running on many streams, until stopped ------------------ */
 
 #define BENCH_STREAMS_MAX	64u
 
@@ -68,7 +68,7 @@ struct bench_stream {
 	uint32_t first_count;
 };
 
-/* A server. request() calls bench_stream_token() as tokens come, and gives up when that says false. */
+/* A server. request() calls bench_stream_token() as tokens come; false from it: give up. */
 struct bench_source {
 	bool (*open)(struct bench_stream *st);
 	bool (*request)(struct bench_stream *st);
@@ -76,13 +76,15 @@ struct bench_source {
 };
 
 struct bench_totals {
-	uint64_t requests, failed, tokens;	/* tokens: until the stop; requests: those that ended */
+	uint64_t requests, failed;
+	uint64_t tokens;	/* until the stop */
 	double seconds;
 	struct spread first_token_ms;
 };
 
 struct bench_load *bench_load_start_on(const struct bench *b, const struct bench_source *source,
-				       uint32_t streams, uint32_t prompt_tokens, uint32_t max_tokens);
+				       uint32_t streams, uint32_t prompt_tokens,
+				       uint32_t max_tokens);
 /* The same on the host of @b. */
 struct bench_load *bench_load_start(const struct bench *b, uint32_t streams, uint32_t prompt_tokens,
 				    uint32_t max_tokens);
@@ -124,11 +126,11 @@ bool bench_run(const struct bench *b, struct mhost *s, const uint32_t *prompt,
 /* One request of one token on @version. 0 or CMD_FAILED with the reason printed. */
 int bench_one_token(const struct bench *b, const char *version);
 
-/* ---- bench_proc.c: programs beside the measurement ------------------------------------------- */
+/* ---- bench_proc.c: programs beside the measurement ------------------------------------------ */
 
 struct bench_program {
 	const char *const *argv;
-	const char *log;	/* gets its standard error, and output unless that is read; NULL: nobody */
+	const char *log;	/* gets its standard error, and its output unless read; or NULL */
 	const char *libraries;	/* LD_LIBRARY_PATH, or NULL */
 	bool is_told;		/* its standard error is ours */
 };
@@ -145,7 +147,7 @@ char *bench_program_output(const struct cmd *cmd, const struct bench_program *p)
 /* Until @is_ready. 0, -ECHILD when the program ended, -ETIMEDOUT. */
 int bench_wait(pid_t pid, double seconds, bool (*is_ready)(void *), void *arg);
 
-/* ---- bench_host.c: a private host ------------------------------------------------------------ */
+/* ---- bench_host.c: a private host ----------------------------------------------------------- */
 
 struct bench_host {
 	struct cmd cmd;		/* of it; a copy of the caller's otherwise */
@@ -165,13 +167,13 @@ void bench_host_stop(struct bench_host *host);
 /* "WHAT did not start: last line of its log". */
 int bench_log_fail(const struct cmd *cmd, const char *what, const char *log);
 
-/* ---- bench_machine.c: what it runs on -------------------------------------------------------- */
+/* ---- bench_machine.c: what it runs on ------------------------------------------------------- */
 
 /* The levels in @list (NULL: all) that this CPU has, the best first. */
 int bench_isa_levels(const struct cmd *cmd, const char *list, const char **isas, uint32_t *count);
 void bench_machine(json_t *out, uint32_t threads);	/* adds "cpu", "cpus", "threads" */
 void bench_machine_print(const json_t *out);
-double bench_read_gb_per_s(uint32_t threads);		/* plain reads of memory, the best of some */
+double bench_read_gb_per_s(uint32_t threads);	/* plain reads of memory, the best of some */
 
 /* The private measurements. 0 or CMD_FAILED with the reason printed; text for people is printed. */
 int bench_peer(const struct cmd *cmd, const struct bench_options *options, json_t *out);
@@ -180,8 +182,8 @@ int bench_sweep(const struct cmd *cmd, const struct bench_options *options, json
 bool bench_is_wanted(const char *only, const char *name);
 
 /* One "activate" or "rollback": store to adoption beyond the running step, and with it. */
-int bench_flip(struct bench *b, const char *command, const char *version, double *us, double *wall_us,
-	       double *read_bytes);
+int bench_flip(struct bench *b, const char *command, const char *version, double *us,
+	       double *wall_us, double *read_bytes);
 
 /* Parts: 0 or CMD_FAILED with the reason printed. */
 int bench_part_load(struct bench *b);

@@ -13,8 +13,8 @@ struct samples {
 	double read_bytes;
 };
 
-int bench_flip(struct bench *b, const char *command, const char *version, double *us, double *wall_us,
-	       double *read_bytes)
+int bench_flip(struct bench *b, const char *command, const char *version, double *us,
+	       double *wall_us, double *read_bytes)
 {
 	json_t *done = bench_call(b, command, version);
 

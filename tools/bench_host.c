@@ -88,7 +88,8 @@ int bench_host_start(struct bench_host *host, const struct cmd *cmd, const char 
 	snprintf(host->socket, sizeof(host->socket), "%s/s%d", dir, count);
 	snprintf(config, sizeof(config), "%s/%d.ini", dir, count);
 	snprintf(log, sizeof(log), "%s/%d.log", dir, count++);
-	if (write_config(host, dir, config) || bench_find(cmd, "mhostd", program, sizeof(program)) ||
+	if (write_config(host, dir, config) ||
+	    bench_find(cmd, "mhostd", program, sizeof(program)) ||
 	    bench_program_start(cmd, &p, -1, &host->pid))
 		return CMD_FAILED;
 	if (!bench_wait(host->pid, START_SECONDS, answers, host) &&

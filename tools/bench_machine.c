@@ -112,8 +112,8 @@ static double read_once(const uint64_t *memory, uint32_t threads)
 
 double bench_read_gb_per_s(uint32_t threads)
 {
-	uint64_t *memory = mmap(NULL, READ_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
-				0);
+	uint64_t *memory =
+		mmap(NULL, READ_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	double best = 0;
 
 	if (memory == MAP_FAILED)

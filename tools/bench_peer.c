@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * bench_peer.c: `mhost bench --peer`: mhost and llama.cpp on the same file with the same threads, in turns.
- * Each file is imported into a store of our own; a host for each ISA level and llama.cpp's programs take turns,
- * and what is told is the median of the ratios of each turn.
+ * bench_peer.c: `mhost bench --peer`: mhost and llama.cpp on the same file with the same threads.
+ * Each file is imported into a store of our own; a host for each ISA level and llama.cpp's programs
+ * take turns, and what is told is the median of the ratios of each turn.
  */
 #include <errno.h>
 #include <math.h>
@@ -68,8 +68,8 @@ static double add_row(struct peer *p, json_t *file, const char *isa, const char 
 
 	json_array_append_new(json_object_get(file, "rows"),
 			      json_pack("{s:s, s:s, s:s, s:o, s:o, s:o}", "isa", isa, "what", what,
-					"unit", unit, "mhost", bench_spread_json(&mhost), "llama_cpp",
-					bench_spread_json(&llama), "ratio",
+					"unit", unit, "mhost", bench_spread_json(&mhost),
+					"llama_cpp", bench_spread_json(&llama), "ratio",
 					bench_spread_json(&ratio)));
 	if (is_text(p))
 		printf("%-30s %-8s %-16s %9.4g %9.4g  %5.2f  %.2f..%.2f  %u\n",
@@ -113,7 +113,7 @@ static int mhost_speed(struct level *l, uint32_t turn, double *prompt_rate, doub
 	return CMD_OK;
 }
 
-/* llama.cpp with all instructions and, if that level is asked for, with AVX2 alone; then each level of ours. */
+/* llama.cpp with all instructions, for the level of that name with AVX2 alone; and our levels. */
 static int one_turn(struct peer *p, const char *path, uint32_t turn)
 {
 	double llama_prompt[2] = { 0 }, llama_decode[2] = { 0 }, prompt = 0, decode = 0;
@@ -168,19 +168,21 @@ static int speed(struct peer *p, json_t *file, const char *path, bool is_small)
 	s = bench_spread(read, turns);
 	json_object_set_new(file, "read_gb_per_s", bench_spread_json(&s));
 	if (is_text(p) && !is_small)
-		printf("%-30s %-8s decode reads %.1f GB/s of the file; a plain read %.1f GB/s\n", "", "",
+		printf("%-30s %-8s decode reads %.1f GB/s of the file; a plain read %.1f GB/s\n",
+		       "", "",
 		       p->levels[0].decode->mhost[turns / 2] / 1e9 *
-		       (double)json_integer_value(json_object_get(file, "bytes")), s.p50);
+			       (double)json_integer_value(json_object_get(file, "bytes")),
+		       s.p50);
 	return CMD_OK;
 }
 
 static int stream_turn(struct level *l, const struct bench_source *source, uint32_t seconds,
 		       double *rate, double *p95)
 {
-	struct bench_load *load = source ? bench_load_start_on(&l->bench, source, STREAMS, STREAM_PROMPT,
-							       STREAM_OUTPUT) :
-					   bench_load_start(&l->bench, STREAMS, STREAM_PROMPT,
-							    STREAM_OUTPUT);
+	struct bench_load *load =
+		source ? bench_load_start_on(&l->bench, source, STREAMS, STREAM_PROMPT,
+					     STREAM_OUTPUT)
+		       : bench_load_start(&l->bench, STREAMS, STREAM_PROMPT, STREAM_OUTPUT);
 	struct bench_totals t;
 
 	if (!load)
@@ -235,9 +237,10 @@ static int levels_start(struct peer *p)
 		if (!err)
 			err = bench_host_use(&l->host, "peer", &l->bench);
 		if (!err && l->bench.context < PROMPT + OUTPUT)
-			err = cmd_fail(p->cmd, CMD_FAILED, "the model's context is %u tokens, limit at "
-				       "least %u; take another file", l->bench.context,
-				       PROMPT + OUTPUT);
+			err = cmd_fail(p->cmd, CMD_FAILED,
+				       "the model's context is %u tokens, limit at "
+				       "least %u; take another file",
+				       l->bench.context, PROMPT + OUTPUT);
 		if (!err && mhost_connect(&l->session, l->host.socket))
 			err = cmd_fail(p->cmd, CMD_FAILED, "%s", mhost_errmsg(l->session));
 	}

@@ -21,8 +21,8 @@ struct llama_server {
 /* Find it, or build it into the cache. */
 int llama_find(struct llama *l);
 /* llama-bench once: tokens/s of a prompt and of decode. @avx2: with its kernels for AVX2 alone. */
-int llama_bench(const struct llama *l, const char *file, bool avx2, uint32_t prompt, uint32_t output,
-		double *prompt_rate, double *decode_rate);
+int llama_bench(const struct llama *l, const char *file, bool avx2, uint32_t prompt,
+		uint32_t output, double *prompt_rate, double *decode_rate);
 /* llama-server on loopback, with a slot for each of @streams. */
 int llama_server_start(const struct llama *l, const char *file, uint32_t streams, uint32_t context,
 		       struct llama_server *server);

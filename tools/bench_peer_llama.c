@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* bench_peer_llama.c: llama.cpp's own programs: its bench, and its server with requests over HTTP. */
+/* bench_peer_llama.c: llama.cpp's own programs: its bench, and its server over HTTP. */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <stdio.h>
@@ -58,12 +58,12 @@ static int read_rates(const struct llama *l, const char *text, double *prompt_ra
 	       cmd_fail(l->cmd, CMD_FAILED, "llama-bench told no speed");
 }
 
-int llama_bench(const struct llama *l, const char *file, bool avx2, uint32_t prompt, uint32_t output,
-		double *prompt_rate, double *decode_rate)
+int llama_bench(const struct llama *l, const char *file, bool avx2, uint32_t prompt,
+		uint32_t output, double *prompt_rate, double *decode_rate)
 {
 	char program[2100], libs[4200], log[2100], threads[16], p[16], n[16], *text;
-	const char *argv[] = { program, "-m", file, "-t", threads, "-p", p, "-n", n, "-r", "1", "-o",
-			       "json", NULL };
+	const char *argv[] = { program, "-m", file, "-t", threads, "-p", p, "-n", n, "-r", "1",
+			       "-o", "json", NULL };
 	struct bench_program run = { .argv = argv, .log = log, .libraries = libs };
 	int err;
 
@@ -79,7 +79,7 @@ int llama_bench(const struct llama *l, const char *file, bool avx2, uint32_t pro
 	return err;
 }
 
-/* ---- the server ------------------------------------------------------------------------------- */
+/* ---- the server ----------------------------------------------------------------------------- */
 
 static struct sockaddr_in loopback(uint16_t port)
 {
@@ -168,7 +168,7 @@ void llama_server_stop(struct llama_server *server)
 	bench_program_stop(&server->pid);
 }
 
-/* ---- its streams: greedy like ours, each prompt computed anew --------------------------------- */
+/* ---- its streams: greedy like ours, each prompt computed anew ------------------------------- */
 
 static bool http_open(struct bench_stream *st)
 {
@@ -184,8 +184,9 @@ static void http_close(struct bench_stream *st)
 
 static size_t http_request_text(const struct bench_stream *st, char *text)
 {
-	static const char head[] = "POST /completion HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
-				   "Content-Type: application/json\r\nContent-Length: ";
+	static const char head[] =
+		"POST /completion HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
+		"Content-Type: application/json\r\nContent-Length: ";
 	char *body = text + 256, *at = body;
 	int n;
 
@@ -200,7 +201,7 @@ static size_t http_request_text(const struct bench_stream *st, char *text)
 	return (size_t)n + (size_t)(at - body);
 }
 
-/* An event a token, or for several when the first ones were half of a character: it says how many so far. */
+/* An event a token, or for several that make one character: it says how many so far. */
 static bool http_request(struct bench_stream *st)
 {
 	size_t bytes = http_request_text(st, st->state), cap = 0;

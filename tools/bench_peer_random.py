@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Write a Llama of about 1 B random weights as GGUF: speed beyond the caches does not depend on what they say.
+"""Write a Llama of about 1 B random weights as GGUF: speed does not depend on what they say.
 
     bench_peer_random.py FILE [--type q4_0|q8_0] [--layers N] [--width N] [--ffn N] [--vocab N]
 
-The shape is that of Llama 3.2 1B with a vocabulary of 32,000: the bytes, and pairs of them. The file is written as
-a stream, a few MB in memory; the same arguments give the same bytes.
+The shape is that of Llama 3.2 1B with a vocabulary of 32,000: the bytes, and pairs of them. The
+file is written as a stream, a few MB in memory; the same arguments give the same bytes.
 """
 import argparse
 import os
@@ -50,11 +50,13 @@ def array(kind, values):
 def metadata(a):
     tokens, merges = vocabulary(a.vocab)
     heads, kv_heads = a.width // 64, max(a.width // 256, 1)
-    numbers = {"llama.block_count": a.layers, "llama.context_length": 8192, "llama.embedding_length": a.width,
-               "llama.feed_forward_length": a.ffn, "llama.attention.head_count": heads,
+    numbers = {"llama.block_count": a.layers, "llama.context_length": 8192,
+               "llama.embedding_length": a.width, "llama.feed_forward_length": a.ffn,
+               "llama.attention.head_count": heads,
                "llama.attention.head_count_kv": kv_heads, "llama.rope.dimension_count": 64,
                "llama.vocab_size": len(tokens), "general.file_type": TYPES[a.type][1],
-               "tokenizer.ggml.bos_token_id": len(tokens) - 1, "tokenizer.ggml.eos_token_id": len(tokens) - 1}
+               "tokenizer.ggml.bos_token_id": len(tokens) - 1,
+               "tokenizer.ggml.eos_token_id": len(tokens) - 1}
     floats = {"llama.attention.layer_norm_rms_epsilon": 1e-5, "llama.rope.freq_base": 500000.0}
     texts = {"general.architecture": "llama", "general.name": f"random {a.type}",
              "tokenizer.ggml.model": "gpt2", "tokenizer.ggml.pre": "gpt-2"}

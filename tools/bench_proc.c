@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* bench_proc.c: the programs that a measurement needs beside it, and a private directory for them. */
+/* bench_proc.c: the programs that a measurement needs, and a private directory for them. */
 #include <errno.h>
 #include <fcntl.h>
 #include <ftw.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* bench_streams.c: requests one after another on many streams at once, of mhost or of another server. */
+/* bench_streams.c: requests on many streams at once, of mhost or of another server. */
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -64,7 +64,8 @@ static void *stream_main(void *arg)
 }
 
 struct bench_load *bench_load_start_on(const struct bench *b, const struct bench_source *source,
-				       uint32_t streams, uint32_t prompt_tokens, uint32_t max_tokens)
+				       uint32_t streams, uint32_t prompt_tokens,
+				       uint32_t max_tokens)
 {
 	struct bench_load *load = calloc(1, sizeof(*load));
 
@@ -128,7 +129,7 @@ struct bench_totals bench_load_stop(struct bench_load **loadp)
 	return t;
 }
 
-/* ---- mhost as a source ------------------------------------------------------------------------ */
+/* ---- mhost as a source ---------------------------------------------------------------------- */
 
 static struct mhost_request request_of(const struct bench *b, const uint32_t *prompt,
 				       uint32_t prompt_tokens, uint32_t max_tokens)
@@ -240,5 +241,6 @@ int bench_one_token(const struct bench *b, const char *version)
 	rq.version = version;
 	good = good && run_request(s, &rq, &run);
 	mhost_close(&s);
-	return good ? CMD_OK : cmd_fail(b->cmd, CMD_FAILED, "%s@%s: a request failed", b->model, version);
+	return good ? CMD_OK
+		    : cmd_fail(b->cmd, CMD_FAILED, "%s@%s: a request failed", b->model, version);
 }

@@ -48,7 +48,7 @@ void svg_add_histogram(struct svg_plot *plot, uint32_t line, const char *name, d
 		return;
 	first = (int)floor(log2(low) * BINS_PER_DOUBLING);
 	last = (int)floor(log2(high) * BINS_PER_DOUBLING);
-	if (last - first > (int)SVG_POINTS - 2)		/* what lies far out is told in the last bin */
+	if (last - first > (int)SVG_POINTS - 2) /* what lies far out is told in the last bin */
 		last = first + (int)SVG_POINTS - 2;
 	for (uint32_t i = 0; i < count; i++) {
 		int bin = (int)floor(log2(values[i]) * BINS_PER_DOUBLING);
@@ -108,22 +108,27 @@ static void axes(FILE *f, const struct svg_plot *plot, const struct scale *s)
 	fprintf(f, "<text x=\"%g\" y=\"20\" font-size=\"14\">%s</text>\n", LEFT, plot->title);
 	fprintf(f, "<text x=\"%g\" y=\"%g\" text-anchor=\"middle\">%s</text>\n",
 		(LEFT + WIDTH - RIGHT) / 2, HEIGHT - 12, plot->x_name);
-	fprintf(f, "<text x=\"16\" y=\"%g\" text-anchor=\"middle\" transform=\"rotate(-90 16 %g)\">%s"
-		"</text>\n", (TOP + HEIGHT - BOTTOM) / 2, (TOP + HEIGHT - BOTTOM) / 2, plot->y_name);
+	fprintf(f,
+		"<text x=\"16\" y=\"%g\" text-anchor=\"middle\" transform=\"rotate(-90 16 %g)\">%s"
+		"</text>\n",
+		(TOP + HEIGHT - BOTTOM) / 2, (TOP + HEIGHT - BOTTOM) / 2, plot->y_name);
 	for (double y = 0; y <= s->y_max * 1.0001; y += s->y_step)
-		fprintf(f, "<path d=\"M%g %.1fH%g\" stroke=\"#ddd\"/><text x=\"%g\" y=\"%.1f\" "
-			"text-anchor=\"end\">%g</text>\n", LEFT, at_y(s, y), WIDTH - RIGHT, LEFT - 6,
-			at_y(s, y) + 4, y);
+		fprintf(f,
+			"<path d=\"M%g %.1fH%g\" stroke=\"#ddd\"/><text x=\"%g\" y=\"%.1f\" "
+			"text-anchor=\"end\">%g</text>\n",
+			LEFT, at_y(s, y), WIDTH - RIGHT, LEFT - 6, at_y(s, y) + 4, y);
 	for (double x = ceil(s->x_min - 1e-9); x <= s->x_max + 1e-9; x++)
 		fprintf(f, "<path d=\"M%.1f %gv5\" stroke=\"#000\"/><text x=\"%.1f\" y=\"%g\" "
 			"text-anchor=\"middle\">%g</text>\n", at_x(s, exp2(x)), HEIGHT - BOTTOM,
 			at_x(s, exp2(x)), HEIGHT - BOTTOM + 18, exp2(x));
-	fprintf(f, "<path d=\"M%g %gH%g\" stroke=\"#000\"/>\n", LEFT, HEIGHT - BOTTOM, WIDTH - RIGHT);
+	fprintf(f, "<path d=\"M%g %gH%g\" stroke=\"#000\"/>\n", LEFT, HEIGHT - BOTTOM,
+		WIDTH - RIGHT);
 }
 
 static void draw_line(FILE *f, const struct svg_plot *plot, uint32_t index, const struct scale *s)
 {
-	static const char *const colours[SVG_LINES] = { "#0b62a4", "#d1495b", "#3f8f4f", "#8a5fbf" };
+	static const char *const colours[SVG_LINES] = { "#0b62a4", "#d1495b", "#3f8f4f",
+							"#8a5fbf" };
 	const struct svg_line *l = &plot->lines[index];
 
 	fprintf(f, "<g stroke=\"%s\"><path fill=\"none\" stroke-width=\"2\" d=\"", colours[index]);
@@ -131,12 +136,13 @@ static void draw_line(FILE *f, const struct svg_plot *plot, uint32_t index, cons
 		if (i && plot->is_histogram)
 			fprintf(f, "H%.1fV%.1f", at_x(s, l->x[i]), at_y(s, l->y[i]));
 		else
-			fprintf(f, "%c%.1f %.1f", i ? 'L' : 'M', at_x(s, l->x[i]), at_y(s, l->y[i]));
+			fprintf(f, "%c%.1f %.1f", i ? 'L' : 'M', at_x(s, l->x[i]),
+				at_y(s, l->y[i]));
 	}
 	fprintf(f, "\"/>");
 	for (uint32_t i = 0; i < l->count && !plot->is_histogram; i++)
-		fprintf(f, "<circle cx=\"%.1f\" cy=\"%.1f\" r=\"3\" fill=\"#fff\"/>", at_x(s, l->x[i]),
-			at_y(s, l->y[i]));
+		fprintf(f, "<circle cx=\"%.1f\" cy=\"%.1f\" r=\"3\" fill=\"#fff\"/>",
+			at_x(s, l->x[i]), at_y(s, l->y[i]));
 	fprintf(f, "<path stroke-width=\"2\" d=\"M%g 36h20\"/></g>", LEFT + 180.0 * index);
 	fprintf(f, "<text x=\"%g\" y=\"40\">%s</text>\n", LEFT + 180.0 * index + 25, l->name);
 }
@@ -145,8 +151,10 @@ static void draw(FILE *f, const struct svg_plot *plot)
 {
 	struct scale s = scale_of(plot);
 
-	fprintf(f, "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 %g %g\" "
-		"font-family=\"sans-serif\" font-size=\"12\">\n<path fill=\"#fff\" d=\"M0 0h%gv%gH0z\"/>\n",
+	fprintf(f,
+		"<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 %g %g\" "
+		"font-family=\"sans-serif\" font-size=\"12\">\n"
+		"<path fill=\"#fff\" d=\"M0 0h%gv%gH0z\"/>\n",
 		WIDTH, HEIGHT, WIDTH, HEIGHT);
 	axes(f, plot, &s);
 	for (uint32_t i = 0; i < plot->line_count; i++)

@@ -23,7 +23,7 @@ struct svg_plot {
 };
 
 void svg_add(struct svg_plot *plot, uint32_t line, const char *name, double x, double y);
-/* A line of the shares (percent) of @values in bins that are a quarter of a doubling wide. Sorts. */
+/* A line of the shares (percent) of @values in bins that are a quarter of a doubling wide. */
 void svg_add_histogram(struct svg_plot *plot, uint32_t line, const char *name, double *values,
 		       uint32_t count);
 /* DIR/NAME.svg, the folder made when missing. 0 or negative errno. */

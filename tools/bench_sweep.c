@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* bench_sweep.c: `mhost bench --sweep`: speed against streams, context, threads; the others in files beside. */
+/* bench_sweep.c: `mhost bench --sweep`: speed against streams, context and threads. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -50,7 +50,7 @@ static json_t *add_array(struct sweep *s, const char *name)
 	return list;
 }
 
-/* ---- streams ---------------------------------------------------------------------------------- */
+/* ---- streams -------------------------------------------------------------------------------- */
 
 /* tokens/s of all streams together, in windows after the prompts of the first requests. */
 static int streams_at(struct sweep *s, struct bench *b, uint32_t streams, struct spread *rate)
@@ -98,15 +98,15 @@ int sweep_streams(struct sweep *s)
 		svg_add(&plot, 0, "each stream", n, rate.p50 / n);
 		svg_add(&plot, 1, "all together", n, rate.p50);
 		if (!s->cmd->json)
-			printf("%-10u %12.1f %12.1f  %.1f..%.1f\n", n, rate.p50 / n, rate.p50, rate.min,
-			       rate.max);
+			printf("%-10u %12.1f %12.1f  %.1f..%.1f\n", n, rate.p50 / n, rate.p50,
+			       rate.min, rate.max);
 		fflush(stdout);
 	}
 	sweep_host_stop(&host, &b);
 	return err ? err : sweep_plot(s, &plot, "streams");
 }
 
-/* ---- one stream, of a prompt and an answer ---------------------------------------------------- */
+/* ---- one stream, of a prompt and an answer -------------------------------------------------- */
 
 struct rates {
 	struct spread decode, prompt;
@@ -140,8 +140,8 @@ static int one_stream(struct sweep *s, struct bench *b, uint32_t prompt_tokens, 
 	return err ? CMD_FAILED : CMD_OK;
 }
 
-static void add_rates(struct sweep *s, json_t *list, struct svg_plot *plot, const char *key, uint32_t x,
-		      const struct rates *r)
+static void add_rates(struct sweep *s, json_t *list, struct svg_plot *plot, const char *key,
+		      uint32_t x, const struct rates *r)
 {
 	json_array_append_new(list, json_pack("{s:i, s:o, s:o}", key, (int)x, "decode_tokens_per_s",
 					      bench_spread_json(&r->decode), "prompt_tokens_per_s",
@@ -201,10 +201,12 @@ static int threads_at(struct sweep *s, uint32_t threads, struct rates *r)
 
 int sweep_threads(struct sweep *s)
 {
-	struct svg_plot plots[2] = { { .title = "Decode against threads", .x_name = "threads",
-				       .y_name = "tokens/s" },
-				     { .title = "Prompts of 512 against threads", .x_name = "threads",
-				       .y_name = "tokens/s" } };
+	struct svg_plot plots[2] = {
+		{ .title = "Decode against threads", .x_name = "threads", .y_name = "tokens/s" },
+		{ .title = "Prompts of 512 against threads",
+		  .x_name = "threads",
+		  .y_name = "tokens/s" }
+	};
 	json_t *list = add_array(s, "threads");
 	uint32_t last = (uint32_t)sysconf(_SC_NPROCESSORS_ONLN);
 	int err = CMD_OK;
@@ -224,7 +226,7 @@ int sweep_threads(struct sweep *s)
 	return err ? err : sweep_plot(s, &plots[1], "threads-prompt");
 }
 
-/* ---- all of them ------------------------------------------------------------------------------ */
+/* ---- all of them ---------------------------------------------------------------------------- */
 
 static const struct {
 	const char *name;
@@ -265,15 +267,18 @@ static int run_sweeps(struct sweep *s)
 
 int bench_sweep(const struct cmd *cmd, const struct bench_options *options, json_t *out)
 {
-	struct sweep s = { .cmd = cmd, .options = options, .isa = options->isa ?: "auto", .out = out };
+	struct sweep s = {
+		.cmd = cmd, .options = options, .isa = options->isa ?: "auto", .out = out
+	};
 	char *file = find_file(&s);
 	int err = file ? bench_dir_make(cmd, s.dir, sizeof(s.dir)) : CMD_FAILED;
 
 	s.file = file;
 	bench_machine(out, options->threads);
 	if (!err) {
-		json_object_set_new(out, "file", json_string(strrchr(file, '/') ? strrchr(file, '/') + 1 :
-							     file));
+		json_object_set_new(
+			out, "file",
+			json_string(strrchr(file, '/') ? strrchr(file, '/') + 1 : file));
 		if (!cmd->json)
 			bench_machine_print(out);
 		err = run_sweeps(&s);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* bench_sweep_versions.c: speed and flips against resident versions; how long loads and flips take. */
+/* bench_sweep_versions.c: speed against resident versions; how long loads and flips take. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -174,7 +174,7 @@ int sweep_versions(struct sweep *s)
 	return err ? err : sweep_plot(s, &plot, "versions");
 }
 
-/* ---- histograms ------------------------------------------------------------------------------- */
+/* ---- histograms ----------------------------------------------------------------------------- */
 
 static int loads(struct bench *b, double *ms)
 {
@@ -192,8 +192,8 @@ static int loads(struct bench *b, double *ms)
 	return err;
 }
 
-static void tell(struct sweep *s, json_t *to, struct svg_plot *plot, uint32_t line, const char *name,
-		 const char *key, double *values, uint32_t n)
+static void tell(struct sweep *s, json_t *to, struct svg_plot *plot, uint32_t line,
+		 const char *name, const char *key, double *values, uint32_t n)
 {
 	struct spread d;
 
@@ -239,11 +239,16 @@ static int latency(struct sweep *s, struct bench *b, struct svg_plot *load_plot,
 
 int sweep_latency(struct sweep *s)
 {
-	struct svg_plot load_plot = { .title = "Load, from open to checked and sealed", .x_name = "ms",
-				      .y_name = "percent of loads", .is_histogram = 1 };
-	struct svg_plot flip_plot = { .title = "Flip, route store to adoption, beyond the running step",
-				      .x_name = "us", .y_name = "percent of flips",
+	struct svg_plot load_plot = { .title = "Load, from open to checked and sealed",
+				      .x_name = "ms",
+				      .y_name = "percent of loads",
 				      .is_histogram = 1 };
+	struct svg_plot flip_plot = {
+		.title = "Flip, route store to adoption, beyond the running step",
+		.x_name = "us",
+		.y_name = "percent of flips",
+		.is_histogram = 1
+	};
 	struct bench_host host;
 	struct bench b;
 	int err = sweep_host(s, s->options->threads, &host, &b);

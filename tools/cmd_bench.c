@@ -29,8 +29,9 @@ static void print_value(const char *part, const char *key, const json_t *value)
 	const json_t *p50 = json_object_get(value, "p50");
 
 	if (json_is_object(value) && p50)
-		printf("%-7s %-30s p50 %.4g  p90 %.4g  p99 %.4g  max %.4g  (n %lld, min %.4g)\n", part,
-		       key, json_number_value(p50), json_number_value(json_object_get(value, "p90")),
+		printf("%-7s %-30s p50 %.4g  p90 %.4g  p99 %.4g  max %.4g  (n %lld, min %.4g)\n",
+		       part, key, json_number_value(p50),
+		       json_number_value(json_object_get(value, "p90")),
 		       json_number_value(json_object_get(value, "p99")),
 		       json_number_value(json_object_get(value, "max")),
 		       json_integer_value(json_object_get(value, "n")),
@@ -66,7 +67,8 @@ static int run_parts(struct bench *b, const char *only)
 }
 
 /* Each word of @list is one of @known. */
-static int check_list(const struct cmd *cmd, const char *option, const char *list, const char *known)
+static int check_list(const struct cmd *cmd, const char *option, const char *list,
+		      const char *known)
 {
 	const char *word = list;
 
@@ -76,8 +78,10 @@ static int check_list(const struct cmd *cmd, const char *option, const char *lis
 
 		snprintf(one, sizeof(one), "%.*s", (int)n, word);
 		if (!n || n >= sizeof(one) || !bench_is_wanted(known, one))
-			return cmd_fail(cmd, CMD_USAGE, "--%s %.60s: limit %s with commas between them; "
-					"correct it", option, list, known);
+			return cmd_fail(cmd, CMD_USAGE,
+					"--%s %.60s: limit %s with commas between them; "
+					"correct it",
+					option, list, known);
 		word = word[n] ? word + n + 1 : NULL;
 	}
 	return CMD_OK;
@@ -86,10 +90,12 @@ static int check_list(const struct cmd *cmd, const char *option, const char *lis
 /* Which options go with which of the three ways to measure. */
 static int check(const struct cmd *cmd, const struct bench_options *o)
 {
-	bool fits = o->peer ? !o->sweep && !o->svg :
-		    o->sweep ? !o->only && o->file_count <= 1 :
-			       !o->isa && !o->threads && !o->seconds && !o->svg && o->file_count <= 1;
-	int err = fits ? CMD_OK : cmd_usage(cmd, SYNOPSIS);
+	bool fits = o->peer || o->sweep || (!o->isa && !o->threads && !o->seconds);
+	int err;
+
+	fits = fits && !(o->peer && o->sweep) && !(o->svg && !o->sweep) && !(o->only && o->sweep);
+	fits = fits && (o->peer || o->file_count <= 1);
+	err = fits ? CMD_OK : cmd_usage(cmd, SYNOPSIS);
 
 	if (!err)
 		err = check_list(cmd, "only", o->only, o->peer ? PEER_PARTS : PARTS);
@@ -104,7 +110,8 @@ static int parse_number(const struct cmd *cmd, const char *option, const char *t
 	uint64_t value;
 
 	if (!cmd_parse_u64(text, 1, high, &value))
-		return cmd_fail(cmd, CMD_USAGE, "--%s %.40s: limit 1..%u; correct it", option, text, high);
+		return cmd_fail(cmd, CMD_USAGE, "--%s %.40s: limit 1..%u; correct it", option, text,
+				high);
 	*number = (uint32_t)value;
 	return CMD_OK;
 }
@@ -141,11 +148,15 @@ static int take(const struct cmd *cmd, int opt, struct bench_options *o)
 static int parse(const struct cmd *cmd, int argc, char **argv, struct bench_options *o)
 {
 	static const struct option options[] = {
-		{ "isa", required_argument, NULL, 'i' },     { "only", required_argument, NULL, 'o' },
-		{ "peer", no_argument, NULL, 'p' },	     { "repeat", required_argument, NULL, 'r' },
-		{ "seconds", required_argument, NULL, 'S' }, { "svg", required_argument, NULL, 'g' },
+		{ "isa", required_argument, NULL, 'i' },
+		{ "only", required_argument, NULL, 'o' },
+		{ "peer", no_argument, NULL, 'p' },
+		{ "repeat", required_argument, NULL, 'r' },
+		{ "seconds", required_argument, NULL, 'S' },
+		{ "svg", required_argument, NULL, 'g' },
 		{ "sweep", required_argument, NULL, 's' },
-		{ "threads", required_argument, NULL, 't' }, { 0 },
+		{ "threads", required_argument, NULL, 't' },
+		{ 0 },
 	};
 	int opt, err;
 
