@@ -49,6 +49,7 @@ ENGINE_SRC := \
 	daemon/engine/eng_unpack.c \
 	daemon/engine/kernels/eng_blas.c \
 	daemon/engine/kernels/eng_dispatch.c \
+	daemon/engine/kernels/eng_k_amx.c \
 	daemon/engine/kernels/eng_k_avx2.c \
 	daemon/engine/kernels/eng_k_avx512.c \
 	daemon/engine/kernels/eng_k_generic.c
@@ -180,6 +181,7 @@ BENCH_SHARE := \
 	tools/fetch-smollm2.sh
 
 UNIT_TESTS := \
+	amx \
 	attach \
 	bell \
 	bits \
@@ -301,6 +303,7 @@ $(B)/%.o: %.c
 
 $(B)/daemon/engine/kernels/%_avx2.o: ISA_FLAGS := -mavx2 -mfma -mf16c
 $(B)/daemon/engine/kernels/%_avx512.o: ISA_FLAGS := -mavx512f -mavx512bw -mavx512vl -mavx512dq -mavx512vnni -mavx2 -mfma -mf16c
+$(B)/daemon/engine/kernels/%_amx.o: ISA_FLAGS := -mamx-tile -mamx-int8 -mavx512f -mavx512bw -mavx512vl -mavx512dq -mavx512vnni -mavx2 -mfma -mf16c
 
 # What an import does to each weight: loops of fixed length become vectors.
 $(addprefix $(B)/daemon/engine/,eng_pack.o eng_quant.o eng_source.o): ISA_FLAGS := -O3

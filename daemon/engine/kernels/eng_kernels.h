@@ -125,8 +125,8 @@ static inline size_t eng_kv_plane_bytes(bool f32, uint32_t head_dim)
 
 /*
  * The table for @isa (enum eng_isa, not AUTO), NULL when this CPU or kernel cannot run it. AMX
- * needs the CPU's AMX-INT8; it uses the AVX-512 table until it has its own, so eng_isa_best() never
- * picks it. eng_dispatch.c also has eng_isa_name, _parse, _usable and _best of eng_model.h.
+ * asks the kernel for the tiles and tries them once before it counts as usable.
+ * eng_dispatch.c also has eng_isa_name, _parse, _usable and _best of eng_model.h.
  */
 const struct eng_kernels *eng_kernels_get(uint32_t isa);
 

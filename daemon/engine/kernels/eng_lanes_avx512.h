@@ -66,6 +66,11 @@ static inline struct lanes lanes_load_bf16(const uint16_t *p)
 	return (struct lanes){ _mm512_castsi512_ps(_mm512_slli_epi32(wide, 16)) };
 }
 
+static inline struct lanes lanes_of_int(const int32_t *p)
+{
+	return (struct lanes){ _mm512_cvtepi32_ps(_mm512_loadu_si512(p)) };
+}
+
 static inline void lanes_store(float *p, struct lanes a)
 {
 	_mm512_storeu_ps(p, a.v);

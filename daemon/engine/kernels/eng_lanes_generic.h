@@ -71,6 +71,15 @@ LANES_CALL struct lanes lanes_load_bf16(const uint16_t *p)
 	return r;
 }
 
+LANES_CALL struct lanes lanes_of_int(const int32_t *p)
+{
+	struct lanes r;
+
+	for (int i = 0; i < 16; i++)
+		r.f[i] = (float)p[i];
+	return r;
+}
+
 LANES_CALL void lanes_store_n(float *p, struct lanes a, size_t n)
 {
 	memcpy(p, a.f, n * sizeof(*p));
