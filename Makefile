@@ -159,6 +159,7 @@ TOOL_SRC := \
 	tools/bench_raw.c \
 	tools/bench_rtt.c \
 	tools/bench_speed.c \
+	tools/bench_storm.c \
 	tools/bench_streams.c \
 	tools/bench_svg.c \
 	tools/bench_sweep.c \

@@ -190,6 +190,7 @@ int bench_part_load(struct bench *b);
 int bench_part_flip(struct bench *b);
 int bench_part_rtt(struct bench *b);
 int bench_part_speed(struct bench *b);
+int bench_part_storm(struct bench *b);
 int bench_part_memory(struct bench *b);
 
 #endif

@@ -7,6 +7,7 @@
 #include <jansson.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #include "mhost.h"
 
@@ -68,6 +69,8 @@ void cmd_hex(const uint8_t *bytes, size_t count, char *out);
  * host cannot be reached or refuses: the reason has been printed. The caller frees the object.
  */
 json_t *ctl_call(const struct cmd *cmd, json_t *request);
+/* A connection to it, the caller's to close. NULL: the reason has been printed. */
+FILE *ctl_open(const struct cmd *cmd);
 
 /* ---- reply.c: run one request to its end ----------------------------------------------------- */
 

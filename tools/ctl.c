@@ -10,7 +10,7 @@
 
 #include "cmd.h"
 
-static FILE *ctl_connect(const struct cmd *cmd)
+FILE *ctl_open(const struct cmd *cmd)
 {
 	struct sockaddr_un addr = { .sun_family = AF_UNIX };
 	int fd, n;
@@ -72,7 +72,7 @@ static json_t *final_line(FILE *f)
 
 json_t *ctl_call(const struct cmd *cmd, json_t *request)
 {
-	FILE *f = ctl_connect(cmd);
+	FILE *f = ctl_open(cmd);
 	json_t *answer = NULL;
 	char *line = json_dumps(request, JSON_COMPACT);
 

@@ -9,7 +9,8 @@
 #include "log.h"
 #include "sup_op_priv.h"
 
-#define ADOPT_MIN_NS	50000u			/* looks at the slots after a flip */
+#define ADOPT_WOKEN_NS	50000u			/* first look at the slots, when a worker had to be woken */
+#define ADOPT_BUSY_NS	SUP_NS_PER_MS		/* when all run: a step takes longer than that */
 #define ADOPT_MAX_NS	(5 * SUP_NS_PER_MS)
 #define ADOPT_LIMIT_NS	(10 * SUP_NS_PER_S)	/* then the answer goes out and names who lacks */
 
@@ -65,12 +66,16 @@ static void op_sample(struct sup_op *op)
 	}
 }
 
-/* Before another publication overwrites the times in the slots. */
+/* Before another publication overwrites the times in the slots. Those that are done answer next. */
 static void ops_sample(struct sup *sup)
 {
-	for (struct sup_op *op = sup->ops; op; op = op->next)
-		if (op->state == OP_WAIT_ADOPTED)
-			op_sample(op);
+	for (struct sup_op *op = sup->ops; op; op = op->next) {
+		if (op->state != OP_WAIT_ADOPTED || !op->pending)
+			continue;
+		op_sample(op);
+		if (!op->pending)
+			sup_timer_set(&sup->loop, &op->timer, 0, sup_op_step);
+	}
 }
 
 static void history_update(struct sup_op *op, struct sup_model *model)
@@ -82,6 +87,27 @@ static void history_update(struct sup_op *op, struct sup_model *model)
 	} else if (op->from[0]) {
 		sup_history_push(model, op->from);
 	}
+}
+
+/* Wakes those that sleep. True: some did. */
+static bool workers_ring(struct sup_op *op)
+{
+	bool slept = false;
+
+	for (uint32_t i = 0; i < MHS_WORKER_MAX; i++) {
+		const struct sup_worker *worker = &op->sup->workers[i];
+
+		if (worker->state != SUP_WORKER_READY)
+			continue;
+		op->asked[i].life = worker->life;
+		op->asked[i].slept = mhs_slot_should_wake(sup_worker_slot(worker));
+		if (op->asked[i].slept)
+			sup_worker_ring(worker);
+		slept |= op->asked[i].slept;
+		op->workers++;
+	}
+	op->pending = op->workers;
+	return slept;
 }
 
 void sup_op_flip(struct sup_op *op)
@@ -100,25 +126,22 @@ void sup_op_flip(struct sup_op *op)
 	op->state = OP_WAIT_ADOPTED;
 	op->flipped_ns = sup_now_ns();
 	op->epoch = sup_model_flip(model, op->version);
-	for (uint32_t i = 0; i < MHS_WORKER_MAX; i++) {
-		const struct sup_worker *worker = &sup->workers[i];
-
-		if (worker->state != SUP_WORKER_READY)
-			continue;
-		op->asked[i].life = worker->life;
-		op->asked[i].slept = mhs_slot_should_wake(sup_worker_slot(worker));
-		if (op->asked[i].slept)
-			sup_worker_ring(worker);
-		op->workers++;
-	}
+	op->poll_ns = workers_ring(op) ? ADOPT_WOKEN_NS : ADOPT_BUSY_NS;
 	op->generation = mhs_route_unpack(atomic_load_explicit(&sup->board->models[model->index].route,
 							       memory_order_relaxed)).generation;
 	history_update(op, model);
+	sup_timer_set(&sup->loop, &op->timer, op->poll_ns, sup_op_step);
+}
+
+/* Not between the flip and our next sleep: a worker that was rung may need this CPU. */
+static void flip_tell(struct sup_op *op)
+{
+	if (op->told)
+		return;
+	op->told = true;
 	log_line(op->at_start ? LOG_LVL_NOTICE : LOG_LVL_INFO, "%s: %s%s%s is active, epoch %llu",
 		 op->model, op->from, op->from[0] ? " -> " : "", op->semver,
 		 (unsigned long long)op->epoch);
-	op->poll_ns = ADOPT_MIN_NS;
-	sup_timer_set(&sup->loop, &op->timer, op->poll_ns, sup_op_step);
 }
 
 void sup_op_wait_adopted(struct sup_op *op)
@@ -126,6 +149,7 @@ void sup_op_wait_adopted(struct sup_op *op)
 	struct sup *sup = op->sup;
 	struct sup_model *model;
 
+	flip_tell(op);
 	op_sample(op);
 	if (op->pending && sup_now_ns() - op->flipped_ns < ADOPT_LIMIT_NS) {
 		op->poll_ns = op->poll_ns * 2 < ADOPT_MAX_NS ? op->poll_ns * 2 : ADOPT_MAX_NS;

@@ -72,7 +72,7 @@ int sup_source_open(struct sup_loop *loop, struct sup_source *source, int fd, ui
 {
 	struct epoll_event event = { .events = events, .data.ptr = source };
 
-	*source = (struct sup_source){ .fd = -1, .fn = fn };
+	*source = (struct sup_source){ .fd = -1, .events = events, .fn = fn };
 	if (epoll_ctl(loop->epoll, EPOLL_CTL_ADD, fd, &event))
 		return -errno;
 	source->fd = fd;
@@ -83,6 +83,9 @@ void sup_source_change(struct sup_loop *loop, struct sup_source *source, uint32_
 {
 	struct epoll_event event = { .events = events, .data.ptr = source };
 
+	if (source->events == events)
+		return;
+	source->events = events;
 	if (source->fd >= 0)
 		epoll_ctl(loop->epoll, EPOLL_CTL_MOD, source->fd, &event);
 }

@@ -24,6 +24,7 @@ typedef void (*sup_timer_fn)(struct sup_timer *timer);
 
 struct sup_source {
 	int fd;			/* -1: not watched */
+	uint32_t events;	/* watched for */
 	sup_source_fn fn;
 };
 

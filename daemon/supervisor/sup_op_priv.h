@@ -29,6 +29,7 @@ struct sup_op {
 	uint64_t epoch, flipped_ns, poll_ns;
 	uint32_t generation, workers, pending;
 	uint64_t flip_ns, wall_ns;	/* the slowest so far */
+	bool told;			/* in the log */
 	struct {
 		uint64_t life;		/* 0: adopted, or not asked */
 		bool slept;		/* had asked for its bell */
