@@ -4,7 +4,7 @@
 #include "mhs_seg.h"
 #include "sup_loop.h"
 
-#define STEP_BYTES	(UINT64_C(16) << 20)
+#define STEP_BYTES	(UINT64_C(4) << 20)
 
 static void *fill_main(void *arg)
 {

@@ -9,7 +9,7 @@
 #include "sup_read.h"
 #include "sup_uring.h"
 
-#define PIECE_MIN_BYTES	(UINT64_C(16) << 20)	/* of a registered buffer */
+#define PIECE_MIN_BYTES	(UINT64_C(4) << 20)	/* of a registered buffer */
 #define PIECE_MAX_BYTES	(UINT64_C(1) << 30)	/* the kernel's limit */
 #define PIECES		4096u			/* aimed at, for a large file */
 /* This method is no good here, nothing is lost; unlike SUP_READ_NEXT it is never taken for "ready". */
