@@ -130,6 +130,7 @@ WRK_SRC := \
 	daemon/worker/wrk_kv.c \
 	daemon/worker/wrk_lane.c \
 	daemon/worker/wrk_loop.c \
+	daemon/worker/wrk_pace.c \
 	daemon/worker/wrk_plan.c \
 	daemon/worker/wrk_prefix.c \
 	daemon/worker/wrk_queue.c \
@@ -153,6 +154,7 @@ TOOL_SRC := \
 	tools/bench_load.c \
 	tools/bench_machine.c \
 	tools/bench_memory.c \
+	tools/bench_mixed.c \
 	tools/bench_peer.c \
 	tools/bench_peer_llama.c \
 	tools/bench_proc.c \
@@ -206,6 +208,7 @@ UNIT_TESTS := \
 	kernels \
 	load \
 	model \
+	pace \
 	pack \
 	read \
 	ring \

@@ -110,7 +110,7 @@ double bench_raw_read(const struct bench_raw *raw, const struct bench_way *way);
 /* GB/s as fio says, or negative errno (-ENOENT: not installed). */
 double bench_fio_read(const char *path, const struct bench_way *way);
 
-/* A prompt that depends on @salt alone. */
+/* A prompt that depends on @salt and this process alone. */
 void bench_prompt(uint32_t *ids, uint32_t count, uint32_t vocab, uint32_t salt);
 
 /* One request to its end. False when it failed; mhost_errmsg() may know why. */
@@ -192,5 +192,6 @@ int bench_part_rtt(struct bench *b);
 int bench_part_speed(struct bench *b);
 int bench_part_storm(struct bench *b);
 int bench_part_memory(struct bench *b);
+int bench_part_mixed(struct bench *b);
 
 #endif

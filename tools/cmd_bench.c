@@ -6,7 +6,7 @@
 
 #include "bench.h"
 
-#define PARTS		"load,flip,rtt,storm,speed,memory"
+#define PARTS		"load,flip,rtt,storm,speed,mixed,memory"
 #define PEER_PARTS	"speed,streams"
 #define SWEEPS		"streams,context,threads,versions,latency"
 #define ISAS		"generic,avx2,avx512,amx"
@@ -21,7 +21,8 @@ static const struct {
 	int (*run)(struct bench *b);
 } parts[] = {
 	{ "load", bench_part_load },   { "flip", bench_part_flip },   { "rtt", bench_part_rtt },
-	{ "storm", bench_part_storm }, { "speed", bench_part_speed }, { "memory", bench_part_memory },
+	{ "storm", bench_part_storm }, { "speed", bench_part_speed }, { "mixed", bench_part_mixed },
+	{ "memory", bench_part_memory },
 };
 
 static void print_value(const char *part, const char *key, const json_t *value)

@@ -23,14 +23,13 @@
 #include "mhs_stat.h"
 #include "wrk_draft.h"
 #include "wrk_kv.h"
+#include "wrk_pace.h"
 
 #define WRK_RECORD_BYTES	(512u << 10)	/* largest record taken from a client */
 #define WRK_LANE_RECORDS	32u		/* records taken from one lane in one turn */
 #define WRK_LANE_REQUESTS	1024u		/* open requests on one lane */
 #define WRK_BATCH_MAX		64u		/* running requests */
 #define WRK_LOGITS_ROWS		WRK_BATCH_MAX	/* rows of logits in one step; one more as scratch */
-#define WRK_PROMPT_ROWS		128u		/* prompt rows in a step when nothing streams */
-#define WRK_PROMPT_ROWS_SHARED	32u		/* the same while other requests stream */
 #define WRK_SLOW_READER_NS	UINT64_C(10000000000)
 #define WRK_NS_PER_MS		UINT64_C(1000000)
 
@@ -48,6 +47,7 @@ struct wrk_version {
 	bool float_rows;			/* rows of prompts go through BLAS: bits of their own */
 	struct wrk_pool *pool;			/* KV pages of this size */
 	struct wrk_costs costs;
+	struct wrk_pace pace;
 	struct wrk_version *next;
 };
 

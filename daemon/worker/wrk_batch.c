@@ -90,16 +90,18 @@ static uint32_t rows_wanted(struct wrk *w, struct wrk_request *r, uint32_t budge
 }
 
 /* Give rows, and the pages that they need, to the requests of @v. */
-static void plan(struct wrk *w, const struct wrk_version *v)
+static void plan(struct wrk *w, struct wrk_version *v)
 {
-	uint32_t streams = 0, budget;
+	uint32_t streams = 0, prompts = 0, others = 0, budget;
 
 	for (uint32_t i = 0; i < w->running_count; i++) {
 		const struct wrk_request *r = w->running[i];
 
-		streams += r->version == v && r->state == WRK_DECODE && !r->stalled_ns;
+		if (r->state == WRK_DECODE && !r->stalled_ns)
+			++*(r->version == v ? &streams : &others);
+		prompts += r->version == v && r->state == WRK_PREFILL;
 	}
-	budget = streams ? WRK_PROMPT_ROWS_SHARED : WRK_PROMPT_ROWS;
+	budget = wrk_pace_rows(&v->pace, streams, prompts, others);
 	for (uint32_t i = 0; i < w->running_count; i++) {
 		struct wrk_request *r = w->running[i];
 
@@ -251,6 +253,7 @@ static int step_run(struct wrk *w, struct wrk_version *v, bool prompts)
 bool wrk_batch_step(struct wrk *w)
 {
 	struct wrk_version *v = version_next(w);
+	uint64_t begin = wrk_now_ns();
 	uint32_t streaming;
 
 	if (!v)
@@ -267,6 +270,7 @@ bool wrk_batch_step(struct wrk *w)
 	else
 		rows_emit(w, v);
 	publish(w, v);
+	wrk_pace_note(&v->pace, streaming, w->row_count - streaming, wrk_now_ns() - begin);
 	/* Single writer: a relaxed store is enough for a counter that people read. */
 	atomic_store_explicit(&w->slot->steps,
 			      atomic_load_explicit(&w->slot->steps, memory_order_relaxed) + 1,

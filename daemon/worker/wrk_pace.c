@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * wrk_pace.c: a step of n streams takes alone_ns[n]; k prompt rows add about k * row_ns. k is chosen so that
+ * the step stays below STRETCH of what it takes alone. Where the true cost is no straight line (tiles), the
+ * slope is that between no rows and the rows of late, so the choice still ends at the wanted time.
+ */
+#include "wrk_pace.h"
+
+#define STRETCH		0.40f	/* longer steps by this much: 1.5 x at the 95th percentile, with noise */
+#define LEARN		0.125f	/* weight of the newest measurement */
+#define OUTLIER		4.0f	/* something else ran on this CPU */
+#define ROWS_FIRST	8u	/* before anything is known */
+#define ROWS_MIN	2u	/* a prompt always gets on */
+#define ROWS_MAX	128u
+#define SHARED_MAX	32u	/* then the streams' own time is measured anew */
+
+/* Of @streams, else of the next smaller number seen; more streams never took less. 0: unknown. */
+static float alone_ns(const struct wrk_pace *pace, uint32_t streams)
+{
+	float ns;
+
+	while (streams && pace->alone_ns[streams] == 0)
+		streams--;
+	ns = pace->alone_ns[streams];
+	for (uint32_t n = streams + 1; streams && n <= WRK_PACE_STREAMS; n++)
+		if (pace->alone_ns[n] != 0 && pace->alone_ns[n] < ns)
+			ns = pace->alone_ns[n];
+	return ns;
+}
+
+static uint32_t cap_streams(uint32_t streams)
+{
+	return streams < WRK_PACE_STREAMS ? streams : WRK_PACE_STREAMS;
+}
+
+static uint32_t shared_rows(const struct wrk_pace *pace, uint32_t streams)
+{
+	float alone = alone_ns(pace, cap_streams(streams)), rows;
+
+	if (alone == 0 || pace->shared_count >= SHARED_MAX)
+		return 0;
+	if (pace->row_ns == 0)
+		return ROWS_FIRST;
+	rows = STRETCH * alone / pace->row_ns;
+	if (rows < ROWS_MIN)
+		return ROWS_MIN;
+	return rows < ROWS_MAX ? (uint32_t)rows : ROWS_MAX;
+}
+
+uint32_t wrk_pace_rows(const struct wrk_pace *pace, uint32_t streams, uint32_t prompts,
+		       uint32_t others)
+{
+	uint32_t rows;
+
+	if (!streams && !others)
+		return ROWS_MAX;
+	/* The others wait for this step: as if one stream of this version ran. */
+	rows = shared_rows(pace, streams ? streams : 1);
+	if (!rows && !streams)
+		return ROWS_FIRST;
+	/* When more wait than stream, they weigh more. */
+	if (prompts > streams + others)
+		rows = rows * prompts / (streams + others);
+	return rows < ROWS_MAX ? rows : ROWS_MAX;
+}
+
+static void learn(float *known, float seen, float weight)
+{
+	if (*known == 0)
+		*known = seen;
+	else if (seen < OUTLIER * *known)
+		*known += weight * (seen - *known);
+	else
+		*known += weight * (OUTLIER - 1) * *known;
+}
+
+/* Near the shortest of late: what else ran on the CPUs is not the streams' own time. */
+static void learn_alone(float *known, float seen)
+{
+	learn(known, seen, seen < *known ? 0.5f : LEARN / 2);
+}
+
+void wrk_pace_note(struct wrk_pace *pace, uint32_t streams, uint32_t prompt_rows, uint64_t ns)
+{
+	float alone, added;
+
+	streams = cap_streams(streams);
+	if (!streams)
+		return;
+	if (!prompt_rows) {
+		pace->shared_count = 0;
+		learn_alone(&pace->alone_ns[streams], (float)ns);
+		return;
+	}
+	pace->shared_count++;
+	alone = alone_ns(pace, streams);
+	added = ((float)ns - alone) / (float)prompt_rows;
+	/* Rows are never free: noise must not make them so. */
+	if (added < alone / (4 * ROWS_MAX))
+		added = alone / (4 * ROWS_MAX);
+	learn(&pace->row_ns, added, LEARN);
+}
