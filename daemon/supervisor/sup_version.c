@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "log.h"
+#include "probe.h"
 #include "sup.h"
 
 #define LOADS_MAX	2u			/* loader threads at a time */
@@ -287,6 +288,7 @@ static void detach_step(struct sup_version *version)
 		if (version->attach[i] != SUP_ATTACH_NONE)
 			return;
 	log_debug("%s@%s: freed", version->model->name, version->semver);
+	probe_reclaim(version->index, version->serial, sup_now_ns() - version->drain_begin_ns);
 	sup_ops_version_gone(version);
 	sup_version_delete(version);
 }

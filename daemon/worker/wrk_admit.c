@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "probe.h"
 #include "wrk.h"
 
 static void refuse(struct wrk *w, struct wrk_request *r, uint32_t error, const char *what)
@@ -261,6 +262,7 @@ static void start(struct wrk *w, struct wrk_request *r, struct wrk_version *v)
 	mhs_stats_add(&row->requests, 1);
 	mhs_stats_add(&row->prompt_tokens, r->prompt_count);
 	mhs_hist_add(row->hist[MHS_HIST_QUEUE], r->admitted_ns - r->arrived_ns);
+	probe_admit(r->rq.request_id, v->index, r->prompt_count, r->admitted_ns - r->arrived_ns);
 	if (r->kind != MHS_REC_SCORE)
 		return;
 	r->scores[r->scores_done++] = NAN;	/* nothing comes before the first token */

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "log.h"
+#include "probe.h"
 #include "wrk.h"
 
 static void control_send(struct wrk *w, const struct hrt_msg *msg)
@@ -40,12 +41,14 @@ static void on_attach(struct wrk *w, const struct hrt_msg *msg, const int *fds, 
 {
 	struct hrt_msg answer = { .type = HRT_ATTACHED, .index = msg->index, .serial = msg->serial };
 	char text[HERITAGE_TEXT_BYTES] = "";
+	uint64_t start = wrk_now_ns();
 	int err = -EINVAL;
 
 	if (fd_count && fd_count == msg->attach.fd_count &&
 	    msg->attach.extent_count <= MHS_EXTENT_MAX && msg->index < MHS_VERSION_MAX)
 		err = wrk_version_attach(w, msg, fds, &answer.attached, text);
 	close_all(fds, fd_count);
+	probe_attach(msg->index, msg->serial, err, wrk_now_ns() - start);
 	if (err)
 		wrk_control_say(w, HRT_ATTACHED, msg->index, msg->serial, err, text);
 	else

@@ -2,6 +2,7 @@
 /* wrk_emit.c: from a row of logits to a token, its text, and the end of the request. */
 #include <string.h>
 
+#include "probe.h"
 #include "wrk.h"
 
 static struct eng_sampling sampling_of(const struct mhs_request *rq)
@@ -92,12 +93,15 @@ static void count_token(struct wrk *w, struct wrk_request *r)
 	struct mhs_stats_row *row = mhs_stats_row(w->stats, r->version->index, r->version->serial);
 	uint64_t now = wrk_now_ns();
 
-	if (r->first_ns)
+	if (r->first_ns) {
 		mhs_hist_add(row->hist[MHS_HIST_INTER_TOKEN], now - r->last_ns);
-	else
+		probe_token(r->rq.request_id, r->version->index,
+			    r->token_count - r->prompt_count - 1, now - r->last_ns);
+	} else {
 		mhs_hist_add(row->hist[MHS_HIST_FIRST_TOKEN], now - r->arrived_ns);
-	if (!r->first_ns)
+		probe_first_token(r->rq.request_id, r->version->index, now - r->arrived_ns);
 		r->first_ns = now;
+	}
 	r->last_ns = now;
 }
 

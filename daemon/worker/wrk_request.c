@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "probe.h"
 #include "wrk.h"
 
 static void request_free(struct wrk_request *r)
@@ -176,6 +177,8 @@ void wrk_request_end(struct wrk *w, struct wrk_request *r, uint32_t reason, uint
 	release(w, r, now);
 	r->last_ns = now;
 	r->state = WRK_ENDED;
+	probe_end(r->rq.request_id, reason, error, r->token_count - r->prompt_count,
+		  now - r->arrived_ns);
 }
 
 static uint64_t span_ns(uint64_t from, uint64_t to)
