@@ -18,8 +18,8 @@ counter() {
 
 for version in 1.0.0 2.0.0; do
 	"$MHOST" activate tiny@$version >/dev/null
-	"$B/tests/scenario/speculate" "$MHOST_SOCKET" tiny $vocab "${CASES:-60}" 1
-	"$B/tests/scenario/speculate" "$MHOST_SOCKET" tiny $vocab "${CASES:-60}" 6
+	"$B/tests/scenario/speculate" "$MHOST_SOCKET" tiny $vocab "${CASES:-120}" 1
+	"$B/tests/scenario/speculate" "$MHOST_SOCKET" tiny $vocab "${CASES:-120}" 6
 done
 drafted=$(counter drafted_tokens) accepted=$(counter accepted_tokens)
 # Both kinds of guesses, or nothing was proved.
@@ -34,6 +34,19 @@ eq "tokens" "$(json 'len(o["tokens"]), o["tokens"]' <"$dir/with")" \
 eq "drafted without" "$(json 'o["timings"]["drafted"]' <"$dir/without")" 0
 [ "$(json 'o["timings"]["accepted"]' <"$dir/with")" -gt 0 ] || fail "nothing was accepted"
 
+# A stop string in the middle of guesses that are right.
+text=$(json 'o["text"]' <"$dir/with")
+for at in 2 5 8 11 14 17 20 23; do
+	stop=$(printf '%s' "$text" | cut -c$at-$((at + 1)) | head -n 1)
+	[ ${#stop} -eq 2 ] || continue
+	for speculate in "" --no-speculate; do
+		# shellcheck disable=SC2086
+		"$MHOST" run tiny --tokens $loop -n 60 --ignore-eos --stop "$stop" $speculate --json |
+			json '{k: o[k] for k in ("tokens", "text", "finish_reason")}' >"$dir/stop$speculate"
+	done
+	cmp -s "$dir/stop" "$dir/stop--no-speculate" || fail "stop \"$stop\" makes a difference"
+done
+
 # Off for the host: nothing is drafted, whatever is asked.
 printf '[limits]\nspeculate = no\n' >"$dir/ini"
 kill -HUP "$host_pid"
@@ -41,4 +54,4 @@ wait_for 10 sh -c "'$MHOST' run tiny --tokens $loop -n 60 --ignore-eos --json | 
 # As users have it: what pays by the clock, which here is anyone's guess, but the same replies.
 printf '[limits]\nspeculate = yes\n' >"$dir/ini"
 kill -HUP "$host_pid"
-"$B/tests/scenario/speculate" "$MHOST_SOCKET" tiny $vocab "${CASES:-60}" 4
+"$B/tests/scenario/speculate" "$MHOST_SOCKET" tiny $vocab "${CASES:-120}" 4

@@ -23,15 +23,16 @@
 struct log {
 	uint8_t *bytes;		/* what came, in order; then the end */
 	size_t count, end;	/* all; where the END begins */
-	char text[64];		/* the beginning of the text */
+	char text[1024];	/* the beginning of the text */
 	uint32_t tokens, ahead, drafted;
+	bool stopped_ahead;	/* a stop ended it with a token that was guessed */
 };
 
 struct result {
 	_Atomic uint32_t next;	/* case; relaxed: only deals them out */
 	uint32_t cases, vocab;
 	const char *socket, *model;
-	_Atomic uint32_t differ, cancelled, ahead, drafted, tokens;	/* relaxed: sums */
+	_Atomic uint32_t differ, cancelled, stopped, ahead, drafted, tokens;	/* relaxed: sums */
 };
 
 struct prompt {
@@ -66,7 +67,7 @@ static struct mhost_request request_of(const struct result *all, const struct pr
 	rq.repeat_penalty = penalties[n / 4 % 4];
 	rq.repeat_last = n % 8 ? 64 : UINT32_MAX;
 	rq.seed = n;
-	rq.flags = n % 2 ? MHOST_IGNORE_EOS : 0;
+	rq.flags = n % 5 ? MHOST_IGNORE_EOS : 0;
 	if (n % 3 == 0) {
 		rq.flags |= MHOST_LOGPROBS;
 		rq.top_count = n % 9 == 0 ? 64 : n % 9;
@@ -95,12 +96,14 @@ static void take_token(struct log *log, const struct mhost_event *ev)
 	put(log, ev->text, ev->text_bytes);
 	log->tokens++;
 	log->ahead += ev->ahead;
+	log->stopped_ahead = ev->ahead;
 	log->drafted += ev->drafted_count;
 }
 
 static void take_end(struct log *log, const struct mhost_event *ev)
 {
 	log->end = log->count;
+	log->stopped_ahead = log->stopped_ahead && ev->finish == MHOST_FINISH_STOP;
 	put(log, &ev->finish, sizeof(ev->finish));
 	put(log, &ev->error, sizeof(ev->error));
 	put(log, &ev->output_count, sizeof(ev->output_count));
@@ -145,21 +148,30 @@ static bool is_same(const struct log *plain, const struct log *fast, bool cancel
 	       !memcmp(plain->bytes, fast->bytes, plain->count);
 }
 
+/* Up to 6 bytes that the reply has, late rather than early: likely in a stretch that repeats itself. */
+static const char *stop_make(const struct log *log, uint32_t n, char text[8])
+{
+	size_t length = strlen(log->text), at = length - length * (n % 7) / 8;
+
+	snprintf(text, 8, "%.*s", (int)(1 + n % 6), log->text + (at > 6 ? at - 6 : 0));
+	return text;
+}
+
 static void case_run(struct result *all, struct mhost *s, uint32_t n, struct log logs[2])
 {
 	uint32_t cancel_at = n % 10 == 4 ? 1 + n % 60 : UINT32_MAX;
 	struct prompt p;
 	struct mhost_request rq;
-	char text[64];
-	const char *stop = text;
+	char text[8];
+	const char *stop;
 	bool ok;
 
 	prompt_make(&p, n, all->vocab);
 	rq = request_of(all, &p, n);
 	rq.flags |= MHOST_NO_SPECULATE;
 	ok = collect(s, &rq, 0, UINT32_MAX, &logs[0]);
-	snprintf(text, sizeof(text), "%s", logs[0].text + strlen(logs[0].text) / 2);
-	if (n % 5 == 0 && *stop) {
+	stop = stop_make(&logs[0], n, text);
+	if (n % 8 < 2 && *stop) {
 		rq.stops = &stop;
 		rq.stop_count = 1;
 		ok = ok && collect(s, &rq, 0, UINT32_MAX, &logs[0]);
@@ -174,6 +186,7 @@ static void case_run(struct result *all, struct mhost *s, uint32_t n, struct log
 	}
 	atomic_fetch_add_explicit(&all->cancelled, logs[1].tokens < logs[0].tokens,
 				  memory_order_relaxed);
+	atomic_fetch_add_explicit(&all->stopped, logs[1].stopped_ahead, memory_order_relaxed);
 	atomic_fetch_add_explicit(&all->ahead, logs[1].ahead, memory_order_relaxed);
 	atomic_fetch_add_explicit(&all->drafted, logs[1].drafted, memory_order_relaxed);
 	atomic_fetch_add_explicit(&all->tokens, logs[1].tokens, memory_order_relaxed);
@@ -217,7 +230,8 @@ int main(int argc, char **argv)
 			return 1;
 	for (uint32_t i = 0; i < clients && i < CLIENTS_MAX; i++)
 		pthread_join(threads[i], NULL);
-	printf("%u cases, %u differ; %u tokens, %u drafted, %u of them right; %u cut by a cancel\n",
-	       all.cases, all.differ, all.tokens, all.drafted, all.ahead, all.cancelled);
+	printf("%u cases, %u differ; %u tokens, %u drafted, %u of them right; %u cut by a cancel, %u by a "
+	       "stop in a guess\n", all.cases, all.differ, all.tokens, all.drafted, all.ahead,
+	       all.cancelled, all.stopped);
 	return all.differ ? 1 : 0;
 }
