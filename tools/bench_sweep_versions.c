@@ -1,15 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /* bench_sweep_versions.c: speed against resident versions; how long loads and flips take. */
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 
 #include "bench_sweep.h"
 
 #define VERSIONS	64u
 #define STREAMS		8u
 #define PROMPT		16u
-#define OUTPUT		96u
+#define OUTPUT		256u
 #define FLIPS		100u
 #define LOADS		40u
 #define LATENCY_FLIPS	400u
@@ -37,30 +35,9 @@ struct point {
 	double flip_us;
 };
 
-/* One stream on the active version. */
-static int decode_one(struct sweep *s, struct bench *b, double *rate)
-{
-	double rates[BENCH_REPEAT_MAX];
-	uint32_t ids[PROMPT];
-	struct mhost *session;
-	struct bench_run run;
-	int err = mhost_connect(&session, b->cmd->socket) ? CMD_FAILED : CMD_OK;
-
-	for (uint32_t i = 0; !err && i < s->options->repeat; i++) {
-		bench_prompt(ids, PROMPT, b->vocab, i);
-		err = bench_run(b, session, ids, PROMPT, OUTPUT, &run) ? CMD_OK : CMD_FAILED;
-		rates[i] = run.decode_rate;
-	}
-	if (err)
-		cmd_fail(s->cmd, CMD_FAILED, "%s", mhost_errmsg(session));
-	else
-		*rate = median(rates, s->options->repeat);
-	mhost_close(&session);
-	return err;
-}
-
-/* Streams on as many versions as there are, as far as they go round. */
-static int decode_spread(struct sweep *s, struct bench *b, uint32_t versions, double *rate)
+/* tokens/s of @streams on as many versions as there are, as far as they go round. */
+static int decode(struct sweep *s, struct bench *b, uint32_t streams, uint32_t versions,
+		  double *rate)
 {
 	char names[STREAMS][16];
 	const char *list[BENCH_STREAMS_MAX];
@@ -72,7 +49,7 @@ static int decode_spread(struct sweep *s, struct bench *b, uint32_t versions, do
 		list[i] = names[i];
 	}
 	b->stream_versions = list;
-	load = bench_load_start(b, STREAMS, PROMPT, OUTPUT);
+	load = bench_load_start(b, streams, PROMPT, OUTPUT);
 	if (!load)
 		return cmd_fail(s->cmd, CMD_FAILED, "out of memory");
 	bench_sleep(1.0);
@@ -80,7 +57,7 @@ static int decode_spread(struct sweep *s, struct bench *b, uint32_t versions, do
 	b->stream_versions = NULL;
 	*rate = (double)totals.tokens / totals.seconds;
 	return totals.failed ? cmd_fail(s->cmd, CMD_FAILED, "%llu of %u streams failed",
-					(unsigned long long)totals.failed, STREAMS) : CMD_OK;
+					(unsigned long long)totals.failed, streams) : CMD_OK;
 }
 
 static int flips(struct bench *b, uint32_t count, const char *one, const char *two, double *us)
@@ -97,11 +74,11 @@ static int versions_at(struct sweep *s, struct bench *b, uint32_t n, struct poin
 {
 	double us[FLIPS];
 	char last[16];
-	int err = decode_one(s, b, &p->one);
+	int err = decode(s, b, 1, 1, &p->one);
 
 	snprintf(last, sizeof(last), "1.%u.0", n - 1);
 	if (!err)
-		err = decode_spread(s, b, n, &p->spread_out);
+		err = decode(s, b, STREAMS, n, &p->spread_out);
 	if (!err && n > 1)
 		err = flips(b, FLIPS, "1.0.0", last, us);
 	p->flip_us = n > 1 && !err ? median(us, FLIPS) : 0;
