@@ -257,7 +257,8 @@ SCENARIOS := \
 	tests/scenario/v02_storm.sh
 
 MAN_PAGES := tools/mhost.1 daemon/supervisor/mhostd.8 daemon/supervisor/mhost.ini.5
-RACE_CHECKS := $(B)/tests/abi/abi_test $(B)/tests/race/explore $(B)/tests/race/storm_forks tests/race/tsan.sh
+RACE_CHECKS := $(B)/tests/abi/abi_test $(B)/tests/race/explore $(B)/tests/race/r_explore \
+	$(B)/tests/race/storm_forks tests/race/tsan.sh
 CHECKS    := tests/check-layers.sh $(UNIT_TESTS:%=$(B)/tests/unit/%_test) $(FUZZERS:%=$(B)/tests/fuzz/replay_%) \
 	$(RACE_CHECKS) $(SCENARIOS) \
 	tests/reference/check.sh
@@ -343,6 +344,11 @@ $(B)/tests/race/epoch_explored.o: shm/mhs_epoch.c tests/race/x_hooks.h
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(ALL_CFLAGS) -DX_REAL_CODE -include tests/race/x_hooks.h -MMD -MP -c $< -o $@
 $(B)/tests/race/explore: $(call objs,$(wildcard tests/race/x_*.c)) $(B)/tests/race/epoch_explored.o
+$(B)/tests/race/ring_explored.o: shm/mhs_ring.c tests/race/r_hooks.h
+	$(call say,CC,$@)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(ALL_CFLAGS) -include tests/race/r_hooks.h -MMD -MP -c $< -o $@
+$(B)/tests/race/r_explore: $(call objs,tests/race/r_explore.c) $(B)/tests/race/ring_explored.o
 $(B)/tests/race/storm_forks: $(call objs,tests/race/storm.c tests/race/storm_forks.c)
 $(B)/tests/abi/abi_test: $(B)/tests/abi/abi_test.o
 $(filter $(B)/%,$(RACE_CHECKS)): $(call objs,shm/mhs_attach.c shm/mhs_epoch.c shm/mhs_seg.c tests/lib/t.c)
