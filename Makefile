@@ -227,6 +227,7 @@ UNIT_TESTS := \
 	tok \
 	tok_gguf \
 	tok_json \
+	tok_table \
 	vector \
 	wrk_check
 
@@ -314,7 +315,7 @@ $(B)/daemon/engine/kernels/%_amx.o: ISA_FLAGS := -mamx-tile -mamx-int8 -mavx512f
 # What an import does to each weight: loops of fixed length become vectors.
 $(addprefix $(B)/daemon/engine/,eng_pack.o eng_quant.o eng_source.o): ISA_FLAGS := -O3
 
-$(B)/libmhost-all.a: $(call objs,$(LIB_SRC) tests/lib/t.c tests/lib/t_worker.c tests/lib/t_host.c tests/lib/t_bad.c tests/lib/t_gguf.c tests/lib/t_image.c tests/lib/t_import.c tests/lib/t_imported.c tests/lib/t_model.c tests/lib/t_model_reference.c tests/lib/t_steps.c)
+$(B)/libmhost-all.a: $(call objs,$(LIB_SRC) $(filter-out tests/lib/t_storm.c,$(wildcard tests/lib/*.c)))
 	$(call say,AR,$@)
 	$(Q)rm -f $@ && ar rcs $@ $^
 

@@ -7,7 +7,7 @@ import struct
 
 import numpy as np
 
-from ref_bad_gguf import END, LFS, MERGES, SPECIALS, START, TOKENS, WIDTH
+from ref_gguf_wrong import END, LFS, MERGES, SPECIALS, START, TOKENS, WIDTH
 
 VOCAB = len(TOKENS)
 Q = "model.layers.0.self_attn.q_proj.weight"
