@@ -308,6 +308,8 @@ $(B)/%.o: %.c
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(ALL_CFLAGS) $(ISA_FLAGS) -MMD -MP -c $< -o $@
 
+# Loops over 16 lanes in plain C: worth vectors of whatever the target has.
+$(B)/daemon/engine/kernels/%_generic.o: ISA_FLAGS := $(if $(SAN),,-O3)
 $(B)/daemon/engine/kernels/%_avx2.o: ISA_FLAGS := -mavx2 -mfma -mf16c
 $(B)/daemon/engine/kernels/%_avx512.o: ISA_FLAGS := -mavx512f -mavx512bw -mavx512vl -mavx512dq -mavx512vnni -mavx2 -mfma -mf16c
 $(B)/daemon/engine/kernels/%_amx.o: ISA_FLAGS := -mamx-tile -mamx-int8 -mavx512f -mavx512bw -mavx512vl -mavx512dq -mavx512vnni -mavx2 -mfma -mf16c

@@ -47,6 +47,8 @@ static void quantize_block(const float *x, struct eng_act_block *b)
 
 #include "eng_quantize_impl.h"
 
+#define TILE_ROWS	16u	/* that share the unpacking of a block */
+
 /* Scale and minimum of one row over 32 columns: value = scale[half] * q + min. All are exact. */
 struct scales {
 	float scale[2];			/* of columns 0..15 and 16..31 */
@@ -80,46 +82,76 @@ static struct scales scales_at(uint32_t type, const uint8_t *panel, uint32_t blo
 	return s;
 }
 
-static int32_t dot16(uint32_t type, const uint8_t *weights, uint32_t lane, const int8_t *q,
-		     uint32_t col)
+/* A block of one panel, its weights by columns, so that the compiler can use vectors. */
+struct block {
+	int16_t q[32][ENG_PANEL_ROWS];
+	struct scales scales[ENG_PANEL_ROWS];
+};
+
+static void unpack_block(uint32_t type, const uint8_t *panel, uint32_t block, struct block *to)
 {
-	const uint8_t *w = weights + eng_weight_byte(type, lane, col);
-	const int shift = col / 16 * 4;
-	int32_t sum = 0;
+	const uint8_t *weights = panel + eng_panel_weights(type, block);
+	const int offset = type == ENG_Q4 ? 8 : 0;
 
-	for (uint32_t i = 0; i < 16; i++) {
-		uint8_t byte = w[i / 4 * 64 + i % 4];
+	for (uint32_t col = 0; col < ENG_BLOCK_COLS; col++) {
+		const uint8_t *w = weights + eng_weight_byte(type, 0, col);
+		const int shift = col / 16 * 4;
 
-		if (!eng_type_is_4bit(type))
-			sum += (int8_t)byte * q[col + i];
-		else
-			sum += ((byte >> shift & 15) - (type == ENG_Q4 ? 8 : 0)) * q[col + i];
+		for (uint32_t lane = 0; lane < ENG_PANEL_ROWS; lane++)
+			to->q[col][lane] = (int16_t)(eng_type_is_4bit(type) ?
+						     (w[4 * lane] >> shift & 15) - offset :
+						     (int8_t)w[4 * lane]);
 	}
-	return sum;
+	for (uint32_t lane = 0; lane < ENG_PANEL_ROWS; lane++)
+		to->scales[lane] = scales_at(type, panel, block, lane);
 }
 
-/* One product of a row of weights and a row of activations. */
-static float dot_row(uint32_t type, const uint8_t *panel, uint32_t lane,
-		     const struct eng_act_block *act, uint32_t blocks)
+/* Dot products over 16 columns from @col on. */
+static void dot16(const struct block *w, const int8_t *q, uint32_t col,
+		  int32_t sums[ENG_PANEL_ROWS])
 {
-	float acc = 0;
+	memset(sums, 0, ENG_PANEL_ROWS * sizeof(*sums));
+	for (uint32_t i = col; i < col + 16; i++)
+		for (uint32_t lane = 0; lane < ENG_PANEL_ROWS; lane++)
+			sums[lane] += w->q[i][lane] * (int16_t)q[i];
+}
 
-	for (uint32_t b = 0; b < blocks; b++) {
-		const uint8_t *weights = panel + eng_panel_weights(type, b);
-		const struct scales s = scales_at(type, panel, b, lane);
-		const int32_t low = dot16(type, weights, lane, act[b].q, 0);
-		const int32_t high = dot16(type, weights, lane, act[b].q, 16);
+/* One block of one row of activations onto the 16 outputs. */
+static void add_block(uint32_t type, const struct block *w, const struct eng_act_block *a,
+		      float acc[ENG_PANEL_ROWS])
+{
+	int32_t low[ENG_PANEL_ROWS], high[ENG_PANEL_ROWS];
+
+	dot16(w, a->q, 0, low);
+	dot16(w, a->q, 16, high);
+	for (uint32_t i = 0; i < ENG_PANEL_ROWS; i++) {
+		const struct scales *s = &w->scales[i];
 
 		if (type == ENG_Q6K) {
-			acc = fmaf(s.scale[0] * act[b].scale, (float)low, acc);
-			acc = fmaf(s.scale[1] * act[b].scale, (float)high, acc);
+			acc[i] = fmaf(s->scale[0] * a->scale, (float)low[i], acc[i]);
+			acc[i] = fmaf(s->scale[1] * a->scale, (float)high[i], acc[i]);
 		} else {
-			acc = fmaf(s.scale[0] * act[b].scale, (float)(low + high), acc);
+			acc[i] = fmaf(s->scale[0] * a->scale, (float)(low[i] + high[i]), acc[i]);
 		}
 		if (eng_type_has_min(type))
-			acc = fmaf(s.min, act[b].scaled_sum, acc);
+			acc[i] = fmaf(s->min, a->scaled_sum, acc[i]);
 	}
-	return acc;
+}
+
+/* @rows (at most TILE_ROWS) rows of activations against one panel. */
+static void tile(uint32_t type, const uint8_t *panel, const struct eng_act_block *act,
+		 uint32_t blocks, uint32_t rows, uint32_t valid, float *out, size_t out_stride)
+{
+	float acc[TILE_ROWS][ENG_PANEL_ROWS] = { { 0 } };
+	struct block w;
+
+	for (uint32_t b = 0; b < blocks; b++) {
+		unpack_block(type, panel, b, &w);
+		for (uint32_t r = 0; r < rows; r++)
+			add_block(type, &w, act + (size_t)r * blocks + b, acc[r]);
+	}
+	for (uint32_t r = 0; r < rows; r++)
+		memcpy(out + r * out_stride, acc[r], valid * sizeof(*out));
 }
 
 static void matmul_q(const struct eng_matrix *m, uint32_t first_panel, uint32_t panel_count,
@@ -127,16 +159,16 @@ static void matmul_q(const struct eng_matrix *m, uint32_t first_panel, uint32_t 
 {
 	const uint64_t panel_bytes = eng_panel_bytes(m->type, m->cols);
 	const uint32_t blocks = m->cols / ENG_BLOCK_COLS;
-	uint32_t end = (first_panel + panel_count) * ENG_PANEL_ROWS;
 
-	end = end < m->rows ? end : m->rows;
-	for (uint32_t i = first_panel * ENG_PANEL_ROWS; i < end; i++) {
-		const uint8_t *panel = (const uint8_t *)m->data + i / ENG_PANEL_ROWS * panel_bytes;
+	for (uint32_t p = first_panel; p < first_panel + panel_count; p++) {
+		const uint8_t *panel = (const uint8_t *)m->data + p * panel_bytes;
+		const uint32_t left = m->rows - p * ENG_PANEL_ROWS;
 
-		for (uint32_t row = 0; row < row_count; row++)
-			out[row * out_stride + i] =
-				dot_row(m->type, panel, i % ENG_PANEL_ROWS,
-					act->block + (size_t)row * blocks, blocks);
+		for (uint32_t row = 0; row < row_count; row += TILE_ROWS)
+			tile(m->type, panel, act->block + (size_t)row * blocks, blocks,
+			     row_count - row < TILE_ROWS ? row_count - row : TILE_ROWS,
+			     left < ENG_PANEL_ROWS ? left : ENG_PANEL_ROWS,
+			     out + row * out_stride + p * ENG_PANEL_ROWS, out_stride);
 	}
 }
 
