@@ -210,6 +210,7 @@ UNIT_TESTS := \
 	model \
 	pace \
 	pack \
+	prefix \
 	read \
 	ring \
 	safetensors \
