@@ -10,6 +10,7 @@
 #include "bench.h"
 
 #define TURNS_MAX	1000u
+#define FIO_BYTES_MIN	(UINT64_C(16) << 20)	/* less is over before fio has its clocks going */
 
 enum series {
 	RAW, FIO, LOAD, READ, LOAD_RAW, LOAD_FIO, ALLOCATE, ATTACH, ATTACH_FAULTS, SMOKE, SMOKE_FAULTS, FIRST_FAULTS,
@@ -47,12 +48,14 @@ static double number(const json_t *answer, const char *key)
 /* Which way reads fastest, one try each after one that warms up. */
 static int ways_choose(struct load *l)
 {
+	const bool with_fio = bench_raw_bytes(l->raw) >= FIO_BYTES_MIN;
 	double raw_best = 0, fio_best = 0;
 
 	bench_raw_read(l->raw, &bench_ways[0]);
 	for (uint32_t i = 0; i < bench_way_count; i++) {
 		double s = bench_raw_read(l->raw, &bench_ways[i]);
-		double fio = i && !fio_best ? 0 : bench_fio_read(l->b->path, &bench_ways[i]);
+		double fio = !with_fio || (i && !fio_best) ? 0 :
+			     bench_fio_read(l->b->path, &bench_ways[i]);
 
 		if (s < 0)
 			return cmd_fail(l->b->cmd, CMD_FAILED, "%s: raw read: %s", l->b->path, strerror((int)-s));
