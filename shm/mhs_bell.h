@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * mhs_bell.h: what wakes a peer that sleeps on descriptors. A bell is a pipe: its two ends are two open files,
- * so that whatever one side does to its own (makes it blocking, lets it run full) never makes the other
- * wait; and the kernel's wake-up of a pipe's reader tells the scheduler that the writer soon sleeps,
- * so that the reader may have this very CPU and no idle one must be woken.
+ * mhs_bell.h: what wakes a peer that sleeps on descriptors. A bell is a pipe: its two ends are two
+ * open files, so that whatever one side does to its own (makes it blocking, lets it run full)
+ * never makes the other wait; and the kernel's wake-up of a pipe's reader tells the scheduler that
+ * the writer soon sleeps, so that the reader may have this very CPU and no idle one must be woken.
  */
 #ifndef MHS_BELL_H
 #define MHS_BELL_H
@@ -11,8 +11,8 @@
 #include <stdint.h>
 
 /*
- * A fresh bell: fds[0] to sleep on, fds[1] to ring; non-blocking, close-on-exec. The ringing end can be
- * read too, so that ringing never raises SIGPIPE. 0 or negative errno.
+ * A fresh bell: fds[0] to sleep on, fds[1] to ring; non-blocking, close-on-exec. The ringing end
+ * can be read too, so that ringing never raises SIGPIPE. 0 or negative errno.
  */
 int mhs_bell_open(int fds[2]);
 /* Never blocks; a bell that is full rings already. */

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * mhs_spin.h: whether to spin for the peer before sleeping: only while spinning pays. Private memory of one
- * thread, nothing shared.
+ * mhs_spin.h: whether to spin for the peer before sleeping: only while spinning pays. Private
+ * memory of one thread, nothing shared.
  *
- * A wait that was short makes the next one spin, for at most MHS_SPIN_NS; a long one makes it sleep at
- * once. A spin in vain (both sides share a CPU, or the peer is slow) is not tried again for 1, 3, .. 15
- * short waits, so that spinning costs an idle or a crowded host next to nothing.
+ * A wait that was short makes the next one spin, for at most MHS_SPIN_NS; a long one makes it
+ * sleep at once. A spin in vain (both sides share a CPU, or the peer is slow) is not tried again
+ * for 1, 3, .. 15 short waits, so that spinning costs an idle or a crowded host next to nothing.
  */
 #ifndef MHS_SPIN_H
 #define MHS_SPIN_H
@@ -18,7 +18,7 @@
 struct mhs_spin {
 	bool never;			/* the owner has one CPU only */
 	bool likely;			/* the last wait was short */
-	uint32_t skip, skip_next;	/* short waits without a spin: left of the last miss, after the next */
+	uint32_t skip, skip_next;	/* short waits without a spin: left now, after a miss */
 };
 
 /* Sets never from the calling thread's CPUs. */

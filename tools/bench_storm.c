@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * bench_storm.c: the time between tokens of running streams while nothing else happens, and while another
- * thread flips the active version 1,000 times a second; windows of the one and of the other in turns. The
- * streams name their version, so that the flips change nothing for them but the noise.
+ * bench_storm.c: the time between tokens of running streams while nothing else happens, and while
+ * another thread flips the active version 1,000 times a second; windows of the one and of the
+ * other in turns. The streams name their version, so that the flips change nothing for them but
+ * the noise.
  */
 #include <errno.h>
 #include <pthread.h>

@@ -9,7 +9,7 @@
 #include "log.h"
 #include "sup_op_priv.h"
 
-#define ADOPT_WOKEN_NS	50000u			/* first look at the slots, when a worker had to be woken */
+#define ADOPT_WOKEN_NS	50000u			/* first look at the slots, when one was woken */
 #define ADOPT_BUSY_NS	SUP_NS_PER_MS		/* when all run: a step takes longer than that */
 #define ADOPT_MAX_NS	(5 * SUP_NS_PER_MS)
 #define ADOPT_LIMIT_NS	(10 * SUP_NS_PER_S)	/* then the answer goes out and names who lacks */

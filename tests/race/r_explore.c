@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * r_explore.c: the sleep protocol of a lane in all interleavings: the real mhs_ring.c, one shared access a
- * step. A producer puts three records into a ring that holds one, and sleeps while it is full; a consumer
- * takes them, and sleeps while it is empty. Nobody may sleep for ever. Stores that are not seq_cst wait in
- * a store buffer. Then the same with one wrong thing each: every mutant must leave somebody asleep.
+ * r_explore.c: the sleep protocol of a lane in all interleavings: the real mhs_ring.c, one shared
+ * access a step. A producer puts three records into a ring that holds one, and sleeps while it is
+ * full; a consumer takes them, and sleeps while it is empty. Nobody may sleep for ever. Stores
+ * that are not seq_cst wait in a store buffer. Then the same with one wrong thing each: every
+ * mutant must leave somebody asleep.
  *
  * An actor is run again from its beginning for each step, fed with the results that it had.
  */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* r_hooks.h: included before mhs_ring.c by the explorer's build: every shared access becomes a step of it. */
+/* r_hooks.h: included before mhs_ring.c by the explorer's build: each shared access is a step. */
 #ifndef R_HOOKS_H
 #define R_HOOKS_H
 
@@ -14,7 +14,9 @@ uint64_t r_exchange(const void *word, uint64_t value);
 #undef atomic_store_explicit
 #undef atomic_exchange_explicit
 #define atomic_load_explicit(word, order)		r_load((const void *)(uintptr_t)(word))
-#define atomic_store_explicit(word, value, order)	r_store((const void *)(uintptr_t)(word), value, order)
-#define atomic_exchange_explicit(word, value, order)	((uint32_t)r_exchange((const void *)(uintptr_t)(word), value))
+#define atomic_store_explicit(word, value, order) \
+	r_store((const void *)(uintptr_t)(word), value, order)
+#define atomic_exchange_explicit(word, value, order) \
+	((uint32_t)r_exchange((const void *)(uintptr_t)(word), value))
 
 #endif
