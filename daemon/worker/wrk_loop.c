@@ -15,6 +15,7 @@
 #define STOP_FLUSH_NS	UINT64_C(2000000000)	/* for clients to take their last events */
 #define NAP_MS		20			/* sleep while something waits for room or time */
 #define CONTROL_NS	UINT64_C(50000)		/* between looks at the control socket while awake */
+#define CONTROL_BUSY_NS	UINT64_C(10000000)	/* the same while requests run */
 #define SPIN_TURNS	64			/* looks at the rings between two turns */
 #define CPU_SETS	8			/* 8 x 1024 CPUs */
 #define SHARED_NS	UINT64_C(1500)		/* a yield that takes longer let somebody else run */
@@ -94,7 +95,7 @@ static void control_lost(struct wrk *w)
 /* A system call: not in each turn. A message or hang-up ends a sleep, and then it is due at once. */
 static void control_look(struct wrk *w, uint64_t now)
 {
-	if (w->orphan || now - w->control_ns < CONTROL_NS)
+	if (w->orphan || now - w->control_ns < (w->running_count ? CONTROL_BUSY_NS : CONTROL_NS))
 		return;
 	w->control_ns = now;
 	if (wrk_control_poll(w))
