@@ -27,21 +27,20 @@ drafted=$(counter drafted_tokens) accepted=$(counter accepted_tokens)
 [ $((drafted - accepted)) -gt 500 ] || fail "only $((drafted - accepted)) guesses were wrong"
 
 loop='1,5,9,7,1,5,9,7,1,5,9,7,1,5,9,7,1,5,9,7'
-"$MHOST" run tiny --tokens $loop -n 60 --ignore-eos --json >"$dir/with"
-"$MHOST" run tiny --tokens $loop -n 60 --ignore-eos --no-speculate --json >"$dir/without"
+"$MHOST" run tiny --tokens $loop -n 120 --ignore-eos --json >"$dir/with"
+"$MHOST" run tiny --tokens $loop -n 120 --ignore-eos --no-speculate --json >"$dir/without"
 eq "tokens" "$(json 'len(o["tokens"]), o["tokens"]' <"$dir/with")" \
-	"$(json '60, o["tokens"]' <"$dir/without")"
+	"$(json '120, o["tokens"]' <"$dir/without")"
 eq "drafted without" "$(json 'o["timings"]["drafted"]' <"$dir/without")" 0
 [ "$(json 'o["timings"]["accepted"]' <"$dir/with")" -gt 0 ] || fail "nothing was accepted"
 
 # A stop string in the middle of guesses that are right.
-text=$(json 'o["text"]' <"$dir/with")
-for at in 2 5 8 11 14 17 20 23; do
-	stop=$(printf '%s' "$text" | cut -c$at-$((at + 1)) | head -n 1)
-	[ ${#stop} -eq 2 ] || continue
+for at in 0 1 2 7 20 35 50 77 90 110 130 150; do
+	stop=$(json "o['text'][$at:$at + 4]" <"$dir/with")
+	[ -n "$stop" ] || continue
 	for speculate in "" --no-speculate; do
 		# shellcheck disable=SC2086
-		"$MHOST" run tiny --tokens $loop -n 60 --ignore-eos --stop "$stop" $speculate --json |
+		"$MHOST" run tiny --tokens $loop -n 120 --ignore-eos --stop "$stop" $speculate --json |
 			json '{k: o[k] for k in ("tokens", "text", "finish_reason")}' >"$dir/stop$speculate"
 	done
 	cmp -s "$dir/stop" "$dir/stop--no-speculate" || fail "stop \"$stop\" makes a difference"
