@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * wrk_batch.c: continuous batching. A step runs one version: one row of each request that streams, with
- * what is drafted for it, and pieces of the prompts that wait, short ones while others stream so that
- * they do not stall. Versions take turns. A step is planned oldest request first: each gets its rows and the pages for them,
- * if need be from younger ones, none of which is in the plan yet.
+ * wrk_batch.c: continuous batching. A step runs one version: one row of each request that
+ * streams, with what is drafted for it, and pieces of the prompts that wait, short ones while
+ * others stream so that they do not stall. Versions take turns. A step is planned oldest request
+ * first: each gets its rows and the pages for them, if need be from younger ones, none of which
+ * is in the plan yet.
  */
 #include "wrk.h"
 
@@ -186,8 +187,8 @@ static void prefill_rows(struct wrk *w, const struct wrk_version *v)
 }
 
 /*
- * Whether the reply has the tokens that a row was computed from. Of drafted rows those after the first
- * wrong guess have not; their keys and values are written over before anyone looks at them.
+ * Whether the reply has the tokens that a row was computed from. Of drafted rows those after the
+ * first wrong guess have not; their keys and values are written over before anyone looks at them.
  */
 static bool row_holds(const struct wrk_request *r, const struct eng_row *row)
 {

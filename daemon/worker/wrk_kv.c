@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * wrk_kv.c: KV pages. One pool per page size; pages come from slabs of anonymous memory that are touched
- * only when used. A slab that no request holds a page of goes back when another pool needs the room.
+ * wrk_kv.c: KV pages. One pool per page size; pages come from slabs of anonymous memory that are
+ * touched only when used. A slab that no request holds a page of goes back when another pool
+ * needs the room.
  */
 #include <stdlib.h>
 #include <sys/mman.h>

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * wrk_kv.h: memory of the KV cache. A page holds ENG_PAGE_TOKENS positions of one sequence. A request takes
- * pages as it grows; full ones can be shared and are found again by the prefix cache.
+ * wrk_kv.h: memory of the KV cache. A page holds ENG_PAGE_TOKENS positions of one sequence. A
+ * request takes pages as it grows; full ones can be shared and are found again by the prefix
+ * cache.
  *
- * When memory is short, in this order: pages that only the cache keeps go, least recently used first; then
- * the request admitted last loses its pages and waits (PREEMPTED). It computes them again, with the same
- * bits, when there is room. The oldest request is never preempted, so something always gets to its end.
+ * When memory is short, in this order: pages that only the cache keeps go, least recently used
+ * first; then the request admitted last loses its pages and waits (PREEMPTED). It computes them
+ * again, with the same bits, when there is room. The oldest request is never preempted, so
+ * something always gets to its end.
  */
 #ifndef WRK_KV_H
 #define WRK_KV_H
@@ -63,8 +65,8 @@ int wrk_room_init(struct wrk_request *r, uint32_t tokens);
 /* Whether @r may start (or go on, when it was preempted) without harm to those that run. */
 bool wrk_room_for(struct wrk *w, const struct wrk_request *r, const struct wrk_version *v);
 /*
- * Pages for the first @tokens of @r, which was started; younger requests are preempted for it. False: older
- * ones need the memory, @r was preempted itself.
+ * Pages for the first @tokens of @r, which was started; younger requests are preempted for it.
+ * False: older ones need the memory, @r was preempted itself.
  */
 bool wrk_room_cover(struct wrk *w, struct wrk_request *r, uint32_t tokens);
 /* The same from what is free or only cached; @r keeps what it has. For guesses. */
@@ -75,8 +77,9 @@ void wrk_room_resume(struct wrk *w);	/* preempted requests, oldest first */
 
 /* wrk_prefix.c: full pages found again by what they hold */
 /*
- * Where the pages of (content, adapter and its scale, client uid) are kept; never by a name, never across
- * uids, whose timing would tell what others have asked. NULL: off or out of memory; every call takes it.
+ * Where the pages of (content, adapter and its scale, client uid) are kept; never by a name,
+ * never across uids, whose timing would tell what others have asked. NULL: off or out of memory;
+ * every call takes it.
  */
 struct wrk_space *wrk_space_get(struct wrk *w, const struct wrk_version *v, uint32_t uid);
 void wrk_space_put(struct wrk_space **space);

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * wrk_pace.c: a step of n streams takes alone_ns[n]; k prompt rows add about k * row_ns. k is chosen so that
- * the step stays below STRETCH of what it takes alone. Where the true cost is no straight line (tiles), the
- * slope is that between no rows and the rows of late, so the choice still ends at the wanted time.
+ * wrk_pace.c: a step of n streams takes alone_ns[n]; k prompt rows add about k * row_ns. k is
+ * chosen so that the step stays below STRETCH of what it takes alone. Where the true cost is no
+ * straight line (tiles), the slope is that between no rows and the rows of late, so the choice
+ * still ends at the wanted time.
  */
 #include "wrk_pace.h"
 

@@ -1,14 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * wrk_prefix.c: the prefix cache. A full page is known by its space (contents of the version and adapter,
- * scale, client uid), by the page before it and by its own tokens, so by the whole chain of tokens from the
- * first on. The hash only finds it; all three are compared, so nobody can forge a hit.
+ * wrk_prefix.c: the prefix cache. A full page is known by its space (contents of the version and
+ * adapter, scale, client uid), by the page before it and by its own tokens, so by the whole chain
+ * of tokens from the first on. The hash only finds it; all three are compared, so nobody can
+ * forge a hit.
  *
- * The cache pins nothing and no version waits for it: a page goes when memory is short, and with its
- * version when that is detached, which the supervisor asks for after the grace period as ever.
+ * The cache pins nothing and no version waits for it: a page goes when memory is short, and with
+ * its version when that is detached, which the supervisor asks for after the grace period as
+ * ever.
  *
- * Pages after a page are always evicted before it: who holds a page holds all before it too, and drops
- * them last (wrk_room_drop).
+ * Pages after a page are always evicted before it: who holds a page holds all before it too, and
+ * drops them last (wrk_room_drop).
  */
 #include <stdlib.h>
 #include <string.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * wrk_queue.c: who is admitted next. Each lane, so each connection, has a queue of its own; they take
- * turns, one request each, so that a hundred requests of one client delay another's by one.
+ * wrk_queue.c: who is admitted next. Each lane, so each connection, has a queue of its own; they
+ * take turns, one request each, so that a hundred requests of one client delay another's by one.
  */
 #include "wrk.h"
 

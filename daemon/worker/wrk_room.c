@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * wrk_room.c: which running request gets the KV pages that there are. A request is admitted when its prompt
- * fits beside what the others are owed: the rest of their prompts, and a page each to grow. Later every
- * one takes pages as it goes. When there are none, the youngest are preempted for the older ones. Who
- * needs more than the limit in all is refused before it starts, so the oldest always gets to its end.
+ * wrk_room.c: which running request gets the KV pages that there are. A request is admitted when
+ * its prompt fits beside what the others are owed: the rest of their prompts, and a page each to
+ * grow. Later every one takes pages as it goes. When there are none, the youngest are preempted
+ * for the older ones. Who needs more than the limit in all is refused before it starts, so the
+ * oldest always gets to its end.
  */
 #include <errno.h>
 #include <stdlib.h>
