@@ -76,7 +76,8 @@ static int find_active(struct bench *b, const json_t *status)
 
 		if (!name || !active || (b->model && strcmp(b->model, name)))
 			continue;
-		b->model = strdup(name);
+		snprintf(b->name, sizeof(b->name), "%s", name);
+		b->model = b->name;
 		snprintf(b->active, sizeof(b->active), "%s", active);
 		return CMD_OK;
 	}

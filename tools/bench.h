@@ -11,6 +11,7 @@
 struct bench {
 	const struct cmd *cmd;
 	const char *model;
+	char name[64];			/* of the model, when found */
 	char active[48], other[48];	/* versions; other is "" when there is only one */
 	char path[4096];		/* image of the version that load uses */
 	uint32_t vocab, context;

@@ -34,7 +34,7 @@ chat() {
 	printf '<|im_start|>user\n%s<|im_end|>\n<|im_start|>assistant\n' "$question" | "$mhost" run smol "$@"
 }
 answer() { echo "> $1"; chat "$1" -n "$2" --repeat-penalty 1.15; }
-versions() { grep -o '"version":"[^"]*"' "$1" | sort | uniq -c | awk -F '"' '{ printf "%s%s x %s", NR > 1 ? ", " : "", $1 + 0, $4 }'; }
+versions() { grep -o '"version":"[^"]*"' "$1" | sort | uniq -c | awk -F '"' '{ printf "%s%s x %s", (NR > 1 ? ", " : ""), $1 + 0, $4 }'; }
 
 # config WORKERS
 config() {

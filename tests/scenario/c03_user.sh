@@ -43,6 +43,7 @@ EOF2
 sh "$dir/quick" >"$dir/quick.out" 2>&1 || fail "quick start: $(cat "$dir/quick.out")"
 said() { grep -q "$1" "$dir/quick.out" || fail "quick start does not say '$1': $(cat "$dir/quick.out")"; }
 said '^No network: using the tiny model'
+said 'each by one version to its end: [1-9][0-9]* x 1\.0\.0'
 said '^The capital of France is Paris\.$'
 said '^Ahoy! The sky is blue, captain\.$'
 said '^1\.1\.0 -> 1\.0\.0 .* 0 bytes read$'
