@@ -121,7 +121,7 @@ figure() {
 }
 value() { figure bench "$1"; }
 worst() { figure bench "$1" 8; }
-"$mhost" bench smol --repeat "${REPEAT:-3}" >"$dir/bench"
+"$mhost" bench smol --repeat "${REPEAT:-3}" --only load,flip,rtt,speed,memory >"$dir/bench"
 private1=$(value private_sum_mb)
 config 4
 kill -HUP "$host"
