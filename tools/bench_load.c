@@ -13,8 +13,8 @@
 #define FIO_BYTES_MIN	(UINT64_C(16) << 20)	/* less is over before fio has its clocks going */
 
 enum series {
-	RAW, FIO, LOAD, READ, LOAD_RAW, LOAD_FIO, ALLOCATE, ATTACH, ATTACH_FAULTS, SMOKE, SMOKE_FAULTS, FIRST_FAULTS,
-	SERIES_COUNT
+	RAW, FIO, LOAD, READ, LOAD_RAW, READ_RAW, LOAD_FIO, ALLOCATE, ATTACH, ATTACH_FAULTS, SMOKE,
+	SMOKE_FAULTS, FIRST_FAULTS, SERIES_COUNT
 };
 
 static const char *const keys[SERIES_COUNT] = {
@@ -23,6 +23,7 @@ static const char *const keys[SERIES_COUNT] = {
 	[LOAD] = "load_gb_per_s",		/* pages made, read, hashed, sealed, checked */
 	[READ] = "load_without_pages_gb_per_s",	/* the same less the time that reading waited for pages */
 	[LOAD_RAW] = "load_over_raw",
+	[READ_RAW] = "load_without_pages_over_raw",	/* like for like: raw reads into pages that exist */
 	[LOAD_FIO] = "load_over_fio",
 	[ALLOCATE] = "allocate_pages_ms",	/* most of it while reading */
 	[ATTACH] = "attach_ms_per_gib",		/* as the slowest worker reports it, without its first token */
@@ -121,6 +122,7 @@ static int turn(struct load *l, uint32_t i)
 	l->values[LOAD][i] = bytes / 1e9 / load_s;
 	l->values[READ][i] = bytes / 1e9 / (load_s - number(l->answer, "page_wait_ns") / 1e9);
 	l->values[LOAD_RAW][i] = l->values[LOAD][i] / l->values[RAW][i];
+	l->values[READ_RAW][i] = l->values[READ][i] / l->values[RAW][i];
 	if (l->fio_way)
 		l->values[LOAD_FIO][i] = l->values[LOAD][i] / l->values[FIO][i];
 	l->values[ALLOCATE][i] = number(l->answer, "allocate_ns") / 1e6;

@@ -73,7 +73,7 @@ eq "adapter" "$(json 'o["adapter"]' <"$dir/run")" None
 case $("$MHOST" load tiny@1.1.0 --json | json 'o["method"]') in
 fixed | plain)
 	"$MHOST" bench tiny --only load --repeat 1 --json | has "bench of load" 'o["load"]' image_mb raw_gb_per_s \
-		load_gb_per_s load_without_pages_gb_per_s load_over_raw allocate_pages_ms attach_ms_per_gib \
+		load_gb_per_s load_without_pages_gb_per_s load_over_raw load_without_pages_over_raw allocate_pages_ms attach_ms_per_gib \
 		attach_faults attach_first_token_ms first_request_faults load_includes raw_best method rung
 	;;
 esac
