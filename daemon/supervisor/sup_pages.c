@@ -117,46 +117,28 @@ void sup_pages_restore(void)
 	pthread_mutex_unlock(&pool_lock);
 }
 
-/* Reserved by mapping, made by the fill. */
-static int rung_huge(const char *name, uint64_t bytes, enum mhs_pages rung, struct sup_pages *pages)
-{
-	int fd = mhs_seg_open_arena(name, bytes, rung, &pages->seg_bytes), err;
-
-	if (fd < 0)
-		return fd;
-	err = mhs_seg_map_rw(fd, pages->seg_bytes, &pages->map);
-	if (err) {
-		close(fd);
-		return err;
-	}
-	pages->fd = fd;
-	pages->rung = rung;
-	sup_fill_start(&pages->fill, fd, pages->seg_bytes, mhs_pages_bytes(rung));
-	return 0;
-}
-
-static int rung_whole(const char *name, uint64_t bytes, enum mhs_pages rung, struct sup_pages *pages)
-{
-	int fd = mhs_seg_create_arena(name, bytes, rung, &pages->seg_bytes), err;
-
-	if (fd < 0)
-		return fd;
-	err = mhs_seg_map_rw(fd, pages->seg_bytes, &pages->map);
-	if (err) {
-		close(fd);
-		return err;
-	}
-	pages->fd = fd;
-	pages->rung = rung;
-	sup_fill_whole(&pages->fill, pages->seg_bytes);
-	return 0;
-}
-
+/* Huge pages are reserved by mapping and made by the fill while reading goes on; others all at once. */
 static int rung_try(const char *name, uint64_t bytes, enum mhs_pages rung, struct sup_pages *pages)
 {
-	if (rung <= MHS_PAGES_2M && !pages->whole)
-		return rung_huge(name, bytes, rung, pages);
-	return rung_whole(name, bytes, rung, pages);
+	bool later = rung <= MHS_PAGES_2M && !pages->whole;
+	int fd = later ? mhs_seg_open_arena(name, bytes, rung, &pages->seg_bytes) :
+			 mhs_seg_create_arena(name, bytes, rung, &pages->seg_bytes);
+	int err;
+
+	if (fd < 0)
+		return fd;
+	err = mhs_seg_map_rw(fd, pages->seg_bytes, &pages->map);
+	if (err) {
+		close(fd);
+		return err;
+	}
+	pages->fd = fd;
+	pages->rung = rung;
+	if (later)
+		sup_fill_start(&pages->fill, fd, pages->seg_bytes, mhs_pages_bytes(rung));
+	else
+		sup_fill_whole(&pages->fill, pages->seg_bytes);
+	return 0;
 }
 
 static int try_1g(const char *name, uint64_t bytes, struct sup_pages *pages)
