@@ -38,6 +38,7 @@ ENGINE_SRC := \
 	daemon/engine/eng_tok.c \
 	daemon/engine/eng_tok_added.c \
 	daemon/engine/eng_tok_build.c \
+	daemon/engine/eng_tok_build_added.c \
 	daemon/engine/eng_tok_compile.c \
 	daemon/engine/eng_tok_decode.c \
 	daemon/engine/eng_tok_merge.c \

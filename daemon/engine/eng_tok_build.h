@@ -23,11 +23,11 @@ int tok_fail(struct tok_build *b, const char *format, ...) __attribute__((format
 /* Puts a string into the pool. */
 int tok_keep(struct tok_build *b, const void *data, size_t bytes, uint32_t *off);
 
-/* eng_tok_build.c, in this order */
+/* In this order; eng_tok_build.c has all but tok_build_added() */
 int tok_build_slots(struct tok_build *b);
 int tok_build_merges(struct tok_build *b);
 int tok_build_steps(struct tok_build *b);
-int tok_build_added(struct tok_build *b);
+int tok_build_added(struct tok_build *b);	/* eng_tok_build_added.c */
 int tok_build_blob(struct tok_build *b, void **blob, size_t *blob_bytes);
 
 #endif
