@@ -31,6 +31,7 @@ ENGINE_SRC := \
 	daemon/engine/eng_pack.c \
 	daemon/engine/eng_quant.c \
 	daemon/engine/eng_sample.c \
+	daemon/engine/eng_sample_scan.c \
 	daemon/engine/eng_scratch.c \
 	daemon/engine/eng_source.c \
 	daemon/engine/eng_step.c \
