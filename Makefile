@@ -215,6 +215,7 @@ UNIT_TESTS := \
 	prefix \
 	read \
 	ring \
+	ring_peer \
 	safetensors \
 	sample \
 	seg \
