@@ -54,7 +54,8 @@ ENGINE_SRC := \
 	daemon/engine/kernels/eng_k_amx.c \
 	daemon/engine/kernels/eng_k_avx2.c \
 	daemon/engine/kernels/eng_k_avx512.c \
-	daemon/engine/kernels/eng_k_generic.c
+	daemon/engine/kernels/eng_k_generic.c \
+	daemon/engine/kernels/eng_trial.c
 
 STORE_SRC := \
 	daemon/store/import_gguf.c \

@@ -5,11 +5,13 @@
  * runs the instructions too.
  */
 #include <math.h>
+#include <signal.h>
 
 #include "kernels_lib.h"
 
 #include "eng_lanes_generic.h"
 #include "eng_tmm.h"
+#include "eng_trial.h"
 
 static struct tmm_config config;
 static bool configured;
@@ -155,10 +157,36 @@ static void extremes(void)
 	}
 }
 
+static bool works(void)
+{
+	return true;
+}
+
+static bool wrong(void)
+{
+	return false;
+}
+
+static bool faults(void)
+{
+	signal(SIGSEGV, SIG_DFL);	/* past a sanitizer's report */
+	raise(SIGSEGV);
+	return true;
+}
+
+/* Tiles that the machine below does not keep cost us the tiles, not the process. */
+static void a_fault_in_trial(void)
+{
+	t_ok(eng_trial(works));
+	t_ok(!eng_trial(wrong));
+	t_ok(!eng_trial(faults));
+}
+
 int main(void)
 {
 	printf("# the instructions: %s\n", eng_isa_usable(ENG_ISA_AMX) ? "here" : "not on this CPU");
 	T_RUN(every_type);
 	T_RUN(extremes);
+	T_RUN(a_fault_in_trial);
 	return t_done();
 }

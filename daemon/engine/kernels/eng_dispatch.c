@@ -5,6 +5,7 @@
 
 #include "eng_model.h"
 #include "eng_tables.h"
+#include "eng_trial.h"
 
 #ifdef __x86_64__
 #include <cpuid.h>
@@ -70,7 +71,7 @@ static void try_amx(void)
 	amx_table = eng_kernels_avx512;
 	amx_table.isa = ENG_ISA_AMX;
 	amx_table.matmul_q = eng_amx_matmul_q;
-	amx_usable = may_use_tiles() && tiles_are_right();
+	amx_usable = may_use_tiles() && eng_trial(tiles_are_right);
 }
 
 static const struct eng_kernels *amx_kernels(void)
