@@ -160,6 +160,7 @@ TOOL_SRC := \
 	tools/bench_mixed.c \
 	tools/bench_peer.c \
 	tools/bench_peer_llama.c \
+	tools/bench_peer_measure.c \
 	tools/bench_proc.c \
 	tools/bench_raw.c \
 	tools/bench_rtt.c \

@@ -31,4 +31,45 @@ void llama_server_stop(struct llama_server *server);
 /* Streams of the server whose port is @stream->b->peer_port. */
 extern const struct bench_source llama_source;
 
+/* -- one comparison ---------------------------------------------------------------------------- */
+
+#define PEER_PROMPT	512u
+#define PEER_OUTPUT	128u
+
+struct pair {
+	double mhost[BENCH_REPEAT_MAX], llama[BENCH_REPEAT_MAX], ratio[BENCH_REPEAT_MAX];
+};
+
+/* One ISA level on one file. */
+struct level {
+	const char *isa;
+	struct bench_host host;
+	struct bench bench;
+	struct mhost *session;
+	struct pair *decode, *prompt;
+};
+
+struct peer {
+	const struct cmd *cmd;
+	const struct bench_options *options;
+	struct llama llama;
+	char dir[1024];
+	struct level levels[BENCH_ISA_MAX];
+	uint32_t level_count, stream_files;
+	/* sums of logarithms of the small files' ratios */
+	double log_decode[BENCH_ISA_MAX], log_prompt[BENCH_ISA_MAX];
+	uint32_t mean_count;
+	json_t *out, *files;
+};
+
+static inline bool peer_is_text(const struct peer *p)
+{
+	return !p->cmd->json;
+}
+
+/* bench_peer_measure.c: rows of @file, which the hosts of @p->levels serve. 0 or an exit status. */
+int peer_speed(struct peer *p, json_t *file, const char *path, bool is_small);
+/* The level that the host takes by itself, against llama-server. */
+int peer_streams(struct peer *p, json_t *file, const char *path);
+
 #endif
