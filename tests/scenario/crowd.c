@@ -5,13 +5,18 @@
  * every later one must have the same bits, whatever the host shares, evicts or computes twice.
  *	crowd SOCKET MODEL VERSION_A VERSION_B VOCAB FILE record
  *	crowd SOCKET MODEL VERSION_A VERSION_B VOCAB FILE CLIENTS REPLIES	(of each client)
+ *	crowd SOCKET MODEL VERSION_A VERSION_B VOCAB FILE CLIENTS REPLIES QUEUE
+ * With QUEUE, the host's limit, greedy clients send far more than fits until all others are done, who ask for one
+ * thing at a time: what is over the limit is refused at once and by name, and only the greedy ever are.
  */
 #include <errno.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "mhost.h"
@@ -19,7 +24,10 @@
 
 #define PROMPTS		40u
 #define LENGTH_MAX	256u
-#define OPEN_MAX	3u		/* requests of one client at a time */
+#define OPEN_USUAL	3u		/* requests of one client at a time */
+#define OPEN_MAX	100u		/* of a greedy one; two have more than run and wait together */
+#define GREEDY		2u
+#define GREEDY_SERVED	500u		/* then it is plain that nobody is refused */
 #define CLIENTS_MAX	64u
 
 struct reply {
@@ -30,13 +38,22 @@ struct reply {
 struct open {
 	uint64_t id;
 	uint32_t prompt;
-	bool cancelled;
+	bool begun, cancelled;
+	uint64_t start_ns;
 	struct reply reply;
+};
+
+/* How requests ended, and after how long all together. */
+struct tally {
+	uint64_t count, ns;
 };
 
 struct client {
 	pthread_t thread;
-	uint64_t seed, exact, cancelled, wrong, cached;
+	bool greedy;
+	uint32_t open_most;
+	uint64_t seed, submitted, cancelled, wrong, cached;
+	struct tally exact, refused;
 	struct open open[OPEN_MAX];
 };
 
@@ -44,6 +61,17 @@ static const char *socket_path, *model, *versions[2];
 static uint32_t prompts[PROMPTS][LENGTH_MAX], lengths[PROMPTS];
 static struct reply wanted[PROMPTS];
 static uint64_t replies_each;
+static char refusal[64];		/* words of it; empty: nobody may be refused */
+/* Clients that are not greedy and not done. Relaxed, in threads that share nothing else: it only ends loops. */
+static atomic_uint modest;
+
+static uint64_t now_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
+}
 
 /* Five families; each begins with the same tokens and goes on in its own way. */
 static void make_prompts(uint32_t vocab)
@@ -99,8 +127,19 @@ static bool submit(struct mhost *s, struct open *open, uint32_t prompt)
 {
 	struct mhost_request rq = request_of(prompt);
 
-	*open = (struct open){ .prompt = prompt };
+	*open = (struct open){ .prompt = prompt, .start_ns = now_ns() };
 	return mhost_submit(s, &rq, &open->id) == 0;
+}
+
+static void tally_add(struct tally *tally, const struct open *open)
+{
+	tally->count++;
+	tally->ns += now_ns() - open->start_ns;
+}
+
+static bool is_refused(const struct client *c, const struct open *open, const struct mhost_event *ev)
+{
+	return c->greedy && ev->error == MHOST_E_BUSY && !open->begun && strstr(ev->message, refusal);
 }
 
 static void judge(struct client *c, const struct open *open, const struct mhost_event *ev)
@@ -110,9 +149,11 @@ static void judge(struct client *c, const struct open *open, const struct mhost_
 	c->cached += ev->cached_count;
 	if (ev->finish == MHOST_FINISH_CANCELLED && open->cancelled) {
 		c->cancelled++;
+	} else if (is_refused(c, open, ev)) {
+		tally_add(&c->refused, open);
 	} else if (!ev->error && open->reply.count == right->count &&
 		   open->reply.hash == right->hash) {
-		c->exact++;
+		tally_add(&c->exact, open);
 	} else {
 		if (!c->wrong++)
 			printf("# prompt %u: %u tokens, %u wanted: %s\n", open->prompt,
@@ -122,7 +163,7 @@ static void judge(struct client *c, const struct open *open, const struct mhost_
 
 static struct open *find(struct client *c, uint64_t id)
 {
-	for (uint32_t i = 0; i < OPEN_MAX; i++)
+	for (uint32_t i = 0; i < c->open_most; i++)
 		if (c->open[i].id == id)
 			return &c->open[i];
 	return NULL;
@@ -137,6 +178,7 @@ static void take(struct client *c, struct mhost *s, const struct mhost_event *ev
 		return;
 	}
 	collect(&open->reply, ev);
+	open->begun |= ev->type == MHOST_EVENT_BEGIN;
 	if (ev->type == MHOST_EVENT_TOKEN && ev->index == 5 && t_random(&c->seed) % 8 == 0) {
 		open->cancelled = true;
 		mhost_cancel(s, open->id);
@@ -147,22 +189,34 @@ static void take(struct client *c, struct mhost *s, const struct mhost_event *ev
 	open->id = 0;
 }
 
+static bool wants_more(const struct client *c)
+{
+	if (!c->greedy)
+		return c->submitted < replies_each;
+	return c->refused.count ? atomic_load_explicit(&modest, memory_order_relaxed) != 0 :
+				  c->exact.count < GREEDY_SERVED;
+}
+
+static void submit_all(struct client *c, struct mhost *s)
+{
+	for (uint32_t i = 0; i < c->open_most && wants_more(c); i++) {
+		if (c->open[i].id)
+			continue;
+		if (!submit(s, &c->open[i], (uint32_t)(t_random(&c->seed) % PROMPTS)))
+			return;
+		c->submitted++;
+	}
+}
+
 static void *client_main(void *arg)
 {
 	struct client *c = arg;
 	const struct mhost_event *ev;
-	uint64_t submitted = 0;
 	struct mhost *s;
 	int err = mhost_connect(&s, socket_path);
 
 	while (!err && !c->wrong) {
-		for (uint32_t i = 0; i < OPEN_MAX && submitted < replies_each; i++) {
-			if (c->open[i].id)
-				continue;
-			if (!submit(s, &c->open[i], (uint32_t)(t_random(&c->seed) % PROMPTS)))
-				break;
-			submitted++;
-		}
+		submit_all(c, s);
 		err = mhost_next(s, 60000, &ev);
 		if (!err)
 			take(c, s, ev);
@@ -173,6 +227,8 @@ static void *client_main(void *arg)
 		printf("# client: %s\n", mhost_errmsg(s));
 		c->wrong++;
 	}
+	if (!c->greedy)
+		atomic_fetch_sub_explicit(&modest, 1, memory_order_relaxed);
 	mhost_close(&s);
 	return NULL;
 }
@@ -213,28 +269,56 @@ static int recall(FILE *f)
 	return 0;
 }
 
+static void client_make(struct client *c, uint32_t i, bool greedy)
+{
+	c->seed = 77 + i;
+	c->greedy = greedy;
+	c->open_most = greedy ? OPEN_MAX : refusal[0] ? 1 : OPEN_USUAL;
+}
+
+/* Whether each of them had what it was to have; all is added to @all. */
+static bool client_end(const struct client *c, struct client *all)
+{
+	all->submitted += c->submitted;
+	all->exact.count += c->exact.count;
+	all->exact.ns += c->exact.ns;
+	all->refused.count += c->refused.count;
+	all->refused.ns += c->refused.ns;
+	all->cancelled += c->cancelled;
+	all->wrong += c->wrong;
+	all->cached += c->cached;
+	return !c->wrong && c->exact.count + c->cancelled + c->refused.count == c->submitted &&
+	       (c->greedy ? c->refused.count && c->exact.count : c->submitted == replies_each);
+}
+
+/* A refused request hears of it while others wait: on average in a part of the time of a reply. */
+static bool refused_at_once(const struct client *all)
+{
+	return all->refused.ns / all->refused.count * 4 < all->exact.ns / all->exact.count;
+}
+
 static bool crowd(uint32_t count)
 {
 	static struct client clients[CLIENTS_MAX];
+	uint32_t greedy = refusal[0] ? GREEDY : 0, started = 0;
 	struct client all = { 0 };
-	uint32_t started = 0;
+	bool good = true;
 
-	for (; started < count && started < CLIENTS_MAX; started++) {
-		clients[started].seed = 77 + started;
+	atomic_init(&modest, count);
+	for (; started < count + greedy && started < CLIENTS_MAX; started++) {
+		client_make(&clients[started], started, started < greedy);
 		if (pthread_create(&clients[started].thread, NULL, client_main, &clients[started]))
 			break;
 	}
 	for (uint32_t i = 0; i < started; i++) {
 		pthread_join(clients[i].thread, NULL);
-		all.exact += clients[i].exact;
-		all.cancelled += clients[i].cancelled;
-		all.wrong += clients[i].wrong;
-		all.cached += clients[i].cached;
+		good &= client_end(&clients[i], &all);
 	}
-	printf("%llu exact, %llu cancelled, %llu wrong, %llu prompt tokens from the cache\n",
-	       (unsigned long long)all.exact, (unsigned long long)all.cancelled,
-	       (unsigned long long)all.wrong, (unsigned long long)all.cached);
-	return !all.wrong && all.exact + all.cancelled == started * replies_each;
+	printf("%llu exact, %llu cancelled, %llu refused, %llu wrong, %llu prompt tokens from the cache\n",
+	       (unsigned long long)all.exact.count, (unsigned long long)all.cancelled,
+	       (unsigned long long)all.refused.count, (unsigned long long)all.wrong,
+	       (unsigned long long)all.cached);
+	return good && started == count + greedy && (!greedy || refused_at_once(&all));
 }
 
 int main(int argc, char **argv)
@@ -243,7 +327,7 @@ int main(int argc, char **argv)
 	FILE *f;
 	int err;
 
-	if (!records && argc != 9)
+	if (!records && argc != 9 && argc != 10)
 		return 2;
 	socket_path = argv[1];
 	model = argv[2];
@@ -257,5 +341,7 @@ int main(int argc, char **argv)
 	if (err || records)
 		return err ? 1 : 0;
 	replies_each = strtoull(argv[8], NULL, 10);
+	if (argc == 10)
+		snprintf(refusal, sizeof(refusal), "the limit is %s: try again later", argv[9]);
 	return crowd((uint32_t)strtoul(argv[7], NULL, 10)) ? 0 : 1;
 }

@@ -1,16 +1,17 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 # The KV cache: replies have the same bits with the prefix cache on and off, with memory for all and for few.
+# And the queue: full, it refuses by name who has more than a share, and nobody starves.
 . "$(dirname "$0")/../lib/host.sh"
 model=$here/tools/tiny/model
 
 "$MHOST" import tiny@1.0.0 "$model" >/dev/null
 "$MHOST" import tiny@1.1.0 "$model" --quantize q4_0 >/dev/null
 ini=$dir/mhost.ini
-# start PREFIX_CACHE KV_BYTES
+# start PREFIX_CACHE KV_BYTES [QUEUE]
 start() {
-	printf '[mhostd]\nstore = %s\nsocket = %s\nworkers = 1\nthreads = 2\n[limits]\nprefix_cache = %s\nkv_bytes = %s\n' \
-		"$MHOST_STORE" "$MHOST_SOCKET" "$1" "$2" >"$ini"
+	printf '[mhostd]\nstore = %s\nsocket = %s\nworkers = 1\nthreads = 2\n[limits]\nprefix_cache = %s\nkv_bytes = %s\nqueue = %s\n' \
+		"$MHOST_STORE" "$MHOST_SOCKET" "$1" "$2" "${3:-64}" >"$ini"
 	"$MHOSTD" --config "$ini" 2>>"$dir/log" &
 	host_pid=$!
 	wait_for 30 "$MHOST" status
@@ -40,3 +41,7 @@ for cache in yes no; do
 		host_stop
 	done
 done
+
+start yes 64M 8
+crowd 4 10 8 || fail "a full queue: somebody starved, or was refused wrongly, late, or not at all"
+host_stop
