@@ -3,10 +3,12 @@
  * kernels_bench.c: what the kernels reach, beside a plain read of the same memory. Not part of any
  * check.
  *     kernels_bench [THREADS]
- * Decode: GB of weights per second at 1..8 rows over a matrix far beyond the caches. Prompt: GMAC/s
- * at 256 rows over one that stays in them. Medians of 7 runs, in CPU time of the slowest thread, so
- * that other load on the machine shows less.
+ * Decode: GB of weights per second at 1..8 rows over a matrix far beyond the caches, and the share
+ * of a plain read of the same bytes, which takes turns with it. Prompt: GMAC/s at 256 rows over one
+ * that stays in them. Medians of 7 runs in wall time, from the first thread's start to the last
+ * one's end: for an otherwise idle machine.
  */
+#include <math.h>
 #include <pthread.h>
 #include <sys/mman.h>
 #include <time.h>
@@ -18,6 +20,7 @@
 #define BYTES		(192u << 20)
 
 static uint32_t threads = 2;
+static pthread_barrier_t gate;	/* all threads start together */
 
 struct share {
 	void (*work)(struct share *share);
@@ -30,24 +33,25 @@ struct share {
 	uint32_t first, count, rows;
 	bool blas;
 	uint64_t sum;
-	double seconds;
+	double start, end;
 };
 
 static double now(void)
 {
 	struct timespec ts;
 
-	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &ts);
+	clock_gettime(CLOCK_MONOTONIC, &ts);
 	return (double)ts.tv_sec + (double)ts.tv_nsec * 1e-9;
 }
 
 static void *thread_main(void *arg)
 {
 	struct share *share = arg;
-	const double start = now();
 
+	pthread_barrier_wait(&gate);
+	share->start = now();
 	share->work(share);
-	share->seconds = now() - start;
+	share->end = now();
 	return NULL;
 }
 
@@ -58,33 +62,46 @@ static int by_size(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
-/* Median seconds of the work split over the threads by panels. */
-static double measure(const struct share *whole)
+static double median(double *values)
+{
+	qsort(values, RUNS, sizeof(*values), by_size);
+	return values[RUNS / 2];
+}
+
+/* Seconds of the work split over the threads by panels. */
+static double run_once(const struct share *whole)
 {
 	const uint32_t panels = (whole->m.rows + 15) / 16;
 	struct share shares[THREADS_MAX];
 	pthread_t ids[THREADS_MAX];
+	double start, end;
+
+	for (uint32_t i = 0; i < threads; i++) {
+		shares[i] = *whole;
+		shares[i].first = (uint32_t)((uint64_t)panels * i / threads);
+		shares[i].count =
+			(uint32_t)((uint64_t)panels * (i + 1) / threads) - shares[i].first;
+		if (i && pthread_create(&ids[i], NULL, thread_main, &shares[i]))
+			abort();
+	}
+	thread_main(&shares[0]);
+	start = shares[0].start;
+	end = shares[0].end;
+	for (uint32_t i = 1; i < threads; i++) {
+		pthread_join(ids[i], NULL);
+		start = fmin(start, shares[i].start);
+		end = fmax(end, shares[i].end);
+	}
+	return end - start;
+}
+
+static double measure(const struct share *whole)
+{
 	double seconds[RUNS];
 
-	for (int run = 0; run < RUNS; run++) {
-		for (uint32_t i = 0; i < threads; i++) {
-			shares[i] = *whole;
-			shares[i].first = (uint32_t)((uint64_t)panels * i / threads);
-			shares[i].count =
-				(uint32_t)((uint64_t)panels * (i + 1) / threads) - shares[i].first;
-			if (i && pthread_create(&ids[i], NULL, thread_main, &shares[i]))
-				abort();
-		}
-		thread_main(&shares[0]);
-		seconds[run] = shares[0].seconds;
-		for (uint32_t i = 1; i < threads; i++) {
-			pthread_join(ids[i], NULL);
-			if (shares[i].seconds > seconds[run])
-				seconds[run] = shares[i].seconds;
-		}
-	}
-	qsort(seconds, RUNS, sizeof(*seconds), by_size);
-	return seconds[RUNS / 2];
+	for (int run = 0; run < RUNS; run++)
+		seconds[run] = run_once(whole);
+	return median(seconds);
 }
 
 static void work_read(struct share *s)
@@ -102,6 +119,23 @@ static void work_read(struct share *s)
 	}
 	s->sum = a + b + c + d;
 	__asm__ volatile("" : : "r"(s->sum));
+}
+
+/* In turns with a plain read: *@share becomes the speed as a share of that read's. */
+static double measure_beside_read(const struct share *whole, double *share)
+{
+	struct share reading = *whole;
+	double seconds[RUNS], shares[RUNS];
+
+	reading.work = work_read;
+	for (int run = 0; run < RUNS; run++) {
+		const double read = run_once(&reading);
+
+		seconds[run] = run_once(whole);
+		shares[run] = read / seconds[run];
+	}
+	*share = median(shares);
+	return median(seconds);
 }
 
 static void work_matmul(struct share *s)
@@ -143,17 +177,25 @@ static void finish(struct share *s)
 	free(s->out);
 }
 
+static void print_rate(const struct share *s)
+{
+	const double bytes = (double)eng_packed_bytes(s->m.type, s->m.rows, s->m.cols);
+	double share;
+	const double seconds = measure_beside_read(s, &share);
+
+	printf("  %6.1f %3.0f%%", bytes / seconds * 1e-9, share * 100);
+}
+
 static void decode(uint32_t type, uint8_t *memory)
 {
 	for (uint32_t isa = ENG_ISA_AVX2; isa < ENG_ISA_AMX; isa++) {
 		printf("%-6s %-7s", eng_type_name(type), eng_isa_name(isa));
 		for (uint32_t rows = 1; rows <= 8; rows *= 2) {
 			struct share s = prepare(type, 2048, BYTES, rows, memory);
-			const double bytes = (double)eng_packed_bytes(type, s.m.rows, s.m.cols);
 
 			s.kernels = eng_kernels_get(isa);
 			if (s.kernels)
-				printf("  %6.1f", bytes / measure(&s) * 1e-9);
+				print_rate(&s);
 			finish(&s);
 		}
 		printf("\n");
@@ -189,6 +231,7 @@ int main(int argc, char **argv)
 		threads = (uint32_t)atoi(argv[1]);
 	if (!threads || threads > THREADS_MAX)
 		return 2;
+	pthread_barrier_init(&gate, NULL, threads);
 	if (!memory)
 		return 1;
 	madvise(memory, BYTES, MADV_HUGEPAGE);
@@ -199,7 +242,7 @@ int main(int argc, char **argv)
 	printf("%u threads; plain read %.1f GB/s\n", threads,
 	       (double)eng_packed_bytes(ENG_Q8, reading.m.rows, 2048) / measure(&reading) * 1e-9);
 	finish(&reading);
-	printf("decode, GB/s at 1, 2, 4, 8 rows\n");
+	printf("decode, GB/s and share of the plain read at 1, 2, 4, 8 rows\n");
 	for (uint32_t type = ENG_F32; type < ENG_TYPE_COUNT; type++)
 		decode(type, memory);
 	printf("prompt of 256 rows, GMAC/s at 512, 1024, 2048 columns\n");
