@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * example.c: stream one reply through libmhost.
- *	cc example.c $(pkg-config --cflags --libs mhost) -o example && ./example smol "Once upon a time"
+ *	cc example.c $(pkg-config --cflags --libs mhost) -o example
+ *	./example smol "Once upon a time"
  */
 #include <mhost.h>
 #include <stdio.h>

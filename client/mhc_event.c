@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* mhc_event.c: from a record to the event that the caller sees. The host is trusted less than it could be:
- * every length is checked, so a broken worker gives an error and not a crash. */
+/*
+ * mhc_event.c: from a record to the event that the caller sees. The host is trusted less than it
+ * could be: every length is checked, so a broken worker gives an error and not a crash.
+ */
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>

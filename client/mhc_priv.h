@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* mhc_priv.h: inside of libmhost. One thread at a time uses a session, so nothing here is locked. */
+/*
+ * mhc_priv.h: inside of libmhost. One thread at a time uses a session, so nothing here is locked.
+ */
 #ifndef MHC_PRIV_H
 #define MHC_PRIV_H
 
@@ -13,7 +15,8 @@
 
 #define MHC_PUBLIC	__attribute__((visibility("default")))
 #define MHC_SOCKET_NS	UINT64_C(20000000)	/* between looks at the socket without a sleep */
-#define MHC_ORPHAN_NS	UINT64_C(5000000000)	/* patience with workers once the supervisor is gone */
+/* patience with workers once the supervisor is gone */
+#define MHC_ORPHAN_NS	UINT64_C(5000000000)
 
 struct mhc_lane {
 	uint32_t id;
@@ -21,7 +24,8 @@ struct mhc_lane {
 	struct mhs_map map;
 	struct mhs_ring_end submit, event;
 	uint32_t open_count;
-	bool down;			/* worker dead: take what is in the ring, then end the rest */
+	/* worker dead: take what is in the ring, then end the rest */
+	bool down;
 	struct mhc_lane *next;
 };
 
@@ -69,7 +73,8 @@ int mhc_fail(struct mhost *s, int code, const char *format, ...)
 /* mhc_socket.c: what the supervisor says */
 int mhc_socket_open(struct mhost *s, const char *path);
 void mhc_socket_poll(struct mhost *s);		/* lanes up and down; never blocks */
-void mhc_socket_glance(struct mhost *s, uint64_t now_ns);	/* the same, if the last look is old */
+/* the same, if the last look is old */
+void mhc_socket_glance(struct mhost *s, uint64_t now_ns);
 
 /* mhc_lane.c */
 void mhc_lane_free(struct mhc_lane **lane);

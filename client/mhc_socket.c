@@ -85,7 +85,8 @@ static void host_gone(struct mhost *s)
 	if (s->host_gone)
 		return;
 	s->host_gone = true;
-	epoll_ctl(s->sleeper, EPOLL_CTL_DEL, s->sock, NULL);	/* it would end every sleep at once */
+	/* it would end every sleep at once */
+	epoll_ctl(s->sleeper, EPOLL_CTL_DEL, s->sock, NULL);
 	s->gone_ns = mhc_now_ns() + MHC_ORPHAN_NS;
 }
 

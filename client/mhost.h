@@ -2,12 +2,13 @@
 /*
  * mhost.h: talk to a local mhost through shared memory.
  *
- * A session is one connection: mhost gives it rings of its own in shared memory, to every worker. Requests
- * are submitted without blocking; their events (begin, tokens, end) are read one by one. Each accepted
- * request ends exactly once, also when its worker dies.
+ * A session is one connection: mhost gives it rings of its own in shared memory, to every worker.
+ * Requests are submitted without blocking; their events (begin, tokens, end) are read one by one.
+ * Each accepted request ends exactly once, also when its worker dies.
  *
- * Threads: a session is used by one thread at a time; different sessions are independent. Fork: a child
- * must not use a parent's session. Signals: no function is async-signal-safe; SIGPIPE is never raised.
+ * Threads: a session is used by one thread at a time; different sessions are independent. Fork: a
+ * child must not use a parent's session. Signals: no function is async-signal-safe; SIGPIPE is
+ * never raised.
  *
  *	struct mhost *s;
  *	struct mhost_request rq = MHOST_REQUEST_INIT;
@@ -40,8 +41,9 @@ extern "C" {
 uint32_t mhost_abi_version(void);
 
 /*
- * Functions return 0 (or a count) or a negative code: -errno, or one of these, which lie below -4095.
- * mhost_strerror() knows both; mhost_errmsg() says what was tried, on what, with which numbers.
+ * Functions return 0 (or a count) or a negative code: -errno, or one of these, which lie below
+ * -4095. mhost_strerror() knows both; mhost_errmsg() says what was tried, on what, with which
+ * numbers.
  */
 enum mhost_error {
 	MHOST_E_INVALID = -5001,	/* the request breaks a limit; nothing was sent */
@@ -65,9 +67,9 @@ const char *mhost_strerror(int code);	/* static text, never NULL */
 struct mhost;	/* a session */
 
 /*
- * Connect to the host at @socket (NULL: $MHOST_SOCKET, else MHOST_DEFAULT_SOCKET). Blocks up to 5 s.
- * 0; -ENOENT, -ECONNREFUSED, -EACCES, -ETIMEDOUT; MHOST_E_REFUSED; MHOST_E_PROTOCOL. On failure *@session
- * is still set when memory allows, for mhost_errmsg() only; close it.
+ * Connect to the host at @socket (NULL: $MHOST_SOCKET, else MHOST_DEFAULT_SOCKET). Blocks up
+ * to 5 s. 0; -ENOENT, -ECONNREFUSED, -EACCES, -ETIMEDOUT; MHOST_E_REFUSED; MHOST_E_PROTOCOL. On
+ * failure *@session is still set when memory allows, for mhost_errmsg() only; close it.
  */
 int mhost_connect(struct mhost **session, const char *socket);
 /* Cancels what runs, frees all, clears *@session. NULL is fine. */
@@ -86,8 +88,10 @@ enum mhost_kind {
 #define MHOST_IGNORE_EOS	(1u << 0)
 #define MHOST_NO_SPECIAL	(1u << 1)	/* add no special token around the text */
 #define MHOST_LOGPROBS		(1u << 2)	/* ask for logprob and top_count alternatives */
-#define MHOST_NO_REPLAY		(1u << 3)	/* do not resubmit by itself when a worker dies early */
-#define MHOST_NO_SPECULATE	(1u << 4)	/* one token a step; the reply is the same. Since 1.2 */
+/* do not resubmit by itself when a worker dies early */
+#define MHOST_NO_REPLAY		(1u << 3)
+/* one token a step; the reply is the same. Since 1.2 */
+#define MHOST_NO_SPECULATE	(1u << 4)
 
 /* What to do. Start from MHOST_REQUEST_INIT; borrowed pointers, read before submit returns. */
 struct mhost_request {
@@ -120,11 +124,14 @@ struct mhost_request {
 	0, 0.0f, 0, 1.0f, 0.0f, 1.0f, 64, 0, 0, NULL, 0, 0, 0 }
 
 /*
- * Queue a request on the least loaded worker. *@id gets its number, unique in the session. Does not block.
- * 0; MHOST_E_INVALID; MHOST_E_BUSY (ring full: read events, then retry); MHOST_E_GONE; -ENOMEM.
+ * Queue a request on the least loaded worker. *@id gets its number, unique in the session. Does not
+ * block. 0; MHOST_E_INVALID; MHOST_E_BUSY (ring full: read events, then retry); MHOST_E_GONE;
+ * -ENOMEM.
  */
 int mhost_submit(struct mhost *session, const struct mhost_request *request, uint64_t *id);
-/* Ask for an end; its END event still comes (reason CANCELLED unless it had ended). 0 or -ENOENT. */
+/*
+ * Ask for an end; its END event still comes (reason CANCELLED unless it had ended). 0 or -ENOENT.
+ */
 int mhost_cancel(struct mhost *session, uint64_t id);
 
 enum mhost_event_type {
@@ -144,7 +151,9 @@ struct mhost_top {
 	float logprob;
 };
 
-/* Memory is the session's, valid until the next call on it. Fields not named for a type are zero. */
+/*
+ * Memory is the session's, valid until the next call on it. Fields not named for a type are zero.
+ */
 struct mhost_event {
 	uint64_t id;
 	uint32_t type;			/* enum mhost_event_type */
@@ -178,13 +187,15 @@ struct mhost_event {
 };
 
 /*
- * The next event of any request. @timeout_ms: 0 look only, -1 for ever. Spins briefly before it sleeps.
- * 0 with *@event; -EAGAIN: nothing in time; -ENODATA: no request is open, none can come; MHOST_E_GONE.
+ * The next event of any request. @timeout_ms: 0 look only, -1 for ever. Spins briefly before it
+ * sleeps. 0 with *@event; -EAGAIN: nothing in time; -ENODATA: no request is open, none can come;
+ * MHOST_E_GONE.
  */
 int mhost_next(struct mhost *session, int timeout_ms, const struct mhost_event **event);
 /*
- * A descriptor for poll(): readable when mhost_next(session, 0) may have something. Call mhost_next until
- * -EAGAIN before polling again. The session's; do not read or close it. Negative errno: no descriptor left.
+ * A descriptor for poll(): readable when mhost_next(session, 0) may have something. Call mhost_next
+ * until -EAGAIN before polling again. The session's; do not read or close it. Negative errno: no
+ * descriptor left.
  */
 int mhost_fd(struct mhost *session);
 /* Open requests. */

@@ -107,7 +107,8 @@ struct mhs_top {
 };
 
 enum mhs_token_flag {
-	MHS_TOKEN_AHEAD		= 1u << 0,	/* came from a row drafted ahead: its guess was right */
+	/* came from a row drafted ahead: its guess was right */
+	MHS_TOKEN_AHEAD		= 1u << 0,
 };
 
 struct mhs_token {

@@ -64,7 +64,8 @@ double bench_fio_read(const char *path, const struct bench_way *way)
 	name_option(path, file, sizeof(file));
 	snprintf(block, sizeof(block), "--bs=%u", way->block_bytes);
 	snprintf(depth, sizeof(depth), "--iodepth=%u", way->depth);
-	setenv("GLIBC_TUNABLES", "glibc.malloc.hugetlb=1", 0);	/* large pages for its buffers too */
+	/* large pages for its buffers too */
+	setenv("GLIBC_TUNABLES", "glibc.malloc.hugetlb=1", 0);
 	err = fio_run(argv, text, sizeof(text));
 	for (int i = 1; !err && at && i < READ_KIB_FIELD; i++) {
 		at = strchr(at, ';');

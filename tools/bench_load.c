@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * bench_load.c: load of an image against the best raw reads of the same file, in turns: our own over
- * io_uring, and fio's where it is installed. All go past the page cache.
+ * bench_load.c: load of an image against the best raw reads of the same file, in turns: our own
+ * over io_uring, and fio's where it is installed. All go past the page cache.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -21,12 +21,15 @@ static const char *const keys[SERIES_COUNT] = {
 	[RAW] = "raw_gb_per_s",
 	[FIO] = "fio_gb_per_s",
 	[LOAD] = "load_gb_per_s",		/* pages made, read, hashed, sealed, checked */
-	[READ] = "load_without_pages_gb_per_s",	/* the same less the time that reading waited for pages */
+	/* the same less the time that reading waited for pages */
+	[READ] = "load_without_pages_gb_per_s",
 	[LOAD_RAW] = "load_over_raw",
-	[READ_RAW] = "load_without_pages_over_raw",	/* like for like: raw reads into pages that exist */
+	/* like for like: raw reads into pages that exist */
+	[READ_RAW] = "load_without_pages_over_raw",
 	[LOAD_FIO] = "load_over_fio",
 	[ALLOCATE] = "allocate_pages_ms",	/* most of it while reading */
-	[ATTACH] = "attach_ms_per_gib",		/* as the slowest worker reports it, without its first token */
+	/* as the slowest worker reports it, without its first token */
+	[ATTACH] = "attach_ms_per_gib",
 	[ATTACH_FAULTS] = "attach_faults",
 	[SMOKE] = "attach_first_token_ms",
 	[SMOKE_FAULTS] = "attach_first_token_faults",

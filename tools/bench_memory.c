@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * bench_memory.c: memory by process, from the kernel's smaps. Shared segments (memfd) count as shared also while
- * only one process happens to map them: the weights are reported once, beside the processes.
+ * bench_memory.c: memory by process, from the kernel's smaps. Shared segments (memfd) count as
+ * shared also while only one process happens to map them: the weights are reported once, beside the
+ * processes.
  */
 #include <stdio.h>
 #include <string.h>

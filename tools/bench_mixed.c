@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * bench_mixed.c: what running streams feel of prompts that arrive: the time from token to token of STREAMS
- * streams, in turns without anything else and with one prompt after the other, of 512 to 2048 tokens.
+ * bench_mixed.c: what running streams feel of prompts that arrive: the time from token to token of
+ * STREAMS streams, in turns without anything else and with one prompt after the other, of 512 to
+ * 2048 tokens.
  */
 #include <pthread.h>
 #include <stdatomic.h>
@@ -13,7 +14,8 @@
 
 #define STREAMS		4u
 #define STREAM_PROMPT	32u
-#define STREAM_OUTPUT	256u		/* short: a step takes longer as what is attended to grows */
+/* short: a step takes longer as what is attended to grows */
+#define STREAM_OUTPUT	256u
 #define GAPS_MAX	262144u
 #define SALT		0x40000000u	/* of prompts that no other part uses */
 #define TURN_S		2.0

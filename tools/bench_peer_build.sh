@@ -1,8 +1,9 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# bench_peer_build.sh: llama.cpp out of the source package llama-cpp-python on PyPI, built into a cache outside the
-# tree: llama-bench, llama-server and llama-quantize for this CPU, and once more its CPU kernels for AVX2 alone.
-# Prints the folder that holds them. A broken-off build goes on where it stopped. JOBS=N compiles N files at once.
+# bench_peer_build.sh: llama.cpp out of the source package llama-cpp-python on PyPI, built into
+# a cache outside the tree: llama-bench, llama-server and llama-quantize for this CPU, and once more
+# its CPU kernels for AVX2 alone. Prints the folder that holds them. A broken-off build goes on
+# where it stopped. JOBS=N compiles N files at once.
 #   FOLDER/native/bin   programs and libraries: every instruction set of this CPU but AMX
 #   FOLDER/avx2/bin     libggml-cpu.so for LD_LIBRARY_PATH before it
 set -eu

@@ -1,9 +1,10 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# bench_peer_models.sh: the files that `mhost bench --peer` compares on, in the cache; prints their paths.
-#   bench_peer_models.sh LLAMA_CPP     a folder as bench_peer_build.sh prints it, for its llama-quantize
-# SmolLM2-135M-Instruct in Q4_0, Q4_1, Q8_0 and Q4_K_M (from the published Q4_1), and a random Llama of 1 B
-# parameters in Q4_0, Q8_0 and Q4_K_M, which no cache holds.
+# bench_peer_models.sh: the files that `mhost bench --peer` compares on, in the cache; prints
+# their paths.
+#   bench_peer_models.sh LLAMA_CPP     as bench_peer_build.sh prints it, for its llama-quantize
+# SmolLM2-135M-Instruct in Q4_0, Q4_1, Q8_0 and Q4_K_M (from the published Q4_1), and a random Llama
+# of 1 B parameters in Q4_0, Q8_0 and Q4_K_M, which no cache holds.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 cache=${MHOST_CACHE:-${XDG_CACHE_HOME:-${HOME:-/tmp}/.cache}/mhost}

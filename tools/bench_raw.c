@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * bench_raw.c: the best that io_uring and O_DIRECT make of a file, with nothing of the loader in it: memory on
- * large pages that is all there, registered, and nothing but reads.
+ * bench_raw.c: the best that io_uring and O_DIRECT make of a file, with nothing of the loader in
+ * it: memory on large pages that is all there, registered, and nothing but reads.
  */
 #include <errno.h>
 #include <fcntl.h>

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* bench_rtt.c: a null round trip over a lane against an echo over a Unix socket, spinning and asleep. */
+/*
+ * bench_rtt.c: a null round trip over a lane against an echo over a Unix socket, spinning and
+ * asleep.
+ */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

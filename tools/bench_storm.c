@@ -31,7 +31,8 @@ struct flipper {
 	bool busy[CONNS];
 	char lines[2][256];
 	_Atomic int on, quit;			/* relaxed: they only start and end loops */
-	_Atomic uint64_t flips, late, refused;	/* relaxed counters; late: every connection was busy */
+	/* relaxed counters; late: every connection was busy */
+	_Atomic uint64_t flips, late, refused;
 };
 
 struct storm {
@@ -172,7 +173,9 @@ static int event_take(struct storm *st, int kind)
 	return err;
 }
 
-/* Kind 0: steady, 1: storm. The first tenth of a window is left out: the storm begins or dies down. */
+/*
+ * Kind 0: steady, 1: storm. The first tenth of a window is left out: the storm begins or dies down.
+ */
 static int window(struct storm *st, int kind)
 {
 	double begin = bench_now_s();

@@ -18,7 +18,10 @@ struct bench_load {
 	_Atomic int stop;	/* relaxed: it only ends loops */
 };
 
-/* Ids that any vocabulary has; others in each process: the host may still have those of an earlier one. */
+/*
+ * Ids that any vocabulary has; others in each process: the host may still have those of an earlier
+ * one.
+ */
 void bench_prompt(uint32_t *ids, uint32_t count, uint32_t vocab, uint32_t salt)
 {
 	uint32_t x = (2463534242u + salt * 2654435761u) ^ ((uint32_t)getpid() << 8);

@@ -43,18 +43,29 @@ int cmd_bench(struct cmd *cmd, int argc, char **argv);
 int cmd_fail(const struct cmd *cmd, int status, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
 int cmd_usage(const struct cmd *cmd, const char *synopsis);
-/* getopt_long() that says what is wrong: -1 at the end, '?' for CMD_USAGE. @shorts begins with a colon. */
+/*
+ * getopt_long() that says what is wrong: -1 at the end, '?' for CMD_USAGE. @shorts begins with a
+ * colon.
+ */
 int cmd_getopt(const struct cmd *cmd, int argc, char **argv, const char *shorts,
 	       const struct option *longs);
 
 /* Whole-string numbers within limits; false when they are not. */
 bool cmd_parse_u64(const char *text, uint64_t low, uint64_t high, uint64_t *value);
 bool cmd_parse_float(const char *text, double low, double high, float *value);
-/* "1,2,3" to ids; *ids (NULL or an earlier answer) is the caller's to free. False on anything else. */
+/*
+ * "1,2,3" to ids; *ids (NULL or an earlier answer) is the caller's to free. False on anything else.
+ */
 bool cmd_parse_ids(const char *text, uint32_t **ids, uint32_t *count);
-/* "MODEL[@VERSION]" in place: *version is NULL without one. CMD_OK, or CMD_USAGE with the reason printed. */
+/*
+ * "MODEL[@VERSION]" in place: *version is NULL without one. CMD_OK, or CMD_USAGE with the reason
+ * printed.
+ */
 int cmd_split_ref(const struct cmd *cmd, char *ref, const char **model, const char **version);
-/* UTF-8 given as argument, else standard input as a whole; malloc'd, NUL-terminated. NULL: reason printed. */
+/*
+ * UTF-8 given as argument, else standard input as a whole; malloc'd, NUL-terminated. NULL: reason
+ * printed.
+ */
 char *cmd_text(const struct cmd *cmd, int argc, char **argv, size_t *bytes);
 
 json_t *cmd_json_ids(const uint32_t *ids, uint32_t count);
@@ -65,8 +76,9 @@ void cmd_hex(const uint8_t *bytes, size_t count, char *out);
 /* ---- ctl.c: the control socket (daemon/supervisor/CONTROL.md) ------------------------------- */
 
 /*
- * Send @request (reference taken) and read the final line; progress is shown on a terminal. NULL when the
- * host cannot be reached or refuses: the reason has been printed. The caller frees the object.
+ * Send @request (reference taken) and read the final line; progress is shown on a terminal. NULL
+ * when the host cannot be reached or refuses: the reason has been printed. The caller frees the
+ * object.
  */
 json_t *ctl_call(const struct cmd *cmd, json_t *request);
 /* A connection to it, the caller's to close. NULL: the reason has been printed. */
@@ -93,8 +105,8 @@ struct reply {
 
 typedef void (*reply_text_fn)(const char *text, size_t bytes);
 /*
- * Connect, submit, collect. @on_text, when given, sees text as it streams. Interrupt (SIGINT) cancels.
- * 0, or CMD_FAILED with the reason printed. reply_free() in every case.
+ * Connect, submit, collect. @on_text, when given, sees text as it streams. Interrupt (SIGINT)
+ * cancels. 0, or CMD_FAILED with the reason printed. reply_free() in every case.
  */
 int reply_run(const struct cmd *cmd, const struct mhost_request *rq, reply_text_fn on_text,
 	      struct reply *reply);

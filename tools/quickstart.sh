@@ -1,6 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# quickstart.sh: one real model from import to rollback, in a private directory that is removed at the end.
+# quickstart.sh: one real model from import to rollback, in a private directory that is removed
+# at the end.
 #   tools/quickstart.sh [BUILD]      run by `make quickstart`; no trace is left but the cache
 # REPEAT=N: rounds of each measurement (3).
 set -eu
@@ -113,7 +114,8 @@ step "roll back: no byte is read"
 "$mhost" rollback smol
 
 step "measured on this machine ($cpus CPUs)"
-# figure FILE KEY [COLUMN]: a number (of several the median) that `mhost bench` printed, without an exponent
+# figure FILE KEY [COLUMN]: a number (of several the median) that `mhost bench` printed,
+# without an exponent
 figure() {
 	awk -v k="$2" -v c="${3:-0}" '$2 == k {
 		v = $(c ? c : $3 == "p50" ? 4 : 3)

@@ -4,8 +4,8 @@
  *
  * A worker is started as `mhost-worker` with one descriptor: HERITAGE_FD, a SOCK_SEQPACKET socket.
  * The supervisor's first message is INIT; everything else arrives over this socket, descriptors
- * ready-made. One struct hrt_msg a message. The socket hanging up means that the supervisor is gone:
- * the worker goes on with what it has, and ends when it has been idle for HERITAGE_ORPHAN_MS.
+ * ready-made. One struct hrt_msg a message. The socket hanging up means that the supervisor is
+ * gone: the worker goes on with what it has, and ends when it has been idle for HERITAGE_ORPHAN_MS.
  */
 #ifndef HERITAGE_H
 #define HERITAGE_H
@@ -31,7 +31,8 @@ enum hrt_type {
 	HRT_ATTACHED = 66,	/* index, serial, status: 0 with attached, or -errno with text */
 	HRT_DETACHED = 67,	/* index, serial */
 	HRT_LANE_BAD = 68,	/* lane.id: the client broke a rule (text); the lane is unmapped */
-	HRT_LANE_CLOSED = 69,	/* lane.id: answer to LANE_CLOSE, nothing of it is mapped any more */
+	/* lane.id: answer to LANE_CLOSE, nothing of it is mapped any more */
+	HRT_LANE_CLOSED = 69,
 };
 
 enum hrt_speculate { HRT_SPECULATE_NO = 0, HRT_SPECULATE_YES = 1, HRT_SPECULATE_ALWAYS = 2 };

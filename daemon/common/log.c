@@ -81,7 +81,9 @@ void log_line(int level, const char *format, ...)
 		bytes = snprintf(line, sizeof(line), "%s: %s: %s\n", log_who, level_names[level], text);
 	else
 		bytes = snprintf(line, sizeof(line), "%s: %s\n", log_who, text);
-	/* One write, so that lines of several processes never mix. A full disk is no reason to die. */
+	/*
+	 * One write, so that lines of several processes never mix. A full disk is no reason to die.
+	 */
 	if (write(STDERR_FILENO, line, (size_t)bytes) < 0)
 		return;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * log.h: one line to standard error per event, readable by a person and, with the <N> priority prefix
- * when JOURNAL_STREAM names our standard error, by journald. Also the always-on asserts.
+ * log.h: one line to standard error per event, readable by a person and, with the <N> priority
+ * prefix when JOURNAL_STREAM names our standard error, by journald. Also the always-on asserts.
  */
 #ifndef LOG_H
 #define LOG_H

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * probe.h: USDT probes of provider "mhost", for bpftrace, perf and gdb. One nop each while nobody looks;
- * without <sys/sdt.h> (systemtap-sdt-dev) nothing at all. tools/perf/README.md lists them.
+ * probe.h: USDT probes of provider "mhost", for bpftrace, perf and gdb. One nop each while nobody
+ * looks; without <sys/sdt.h> (systemtap-sdt-dev) nothing at all. tools/perf/README.md lists them.
  *
  * Times are durations in ns. A version is its index on the board.
  */
@@ -34,7 +34,9 @@
 /* mhost-worker: a request left the queue after @queue_ns. */
 #define probe_admit(request, version, prompt_tokens, queue_ns) \
 	PROBE4(admit, request, version, prompt_tokens, queue_ns)
-/* mhost-worker: its first token, @ns after it arrived; then each one, @gap_ns after the one before. */
+/*
+ * mhost-worker: its first token, @ns after it arrived; then each one, @gap_ns after the one before.
+ */
 #define probe_first_token(request, version, ns)	PROBE3(first_token, request, version, ns)
 #define probe_token(request, version, index, gap_ns)	PROBE4(token, request, version, index, gap_ns)
 /* mhost-worker: its end; reason and error as in mhs_wire.h. */

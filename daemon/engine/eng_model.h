@@ -2,14 +2,15 @@
 /*
  * eng_model.h: the forward pass. A pure library: no files, no IPC, no printing.
  *
- * One engine (threads, scratch, ISA) serves any number of models; a step runs rows of many sequences
- * through one model. A row's results have the same bits whatever else is in the batch, however many
- * threads run and however a prompt is cut: every output is computed by one thread in one fixed order.
- * Rows of a prompt and generated rows may differ in path only for float weights (BLAS for prompts),
- * and which path a row takes depends on the row alone (struct eng_row.is_prompt).
+ * One engine (threads, scratch, ISA) serves any number of models; a step runs rows of many
+ * sequences through one model. A row's results have the same bits whatever else is in the batch,
+ * however many threads run and however a prompt is cut: every output is computed by one thread in
+ * one fixed order. Rows of a prompt and generated rows may differ in path only for float weights
+ * (BLAS for prompts), and which path a row takes depends on the row alone (struct
+ * eng_row.is_prompt).
  *
- * Llama after Touvron et al. (2023): RMSNorm (Zhang & Sennrich 2019), RoPE (Su et al. 2021) in half-split
- * form, grouped-query attention (Ainslie et al. 2023), SwiGLU (Shazeer 2020).
+ * Llama after Touvron et al. (2023): RMSNorm (Zhang & Sennrich 2019), RoPE (Su et al. 2021) in
+ * half-split form, grouped-query attention (Ainslie et al. 2023), SwiGLU (Shazeer 2020).
  */
 #ifndef ENG_MODEL_H
 #define ENG_MODEL_H
@@ -42,7 +43,8 @@ struct eng_config {
 struct eng_layer {
 	const float *attn_norm;		/* [hidden] */
 	const float *ffn_norm;		/* [hidden] */
-	struct eng_matrix q, k, v, o;	/* q [heads*head_dim x hidden], o [hidden x heads*head_dim] */
+	/* q [heads*head_dim x hidden], o [hidden x heads*head_dim] */
+	struct eng_matrix q, k, v, o;
 	struct eng_matrix gate, up, down;
 };
 
@@ -59,24 +61,27 @@ struct eng_model {
 /* 0, or -EINVAL with *@field naming the first thing that does not fit (static text). */
 int eng_model_check(const struct eng_model *model, const char **field);
 
-/* KV of one sequence: page i holds positions [i*ENG_PAGE_TOKENS, ...). Pages are 64-byte aligned. */
+/*
+ * KV of one sequence: page i holds positions [i*ENG_PAGE_TOKENS, ...). Pages are 64-byte aligned.
+ */
 size_t eng_kv_page_bytes(const struct eng_config *config);
 
 struct eng_row {
 	uint32_t token;
-	uint32_t position;		/* < context_max; earlier positions are in the pages already or
-					 * earlier in the same step */
+	/* < context_max; earlier positions are in the pages already or earlier in the same step */
+	uint32_t position;
 	void *const *pages;		/* page table of the row's sequence, covers position */
 	bool is_prompt;			/* part of a prompt, not generated */
-	int32_t logits;			/* row of @logits to fill, < ENG_ROWS_MAX and no other row's;
-					 * -1: none wanted */
+	/* row of @logits to fill, < ENG_ROWS_MAX and no other row's; -1: none wanted */
+	int32_t logits;
 };
 
 struct eng;
 
 /*
- * @threads: computing threads, the caller's included, 1..64. Scratch for models up to the sizes seen
- * grows in eng_prepare(), never in a step. -EINVAL: ISA not usable here; -ENOMEM; -EAGAIN: no thread.
+ * @threads: computing threads, the caller's included, 1..64. Scratch for models up to the sizes
+ * seen grows in eng_prepare(), never in a step. -EINVAL: ISA not usable here; -ENOMEM; -EAGAIN: no
+ * thread.
  */
 int eng_new(struct eng **eng, uint32_t isa, uint32_t threads);
 void eng_free(struct eng **eng);
@@ -86,10 +91,10 @@ uint32_t eng_threads(const struct eng *eng);
 int eng_prepare(struct eng *eng, const struct eng_model *model);
 
 /*
- * Run 1..ENG_ROWS_MAX rows; rows of one sequence stand in order of position. Writes their K and V to the pages, and logits rows
- * [vocab_count] for those that want them, row r at @logits + r * vocab_count. No allocation, no system call but a
- * futex wake when threads sleep. Returns 0; -EINVAL: a row is out of range, or the model was not
- * prepared (nothing was computed).
+ * Run 1..ENG_ROWS_MAX rows; rows of one sequence stand in order of position. Writes their K and V
+ * to the pages, and logits rows [vocab_count] for those that want them, row r at @logits + r *
+ * vocab_count. No allocation, no system call but a futex wake when threads sleep. Returns 0;
+ * -EINVAL: a row is out of range, or the model was not prepared (nothing was computed).
  */
 int eng_step(struct eng *eng, const struct eng_model *model, const struct eng_row *rows,
 	     uint32_t row_count, float *logits);

@@ -93,7 +93,10 @@ static void pack_k_scales(uint32_t type, const struct eng_source_block *b, uint3
 	}
 }
 
-/* 32 quants of one row, four columns to a group. Q4 stores q + 8, so that its half byte is never negative. */
+/*
+ * 32 quants of one row, four columns to a group. Q4 stores q + 8, so that its half byte is never
+ * negative.
+ */
 static void pack_quants(uint32_t type, const int8_t *q, uint32_t row, uint8_t *weights)
 {
 	const bool halves = eng_type_is_4bit(type);

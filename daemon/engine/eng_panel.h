@@ -2,16 +2,16 @@
 /*
  * eng_panel.h: where things lie inside a panel of 16 rows (part of the image ABI, see eng_pack.h).
  *
- * Per block of 32 columns the f16 scales of the 16 rows, then weights W (512 bytes as int8, 256 as 4
- * bits):
+ * Per block of 32 columns the f16 scales of the 16 rows, then weights W (512 bytes as int8, 256 as
+ * 4 bits):
  *   Q4 Q8      pairs of blocks: d[16] of the first, d[16] of the second, W, W; a lone last block
  *              keeps the 64 bytes of scales, so that every weight group stands on a cache line
  *   Q4M Q8M    d[16], m[16], W
  * per 256 columns:
  *   Q4K Q5K    d[16], dm[16], 8 x { uint8 s[16], uint8 m[16] }, 8 x W
  *   Q6K        d[16], 32 zero bytes, 16 x { int8 s[16] }, 8 x W
- * W as int8: byte (col / 4) * 64 + row * 4 + col % 4. W as 4 bits: the same for columns 0..15 in the
- * low and 16..31 in the high half of each byte. Float types: element col * 16 + row.
+ * W as int8: byte (col / 4) * 64 + row * 4 + col % 4. W as 4 bits: the same for columns 0..15 in
+ * the low and 16..31 in the high half of each byte. Float types: element col * 16 + row.
  */
 #ifndef ENG_PANEL_H
 #define ENG_PANEL_H

@@ -14,9 +14,9 @@
  * once, cheaper than a barrier. The bits are the same. */
 #define ENG_FEW_ROWS	4u
 /*
- * From so many rows a thread on, each thread takes rows of its own through a layer instead of panels
- * for all rows: what it computes stays in its cache, and one barrier a layer is left. Every thread
- * reads all weights then, which so many rows pay for.
+ * From so many rows a thread on, each thread takes rows of its own through a layer instead of
+ * panels for all rows: what it computes stays in its cache, and one barrier a layer is left. Every
+ * thread reads all weights then, which so many rows pay for.
  */
 #define ENG_OWN_ROWS	32u
 /* Queries (rows x heads) that share one pass over a KV page. */
@@ -77,7 +77,10 @@ struct eng_step {
 	uint32_t group_count;
 	uint32_t logits_count;
 	struct eng_row rows[ENG_ROWS_MAX];
-	/* Consecutive rows of one sequence, at most ENG_QUERIES / (heads per KV head), at least one. */
+	/*
+	 * Consecutive rows of one sequence, at most ENG_QUERIES / (heads per KV head), at least
+	 * one.
+	 */
 	struct eng_range groups[ENG_ROWS_MAX];
 	bool split_parts;			/* attention leaves parts, to be merged later */
 	bool own_rows;				/* each thread has rows of its own: */

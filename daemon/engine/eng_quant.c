@@ -24,8 +24,8 @@ static float inverse(float d)
 }
 
 /*
- * roundf() for what fits an int, as one truncation, which is a vector instruction: the largest float below
- * 0.5 lifts halves and all above, and nothing below.
+ * roundf() for what fits an int, as one truncation, which is a vector instruction: the largest
+ * float below 0.5 lifts halves and all above, and nothing below.
  */
 static int round_int(float x)
 {
@@ -79,7 +79,10 @@ static void quant_q4_0(const float *in, float most, uint8_t *out)
 	put_nibbles(out + 2, q);
 }
 
-/* Least and greatest value: eight columns each by themselves, then those. Of zeros the first gives the sign. */
+/*
+ * Least and greatest value: eight columns each by themselves, then those. Of zeros the first gives
+ * the sign.
+ */
 static void extremes(const float *in, float *least, float *most)
 {
 	float low[8], high[8];

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * eng_sample.h: from logits to a token. Order of the steps: repetition penalty (Keskar et al. 2019),
- * temperature, top-k, top-p (Holtzman et al. 2020), min-p (Nguyen et al. 2024), draw. Temperature 0
- * is greedy: the highest logit after the penalty, the lowest id on a tie.
+ * eng_sample.h: from logits to a token. Order of the steps: repetition penalty (Keskar et al.
+ * 2019), temperature, top-k, top-p (Holtzman et al. 2020), min-p (Nguyen et al. 2024), draw.
+ * Temperature 0 is greedy: the highest logit after the penalty, the lowest id on a tie.
  */
 #ifndef ENG_SAMPLE_H
 #define ENG_SAMPLE_H
@@ -36,17 +36,18 @@ int eng_sampler_new(struct eng_sampler **sampler, uint32_t vocab_count);	/* 0 or
 void eng_sampler_free(struct eng_sampler **sampler);
 
 /*
- * Choose the next token. @logits [vocab_count] may be overwritten. @history: prompt and output so far.
- * Returns the token id, or -EDOM when a logit is NaN or +infinite or all are -infinite. Never allocates.
- * Each call takes one step of @rng, greedy or not. Ids in @history beyond the vocabulary are skipped.
+ * Choose the next token. @logits [vocab_count] may be overwritten. @history: prompt and output so
+ * far. Returns the token id, or -EDOM when a logit is NaN or +infinite or all are -infinite. Never
+ * allocates. Each call takes one step of @rng, greedy or not. Ids in @history beyond the vocabulary
+ * are skipped.
  */
 int64_t eng_sample(struct eng_sampler *sampler, const struct eng_sampling *params,
 		   float *logits, const uint32_t *history, uint32_t history_count,
 		   struct eng_rng *rng);
 
 /*
- * Log-probability of @token and the @top_count best (descending, lowest id first on a tie) under the
- * plain softmax of @logits. Call before eng_sample(), which overwrites. 0, -EDOM as above, or
+ * Log-probability of @token and the @top_count best (descending, lowest id first on a tie) under
+ * the plain softmax of @logits. Call before eng_sample(), which overwrites. 0, -EDOM as above, or
  * -EINVAL: @token or @top_count beyond the vocabulary.
  */
 int eng_logprobs(struct eng_sampler *sampler, const float *logits, uint32_t token, float *logprob,

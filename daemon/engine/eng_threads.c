@@ -4,8 +4,9 @@
  *
  * A gate is a turn counter that waiters watch. Opening it adds one (G1) and then looks for sleepers
  * (G2); a waiter that gives up spinning counts itself as sleeper (G3) and then looks at the turn
- * again (G4). That is store-then-load on both sides, so all four are seq_cst: either the opener sees
- * the sleeper and wakes it, or the sleeper sees the new turn. The kernel compares the turn again.
+ * again (G4). That is store-then-load on both sides, so all four are seq_cst: either the opener
+ * sees the sleeper and wakes it, or the sleeper sees the new turn. The kernel compares the turn
+ * again.
  */
 #include "eng_threads.h"
 

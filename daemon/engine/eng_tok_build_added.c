@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* eng_tok_build_added.c: the added tokens of a tokenizer table, raw ones first, each group sorted. */
+/*
+ * eng_tok_build_added.c: the added tokens of a tokenizer table, raw ones first, each group sorted.
+ */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* import_gguf_config.c: the numbers of a GGUF file of the llama architecture; what else it may be is refused. */
+/*
+ * import_gguf_config.c: the numbers of a GGUF file of the llama architecture; what else it may be
+ * is refused.
+ */
 #include <errno.h>
 #include <math.h>
 #include <stdlib.h>

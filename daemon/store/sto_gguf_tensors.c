@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* sto_gguf_tensors.c: the tensor list of a GGUF file: shapes, types, places without hole or overlap. */
+/*
+ * sto_gguf_tensors.c: the tensor list of a GGUF file: shapes, types, places without hole or
+ * overlap.
+ */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>

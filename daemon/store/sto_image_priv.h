@@ -36,7 +36,10 @@ int sto_pack_tensor(struct sto_work *work, uint32_t index, struct sto_error *err
 void sto_work_start(struct sto_work *work);
 /* Take part until every tensor is packed. The error's text comes with sto_work_end(). */
 int sto_work_pack(struct sto_work *work);
-/* @err: what the caller met meanwhile, with @error; else finish the hashing. End all threads; the first failure. */
+/*
+ * @err: what the caller met meanwhile, with @error; else finish the hashing. End all threads; the
+ * first failure.
+ */
 int sto_work_end(struct sto_work *work, int err, struct sto_error *error);
 /* Exactly @bytes to @fd at @offset, for @shown in messages. */
 int sto_write_at(int fd, const void *data, uint64_t bytes, uint64_t offset,

@@ -222,7 +222,10 @@ int sto_pack_tensor(struct sto_work *work, uint32_t index, struct sto_error *err
 		err = pack_batches(work, &b, place->offset_bytes, hash, error);
 	}
 	if (!err) {
-		/* Off to the disk while others are packed, or the sync at the end waits for all. Best effort. */
+		/*
+		 * Off to the disk while others are packed, or the sync at the end waits for all.
+		 * Best effort.
+		 */
 		sync_file_range(work->fd, (off_t)place->offset_bytes, (off_t)place->length_bytes,
 				SYNC_FILE_RANGE_WRITE);
 		XXH128_canonicalFromHash(&canonical, XXH3_128bits_digest(hash));

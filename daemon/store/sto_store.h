@@ -4,8 +4,9 @@
  *
  *   STORE/models/NAME/VERSION/{image.mhi,manifest.json}
  *
- * A version is written under STORE/tmp/, fsynced, made read-only and renamed into place: it is there whole
- * or not at all. Functions return 0 or negative errno and put one line into struct sto_error.
+ * A version is written under STORE/tmp/, fsynced, made read-only and renamed into place: it is
+ * there whole or not at all. Functions return 0 or negative errno and put one line into struct
+ * sto_error.
  */
 #ifndef STO_STORE_H
 #define STO_STORE_H
@@ -42,14 +43,17 @@ int sto_version_path(const char *store, const char *model, const char *version, 
 int sto_image_path(const char *store, const char *model, const char *version, char *path,
 		   uint32_t path_bytes);
 /*
- * Open an image for loading: O_NOFOLLOW, regular file, not writable by others; fixed header read and
- * checked (mhs_image_check_header with XXH3). Returns a descriptor (buffered; the loader reopens with
- * O_DIRECT through /proc/self/fd) or negative errno. Parses nothing but the fixed header.
+ * Open an image for loading: O_NOFOLLOW, regular file, not writable by others; fixed header read
+ * and checked (mhs_image_check_header with XXH3). Returns a descriptor (buffered; the loader
+ * reopens with O_DIRECT through /proc/self/fd) or negative errno. Parses nothing but the fixed
+ * header.
  */
 int sto_image_open(const char *store, const char *model, const char *version,
 		   struct mhs_image_header *header, struct sto_error *error);
 
-/* Call @fn for each version in the store, sorted by model, then semver. Stops when it returns != 0. */
+/*
+ * Call @fn for each version in the store, sorted by model, then semver. Stops when it returns != 0.
+ */
 typedef int (*sto_each_fn)(void *arg, const char *model, const char *version);
 int sto_store_each(const char *store, sto_each_fn fn, void *arg, struct sto_error *error);
 /* The same for the versions of one model. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * sto_work.c: the jobs of an import over a few threads. Tensors are packed first: the content hash goes over
- * the whole image in order, on one core, and the source files are hashed beside it.
+ * sto_work.c: the jobs of an import over a few threads. Tensors are packed first: the content hash
+ * goes over the whole image in order, on one core, and the source files are hashed beside it.
  */
 #include <errno.h>
 #include <string.h>

@@ -1,12 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * sup.h: the supervisor's own state. Ownership truth lives here; what stands in slots and lanes is hostile
- * input. One thread runs all of it (loads have threads of their own and share nothing but struct sup_load).
+ * sup.h: the supervisor's own state. Ownership truth lives here; what stands in slots and lanes is
+ * hostile input. One thread runs all of it (loads have threads of their own and share nothing but
+ * struct sup_load).
  *
- *	sup_run		start, signals, reload, stop		sup_worker	spawn, death, restart
- *	sup_board	models and versions on the board	sup_message	what workers say and are told
- *	sup_version	load, attach, publish, drain, free	sup_client	client socket and lanes
- *	sup_release	activate, rollback, load, unload	sup_control	control socket; sup_command, sup_status
+ *	sup_run		start, signals, reload, stop
+ *	sup_board	models and versions on the board
+ *	sup_version	load, attach, publish, drain, free
+ *	sup_release	activate, rollback, load, unload
+ *	sup_worker	spawn, death, restart
+ *	sup_message	what workers say and are told
+ *	sup_client	client socket and lanes
+ *	sup_control	control socket; sup_command, sup_status
  */
 #ifndef SUP_H
 #define SUP_H
@@ -68,7 +73,7 @@ struct sup_version {
 	struct sup_timer timer;		/* looks at the grace period */
 };
 
-/* ---- workers and clients ---------------------------------------------------------------------- */
+/* ---- workers and clients --------------------------------------------------------------------- */
 
 enum sup_worker_state { SUP_WORKER_NONE, SUP_WORKER_STARTING, SUP_WORKER_READY, SUP_WORKER_STOPPING,
 			SUP_WORKER_BACKOFF };
@@ -111,7 +116,8 @@ struct sup_lane {
 struct sup_client {
 	struct sup *sup;
 	struct sup_client *next;
-	struct sup_source sock;		/* closed: the lanes are still being closed by their workers */
+	/* closed: the lanes are still being closed by their workers */
+	struct sup_source sock;
 	uint64_t id;
 	uint32_t uid;
 	bool greeted;			/* HELLO came */
@@ -121,7 +127,7 @@ struct sup_client {
 	struct sup_timer timer;		/* for HELLO to come */
 };
 
-/* ---- the whole -------------------------------------------------------------------------------- */
+/* ---- the whole ------------------------------------------------------------------------------- */
 
 enum sup_state { SUP_STARTING, SUP_SERVING, SUP_STOPPING };
 
@@ -175,7 +181,8 @@ void sup_check_serving(struct sup *sup);	/* something became ready: perhaps all 
 void sup_check_stopped(struct sup *sup);
 uint32_t sup_threads(const struct sup_conf *conf);	/* per worker */
 void sup_reload(struct sup *sup);		/* sup_reload.c */
-void sup_notify(const char *text);		/* sup_notify.c: to the service manager, if there is one */
+/* sup_notify.c: to the service manager, if there is one */
+void sup_notify(const char *text);
 
 /* sup_board.c */
 int sup_board_open(struct sup *sup, struct sto_error *error);
@@ -199,7 +206,8 @@ const char *sup_version_state(const struct sup_version *version);	/* as `list` n
 /* sup_version.c */
 void sup_version_load(struct sup_version *version);	/* have it loaded, attached, published */
 void sup_version_drain(struct sup_version *version);	/* withdraw and free */
-bool sup_version_revive(struct sup_version *version);	/* take a drain back, if nobody detached yet */
+/* take a drain back, if nobody detached yet */
+bool sup_version_revive(struct sup_version *version);
 void sup_version_step(struct sup_version *version);	/* something changed that it may wait for */
 void sup_versions_step(struct sup *sup);
 void sup_version_refused(struct sup_version *version, const char *text);	/* by a worker */
@@ -219,7 +227,8 @@ void sup_ops_version_failed(struct sup_version *version, const char *text);
 void sup_ops_version_gone(struct sup_version *version);	/* about to be deleted */
 void sup_ops_progress(struct sup_version *version);
 void sup_ops_worker_died(struct sup *sup);
-void sup_ops_forget(struct sup *sup, const struct sup_conn *conn);	/* nobody waits for the answer */
+/* nobody waits for the answer */
+void sup_ops_forget(struct sup *sup, const struct sup_conn *conn);
 void sup_ops_abort(struct sup *sup, const char *text);
 
 /* sup_worker.c */
@@ -237,7 +246,8 @@ const struct mhs_slot *sup_worker_slot(const struct sup_worker *worker);
 void sup_worker_ended(struct sup_source *source, uint32_t events);
 
 /* sup_spawn.c */
-int sup_worker_start(struct sup_worker *worker);	/* 0; pid stays 0 when nothing was started */
+/* 0; pid stays 0 when nothing was started */
+int sup_worker_start(struct sup_worker *worker);
 void sup_worker_life_end(struct sup_worker *worker);	/* close all that belongs to one life */
 
 /* sup_message.c */
@@ -256,7 +266,8 @@ void sup_sock_modes(struct sup *sup);		/* who may connect at all */
 /* Accept one peer; *@uid its user; *@allowed by @access. Descriptor or negative errno. */
 int sup_sock_accept(int listener, const struct sup_access *access, uint32_t *uid, bool *allowed);
 void sup_sock_pause(struct sup *sup, int err);	/* accepting failed: not again at once */
-void sup_sock_resume(struct sup *sup);		/* accept on both, or on control alone before SERVING */
+/* accept on both, or on control alone before SERVING */
+void sup_sock_resume(struct sup *sup);
 
 /* sup_client.c */
 void sup_client_accept(struct sup_source *source, uint32_t events);

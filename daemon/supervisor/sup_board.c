@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* sup_board.c: models and versions, on the board and in our own memory. Nothing is ever read back from it. */
+/*
+ * sup_board.c: models and versions, on the board and in our own memory. Nothing is ever read back
+ * from it.
+ */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>

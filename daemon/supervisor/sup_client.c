@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * sup_client.c: the client socket. A client gets one lane to each ready worker; the daemon makes every segment and
- * sees nothing of what goes through it. What a client does not take at once ends its connection: the loop
- * never waits for one.
+ * sup_client.c: the client socket. A client gets one lane to each ready worker; the daemon makes
+ * every segment and sees nothing of what goes through it. What a client does not take at once ends
+ * its connection: the loop never waits for one.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -26,7 +26,9 @@ void sup_client_refuse(int sock, int err, const char *text)
 
 	msg.error = (uint32_t)err;
 	snprintf(msg.text, sizeof(msg.text), "%s", text);
-	/* Closing with something unread would reset the connection, and the peer miss the reason. */
+	/*
+	 * Closing with something unread would reset the connection, and the peer miss the reason.
+	 */
 	shutdown(sock, SHUT_RD);
 	while (recv(sock, &unread, sizeof(unread), MSG_DONTWAIT) > 0)
 		;
@@ -44,7 +46,10 @@ static void bell_close(struct sup_client *client)
 	}
 }
 
-/* Free it once no worker holds a lane of it any more; until then it counts against its user's quota. */
+/*
+ * Free it once no worker holds a lane of it any more; until then it counts against its user's
+ * quota.
+ */
 void sup_client_free_if_over(struct sup_client *client)
 {
 	struct sup *sup = client->sup;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * sup_conf.c: the INI file. inih splits lines into keys and values; lines and sections are counted and
- * judged here, since inih cuts long ones in silence and tells no line to its handler.
+ * sup_conf.c: the INI file. inih splits lines into keys and values; lines and sections are counted
+ * and judged here, since inih cuts long ones in silence and tells no line to its handler.
  */
 #include "sup_conf.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * sup_conf.h: the configuration, from mhost.ini(5) and the command line. A struct sup_conf is a plain
- * value: parsed wholly, then taken or thrown away.
+ * sup_conf.h: the configuration, from mhost.ini(5) and the command line. A struct sup_conf is a
+ * plain value: parsed wholly, then taken or thrown away.
  */
 #ifndef SUP_CONF_H
 #define SUP_CONF_H
@@ -77,7 +77,9 @@ int sup_options_parse(int argc, char **argv, struct sup_options *options, struct
  */
 int sup_conf_read(const struct sup_options *options, struct sup_conf *conf, struct sto_error *error);
 
-/* Whether a peer with these credentials is on the list. Root and the daemon's own user always are. */
+/*
+ * Whether a peer with these credentials is on the list. Root and the daemon's own user always are.
+ */
 bool sup_access_allows(const struct sup_access *access, uint32_t uid, const uint32_t *gids,
 		       uint32_t gid_count);
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * sup_control.c: the control socket. One JSON object a line, one request at a time per connection; further lines
- * wait in the buffer. Nothing here blocks: what a peer does not read is kept up to a limit, then the peer goes.
+ * sup_control.c: the control socket. One JSON object a line, one request at a time per connection;
+ * further lines wait in the buffer. Nothing here blocks: what a peer does not read is kept up to a
+ * limit, then the peer goes.
  */
 #include <errno.h>
 #include <stdarg.h>

@@ -8,8 +8,9 @@
 #include "sup.h"
 
 /*
- * Each takes the reference to its object. answer (adds ok: true) and refuse end the request; then the next
- * line of the connection is read. All are harmless with a @conn of NULL (nobody waits any more).
+ * Each takes the reference to its object. answer (adds ok: true) and refuse end the request; then
+ * the next line of the connection is read. All are harmless with a @conn of NULL (nobody waits any
+ * more).
  */
 void sup_conn_progress(struct sup_conn *conn, json_t *progress);
 void sup_conn_answer(struct sup_conn *conn, json_t *answer);

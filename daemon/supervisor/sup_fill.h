@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * sup_fill.h: pages of a hugetlb arena are made (and cleared by the kernel) in a thread of its own, in order,
- * while the file is already read into the first ones.
+ * sup_fill.h: pages of a hugetlb arena are made (and cleared by the kernel) in a thread of its own,
+ * in order, while the file is already read into the first ones.
  */
 #ifndef SUP_FILL_H
 #define SUP_FILL_H
@@ -21,7 +21,8 @@ struct sup_fill {
 	uint64_t done_bytes;		/* pages of [0, done) are there */
 	int err;			/* negative errno, once it went wrong */
 	bool stop;
-	uint64_t took_ns, waited_ns;	/* at work; others in sup_fill_wait(), all of them together */
+	/* at work; others in sup_fill_wait(), all of them together */
+	uint64_t took_ns, waited_ns;
 };
 
 /* Begin. Without a thread to be had it is all done here. */

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * sup_flip.c: one store moves a model's traffic. Then the slots tell when each worker took it up; the answer
- * goes out when the last one has. Slots are hostile: a worker can only spoil the number that is shown.
+ * sup_flip.c: one store moves a model's traffic. Then the slots tell when each worker took it up;
+ * the answer goes out when the last one has. Slots are hostile: a worker can only spoil the number
+ * that is shown.
  */
 #include <stdio.h>
 #include <string.h>
@@ -55,7 +56,7 @@ static void op_sample(struct sup_op *op)
 		if (!op->asked[i].life)
 			continue;
 		if (worker->life == op->asked[i].life &&
-		    /* acquire pairs with the release in mhs_epoch_adopt(): its two times are there */
+		    /* acquire pairs with the release in mhs_epoch_adopt(): both times are there */
 		    atomic_load_explicit(&slot->adopted_epoch, memory_order_acquire) < op->epoch) {
 			op->pending++;
 			continue;

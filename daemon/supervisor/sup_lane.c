@@ -115,7 +115,7 @@ void sup_lane_drop(struct sup_client *client, struct sup_lane **at)
 	free(lane);
 }
 
-/* ---- their end -------------------------------------------------------------------------------- */
+/* ---- their end ------------------------------------------------------------------------------- */
 
 /* Lanes of a worker life that the kernel says is over. @client may be freed. */
 static void lanes_down(struct sup_client *client, const struct sup_worker *worker)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * sup_load.c: the order is forced. Allocate, map, read and check each chunk as it arrives, let go of the
- * registered buffers, unmap, seal, check the seals, map read-only, check header and tensor table once
- * more in the memory that nobody can change any longer.
+ * sup_load.c: the order is forced. Allocate, map, read and check each chunk as it arrives, let go
+ * of the registered buffers, unmap, seal, check the seals, map read-only, check header and tensor
+ * table once more in the memory that nobody can change any longer.
  */
 #include "sup_load.h"
 
@@ -328,7 +328,10 @@ out:
 	return load->status;
 }
 
-/* The priority is this thread's, inherited by those that it starts. Refused, a load only disturbs more. */
+/*
+ * The priority is this thread's, inherited by those that it starts. Refused, a load only disturbs
+ * more.
+ */
 static void *load_main(void *arg)
 {
 	setpriority(PRIO_PROCESS, 0, LOAD_NICE);

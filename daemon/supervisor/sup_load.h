@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * sup_load.h: one load, from the file in the store to sealed, checked, read-only memory. Runs in a thread
- * of its own; nothing but the fields marked shared may be touched until it is over.
+ * sup_load.h: one load, from the file in the store to sealed, checked, read-only memory. Runs in a
+ * thread of its own; nothing but the fields marked shared may be touched until it is over.
  */
 #ifndef SUP_LOAD_H
 #define SUP_LOAD_H
@@ -25,7 +25,8 @@ struct sup_load {
 	char model[MHS_NAME_BYTES];
 	char version[MHS_SEMVER_BYTES];
 	uint32_t hugepages, numa, numa_node;
-	int wake_fd;			/* eventfd, borrowed: rung on progress and at the end; -1: none */
+	/* eventfd, borrowed: rung on progress and at the end; -1: none */
+	int wake_fd;
 	/* shared */
 	atomic_uint_fast64_t done_bytes, total_bytes;
 	atomic_bool cancel;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * sup_loop.h: one thread, one epoll, timers. Sources and timers are embedded in their owners and belong to
- * them; a callback may close or free its own or any other.
+ * sup_loop.h: one thread, one epoll, timers. Sources and timers are embedded in their owners and
+ * belong to them; a callback may close or free its own or any other.
  */
 #ifndef SUP_LOOP_H
 #define SUP_LOOP_H
@@ -46,7 +46,10 @@ void sup_loop_close(struct sup_loop *loop);
 /* Wait for one event or the next timer and call whom it concerns. 0 or negative errno. */
 int sup_loop_turn(struct sup_loop *loop);
 
-/* Watch @fd for @events (EPOLL*). 0 or negative errno; on failure source->fd is -1 and @fd still the caller's. */
+/*
+ * Watch @fd for @events (EPOLL*). 0 or negative errno; on failure source->fd is -1 and @fd still
+ * the caller's.
+ */
 int sup_source_open(struct sup_loop *loop, struct sup_source *source, int fd, uint32_t events,
 		    sup_source_fn fn);
 void sup_source_change(struct sup_loop *loop, struct sup_source *source, uint32_t events);

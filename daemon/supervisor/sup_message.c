@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* sup_message.c: what workers are told and what they say. They are not trusted: each word is checked. */
+/*
+ * sup_message.c: what workers are told and what they say. They are not trusted: each word is
+ * checked.
+ */
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -252,6 +255,7 @@ void sup_worker_hear(struct sup_source *source, uint32_t events)
 	if (err == -EPROTO)
 		sup_worker_kill(worker, "sent a message that breaks the rules");
 	else if (worker->state != SUP_WORKER_STOPPING)
-		pidfd_send_signal(worker->pidfd.fd, SIGKILL, NULL, 0);	/* hung up: dead or as good as */
+		/* hung up: dead or as good as */
+		pidfd_send_signal(worker->pidfd.fd, SIGKILL, NULL, 0);
 	sup_source_close(&worker->sup->loop, source);
 }

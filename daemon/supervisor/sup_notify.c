@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* sup_notify.c: sd_notify(3) by hand: one datagram to the socket in NOTIFY_SOCKET, when there is one. */
+/*
+ * sup_notify.c: sd_notify(3) by hand: one datagram to the socket in NOTIFY_SOCKET, when there is
+ * one.
+ */
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * sup_pages.c: the page ladder. Missing 2 MiB pages are not reserved for ever: the supervisor raises
- * nr_overcommit_hugepages, so the kernel makes pages for an arena and takes them back with it.
+ * sup_pages.c: the page ladder. Missing 2 MiB pages are not reserved for ever: the supervisor
+ * raises nr_overcommit_hugepages, so the kernel makes pages for an arena and takes them back with
+ * it.
  */
 #include "sup_pages.h"
 
@@ -117,7 +118,10 @@ void sup_pages_restore(void)
 	pthread_mutex_unlock(&pool_lock);
 }
 
-/* Huge pages are reserved by mapping and made by the fill while reading goes on; others all at once. */
+/*
+ * Huge pages are reserved by mapping and made by the fill while reading goes on; others all at
+ * once.
+ */
 static int rung_try(const char *name, uint64_t bytes, enum mhs_pages rung, struct sup_pages *pages)
 {
 	bool later = rung <= MHS_PAGES_2M && !pages->whole;

@@ -21,14 +21,17 @@ struct sup_pages {
 };
 
 /*
- * Create and map an arena of @bytes; its pages are reserved, and made by pages->fill. @hugepages: enum
- * sup_hugepages. @whole: make them all first, so that a node without enough still leads to a lower rung.
- * Allows the kernel to make the 2 MiB pages that are missing where we may. 0, or negative errno with text
- * in numbers.
+ * Create and map an arena of @bytes; its pages are reserved, and made by pages->fill. @hugepages:
+ * enum sup_hugepages. @whole: make them all first, so that a node without enough still leads to a
+ * lower rung. Allows the kernel to make the 2 MiB pages that are missing where we may. 0, or
+ * negative errno with text in numbers.
  */
 int sup_pages_create(const char *name, uint64_t bytes, uint32_t hugepages, bool whole,
 		     struct sup_pages *pages, struct sto_error *error);
-/* Filled: end the fill, call THP what the kernel really gave, unmap. Returns the ns that making pages took. */
+/*
+ * Filled: end the fill, call THP what the kernel really gave, unmap. Returns the ns that making
+ * pages took.
+ */
 uint64_t sup_pages_finish(struct sup_pages *pages);
 
 /* Free pages on a rung now: of the pool, and what the kernel may add to it. */

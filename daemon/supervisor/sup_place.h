@@ -11,8 +11,8 @@
 /* Nodes of this machine, at least 1. */
 uint32_t sup_place_nodes(void);
 /*
- * Where the calling thread's new shared memory goes from now on: spread over all nodes, or on @node.
- * On a machine with one node nothing is done.
+ * Where the calling thread's new shared memory goes from now on: spread over all nodes, or on
+ * @node. On a machine with one node nothing is done.
  */
 void sup_place_interleave(void);
 void sup_place_bind(uint32_t node);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * sup_read.h: bring a range of a file into memory, block by block, with as many reads in flight as the
- * device likes, and hand over each block when it is whole.
+ * sup_read.h: bring a range of a file into memory, block by block, with as many reads in flight as
+ * the device likes, and hand over each block when it is whole.
  */
 #ifndef SUP_READ_H
 #define SUP_READ_H
@@ -18,7 +18,8 @@ enum sup_method {
 	SUP_METHOD_FIXED = 0,		/* io_uring, O_DIRECT, registered file and buffers */
 	SUP_METHOD_PLAIN = 1,		/* io_uring, O_DIRECT */
 	SUP_METHOD_PREAD = 2,		/* threads with preadv, O_DIRECT */
-	SUP_METHOD_BUFFERED = 3,	/* threads with preadv through the page cache, then dropped from it */
+	/* threads with preadv through the page cache, then dropped from it */
+	SUP_METHOD_BUFFERED = 3,
 	SUP_METHOD_COUNT
 };
 
@@ -26,8 +27,8 @@ enum sup_method {
 #define SUP_READ_DEPTH		16u
 
 /*
- * A block is whole at @offset (in the file and in memory). Negative errno, with text, ends the read. Called
- * from several threads at once by PREAD and BUFFERED.
+ * A block is whole at @offset (in the file and in memory). Negative errno, with text, ends the
+ * read. Called from several threads at once by PREAD and BUFFERED.
  */
 typedef int (*sup_arrived_fn)(void *arg, uint64_t offset, uint32_t bytes, struct sto_error *error);
 
@@ -64,7 +65,10 @@ int sup_read_ring(struct sup_read *read, int direct_fd, bool registered, struct 
 int sup_read_threads(struct sup_read *read, int fd, bool direct, struct sto_error *error);
 /* For both: a completion of @result (0 or negative errno) at @offset in words. */
 void sup_read_fail(uint64_t offset, int result, struct sto_error *error);
-/* Whether @result of a first read only says that the way is closed (no O_DIRECT, no such operation). */
+/*
+ * Whether @result of a first read only says that the way is closed (no O_DIRECT, no such
+ * operation).
+ */
 bool sup_read_is_closed(int result);
 
 #endif

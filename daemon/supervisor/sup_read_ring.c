@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * sup_read_ring.c: reads in flight over io_uring. A slot is one block on its way. When a block is whole its
- * slot is sent off again first and the block handed over (hashed) after, so the device never waits for us.
+ * sup_read_ring.c: reads in flight over io_uring. A slot is one block on its way. When a block is
+ * whole its slot is sent off again first and the block handed over (hashed) after, so the device
+ * never waits for us.
  */
 #include <errno.h>
 #include <string.h>
@@ -12,7 +13,9 @@
 #define PIECE_MIN_BYTES	(UINT64_C(4) << 20)	/* of a registered buffer */
 #define PIECE_MAX_BYTES	(UINT64_C(1) << 30)	/* the kernel's limit */
 #define PIECES		4096u			/* aimed at, for a large file */
-/* This method is no good here, nothing is lost; unlike SUP_READ_NEXT it is never taken for "ready". */
+/*
+ * This method is no good here, nothing is lost; unlike SUP_READ_NEXT it is never taken for "ready".
+ */
 #define SUP_READ_CLOSED	(-4097)
 #define TRIES_MAX	1000u			/* of one block, before EAGAIN becomes an error */
 
@@ -52,7 +55,10 @@ static int slot_send(struct flight *flight, uint32_t tag)
 	return err;
 }
 
-/* Make memory up to @end usable. 1: it is; 0: its pages are still being made; negative errno with text. */
+/*
+ * Make memory up to @end usable. 1: it is; 0: its pages are still being made; negative errno with
+ * text.
+ */
 static int memory_ready(struct flight *flight, uint64_t end)
 {
 	struct sup_read *read = flight->read;
@@ -67,7 +73,8 @@ static int memory_ready(struct flight *flight, uint64_t end)
 	if (err == 1 && flight->piece_bytes && end - read->begin > flight->registered) {
 		err = sup_uring_register_piece(flight->ring, flight->registered / flight->piece_bytes);
 		flight->registered = end - read->begin;
-		if (err) {	/* a limit of locked memory may be met late: then all again, without */
+		/* a limit of locked memory may be met late: then all again, without */
+		if (err) {
 			sto_fail(flight->error, "registering: %s", strerror(-err));
 			return SUP_READ_CLOSED;
 		}

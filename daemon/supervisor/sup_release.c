@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * sup_release.c: operations that take time: load, activate, rollback, unload. Others report what happened to
- * versions and workers (sup_ops_*); that only sets the operation's timer, so nothing is ever done from
- * within somebody else's loop over versions.
+ * sup_release.c: operations that take time: load, activate, rollback, unload. Others report what
+ * happened to versions and workers (sup_ops_*); that only sets the operation's timer, so nothing is
+ * ever done from within somebody else's loop over versions.
  */
 #include <stdarg.h>
 #include <stdio.h>

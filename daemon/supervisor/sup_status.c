@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* sup_status.c: answers that change nothing. What stands in slots and stats is copied word by word. */
+/*
+ * sup_status.c: answers that change nothing. What stands in slots and stats is copied word by word.
+ */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>

@@ -39,7 +39,9 @@ void sup_uring_close(struct sup_uring **ring)
 
 	if (!self)
 		return;
-	/* Leaving it to the end of the ring would let the pages go later, and sealing would fail. */
+	/*
+	 * Leaving it to the end of the ring would let the pages go later, and sealing would fail.
+	 */
 	if (self->base)
 		io_uring_unregister_buffers(&self->ring);
 	if (self->file_registered)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * sup_version.c: the life of a version: loader thread, attached by the workers, published; later unpublished,
- * grace period, detached, freed. Each phase ends in sup_version_step(), called whenever something changed.
+ * sup_version.c: the life of a version: loader thread, attached by the workers, published; later
+ * unpublished, grace period, detached, freed. Each phase ends in sup_version_step(), called
+ * whenever something changed.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -14,7 +15,8 @@
 #include "sup.h"
 
 #define LOADS_MAX	2u			/* loader threads at a time */
-#define DEATHS_MAX	3u			/* workers lost to one version before it is refused */
+/* workers lost to one version before it is refused */
+#define DEATHS_MAX	3u
 #define ATTACH_TELL_NS	(5 * SUP_NS_PER_S)	/* between two lines about who has not attached */
 #define POLL_MIN_NS	(SUP_NS_PER_MS)		/* looks at a grace period */
 #define POLL_MAX_NS	(20 * SUP_NS_PER_MS)
@@ -32,8 +34,8 @@ static void version_timer(struct sup_timer *timer)
 }
 
 /*
- * Give it up: what is attached is detached, then it is freed. Nobody could pin it. Freed from the timer, so
- * that callers need not ask whether it is still there.
+ * Give it up: what is attached is detached, then it is freed. Nobody could pin it. Freed from the
+ * timer, so that callers need not ask whether it is still there.
  */
 static void version_fail(struct sup_version *version, const char *text)
 {

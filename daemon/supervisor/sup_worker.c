@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * sup_worker.c: worker processes. The kernel says when one is dead (pidfd), nothing else does. A worker has
- * lanes only once it has attached every version that may be pinned.
+ * sup_worker.c: worker processes. The kernel says when one is dead (pidfd), nothing else does. A
+ * worker has lanes only once it has attached every version that may be pinned.
  */
 #include <errno.h>
 #include <signal.h>
@@ -19,7 +19,8 @@
 #define BACKOFF_MIN_NS		(10 * SUP_NS_PER_MS)
 #define BACKOFF_MAX_NS		(5 * SUP_NS_PER_S)
 #define BACKOFF_READY_MAX_NS	(500 * SUP_NS_PER_MS)	/* when it had been ready: clients wait */
-#define BACKOFF_RESET_NS	(30 * SUP_NS_PER_S)	/* a life that long forgives what was before */
+/* a life that long forgives what was before */
+#define BACKOFF_RESET_NS	(30 * SUP_NS_PER_S)
 #define START_DEATHS_MAX	5u			/* before any worker was ready: give up */
 
 bool sup_worker_lives(const struct sup_worker *worker)

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * wrk.h: the worker's own structures. One thread owns all of them; only the engine has more threads.
+ * wrk.h: the worker's own structures. One thread owns all of them; only the engine has more
+ * threads.
  *
- * A turn: adopt the epoch, hear the supervisor, take records from the lanes, admit, run one engine step
- * for one version, send what came out. Without work: spin briefly, go offline, sleep on the bells.
+ * A turn: adopt the epoch, hear the supervisor, take records from the lanes, admit, run one engine
+ * step for one version, send what came out. Without work: spin briefly, go offline, sleep on the
+ * bells.
  */
 #ifndef WRK_H
 #define WRK_H
@@ -29,7 +31,8 @@
 #define WRK_LANE_RECORDS	32u		/* records taken from one lane in one turn */
 #define WRK_LANE_REQUESTS	1024u		/* open requests on one lane */
 #define WRK_BATCH_MAX		64u		/* running requests */
-#define WRK_LOGITS_ROWS		WRK_BATCH_MAX	/* rows of logits in one step; one more as scratch */
+/* rows of logits in one step; one more as scratch */
+#define WRK_LOGITS_ROWS		WRK_BATCH_MAX
 #define WRK_SLOW_READER_NS	UINT64_C(10000000000)
 #define WRK_NS_PER_MS		UINT64_C(1000000)
 
@@ -44,7 +47,8 @@ struct wrk_version {
 	struct eng_tok *tok;
 	struct eng_sampler *sampler;
 	uint32_t token_bytes_max;		/* longest token */
-	bool float_rows;			/* rows of prompts go through BLAS: bits of their own */
+	/* rows of prompts go through BLAS: bits of their own */
+	bool float_rows;
 	struct wrk_pool *pool;			/* KV pages of this size */
 	struct wrk_costs costs;
 	struct wrk_pace pace;
@@ -62,7 +66,8 @@ struct wrk_lane {
 	struct wrk_request *queue;		/* QUEUED, oldest first */
 	uint32_t queued_count;
 	bool ring_bell;				/* events were put in this turn */
-	bool damaged;				/* the client's words in the event ring are nonsense */
+	/* the client's words in the event ring are nonsense */
+	bool damaged;
 	bool bad;				/* rejected: nothing is read or written any more */
 	struct wrk_lane *next;
 };
@@ -106,7 +111,8 @@ struct wrk_request {
 	struct eng_tok_stream stream;
 	char *text;				/* text held back: may become a stop string */
 	uint32_t text_sent;			/* DETOKENIZE: of text_bytes */
-	uint32_t text_bytes, text_cap;		/* text_cap also bounds the text of one token event */
+	/* text_cap also bounds the text of one token event */
+	uint32_t text_bytes, text_cap;
 
 	bool begun;				/* BEGIN was sent */
 	uint64_t arrived_ns, admitted_ns, first_ns, last_ns, deadline_ns, stalled_ns;
@@ -214,8 +220,8 @@ void wrk_emit_score(struct wrk *w, struct wrk_request *r, uint32_t position, con
 
 /* wrk_stop.c: stop strings over streamed text */
 /*
- * Looks at @text[0..bytes). Returns how many bytes may be released now; *@stopped: a stop string begins
- * right behind them. The rest is kept until it is decided.
+ * Looks at @text[0..bytes). Returns how many bytes may be released now; *@stopped: a stop string
+ * begins right behind them. The rest is kept until it is decided.
  */
 uint32_t wrk_stop_scan(const struct mhs_request *rq, const uint8_t *stops, const char *text,
 		       uint32_t bytes, bool *stopped);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * wrk_admit.c: from the queue into the batch. In order: pin a version, turn the prompt into tokens, check
- * it against the limits, take what the prefix cache has, see whether there is room for the rest.
+ * wrk_admit.c: from the queue into the batch. In order: pin a version, turn the prompt into tokens,
+ * check it against the limits, take what the prefix cache has, see whether there is room for the
+ * rest.
  */
 #include <errno.h>
 #include <math.h>

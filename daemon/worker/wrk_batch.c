@@ -8,7 +8,9 @@
  */
 #include "wrk.h"
 
-/* What a request still has to compute before it can be answered; after a preemption its answer too. */
+/*
+ * What a request still has to compute before it can be answered; after a preemption its answer too.
+ */
 static uint32_t prompt_rows_left(const struct wrk_request *r)
 {
 	uint32_t target = r->kind == MHS_REC_SCORE ? r->prompt_count - 1 : r->token_count;

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * wrk_draft.h: speculation without a second model. A reply that repeats what stands in the prompt or in
- * itself is guessed from there (prompt lookup); guessed tokens run as further rows of the next step, and the
- * sampler judges them: a row counts only when the reply really has the tokens that the row was computed
- * from. So the reply has the same bits with and without; only the steps become fewer.
+ * wrk_draft.h: speculation without a second model. A reply that repeats what stands in the prompt
+ * or in itself is guessed from there (prompt lookup); guessed tokens run as further rows of the
+ * next step, and the sampler judges them: a row counts only when the reply really has the tokens
+ * that the row was computed from. So the reply has the same bits with and without; only the steps
+ * become fewer.
  *
- * Each token says for nothing whether the guess was right, drafted or not: the odds are measured on the
- * reply itself, the cost of rows on the steps themselves, and rows are drafted only when they pay.
+ * Each token says for nothing whether the guess was right, drafted or not: the odds are measured on
+ * the reply itself, the cost of rows on the steps themselves, and rows are drafted only when they
+ * pay.
  */
 #ifndef WRK_DRAFT_H
 #define WRK_DRAFT_H
@@ -20,7 +22,8 @@
 #define WRK_COST_ROWS		64u	/* steps of so many rows are told apart */
 
 struct wrk_draft {
-	uint32_t *slots;	/* [2][slot_count]: what last followed a pair, a triple; 0: nothing */
+	/* [2][slot_count]: what last followed a pair, a triple; 0: nothing */
+	uint32_t *slots;
 	uint32_t slot_count;	/* power of two; 0: nothing is drafted for this request */
 	uint32_t next;		/* the guess: as from this token on; 0: none */
 	uint32_t match;		/* so many tokens before it agree */
@@ -61,8 +64,8 @@ struct wrk_bid {
 };
 
 /*
- * Share out up to @most rows among @count bids: those that make the streams faster, and none slow. Without
- * @c rows cost nothing.
+ * Share out up to @most rows among @count bids: those that make the streams faster, and none slow.
+ * Without @c rows cost nothing.
  */
 void wrk_draft_plan(const struct wrk_costs *c, struct wrk_bid *bids, uint32_t count, uint32_t most);
 

@@ -78,7 +78,9 @@ static struct wrk_slab *slab_new(struct wrk_pool *pool, uint32_t count)
 	return slab;
 }
 
-/* As large as the limit leaves, up to a full slab; @beyond: one page even when it leaves nothing. */
+/*
+ * As large as the limit leaves, up to a full slab; @beyond: one page even when it leaves nothing.
+ */
 static bool slab_add(struct wrk *w, struct wrk_pool *pool, bool beyond)
 {
 	uint64_t left = w->limits.kv_bytes > w->kv_bytes_used ?

@@ -31,7 +31,8 @@ struct wrk_page {
 	uint32_t refs;				/* requests that hold it */
 	/* What the prefix cache knows of it; space is NULL when it is not in there. */
 	struct wrk_space *space;
-	uint64_t id, parent;			/* of this page and of the one before it, never used again */
+	/* of this page and of the one before it, never used again */
+	uint64_t id, parent;
 	uint64_t hash;
 	uint32_t tokens[ENG_PAGE_TOKENS];
 	struct wrk_page *bucket_next;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * wrk_lane.c: the rings of each client. Everything in them is hostile: a record is copied once, checked,
- * then used; a client that breaks a rule loses its lane and nobody else notices.
+ * wrk_lane.c: the rings of each client. Everything in them is hostile: a record is copied once,
+ * checked, then used; a client that breaks a rule loses its lane and nobody else notices.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -72,7 +72,9 @@ void wrk_lane_close(struct wrk *w, uint32_t id)
 	}
 }
 
-/* The lane stays listed (the supervisor closes it), but nothing is read from it or written to it. */
+/*
+ * The lane stays listed (the supervisor closes it), but nothing is read from it or written to it.
+ */
 void wrk_lane_reject(struct wrk *w, struct wrk_lane *lane, const char *why)
 {
 	if (lane->bad)
@@ -185,7 +187,9 @@ void wrk_lanes_ring(struct wrk *w)
 	}
 }
 
-/* Puts one record; false: no room now. A damaged ring costs the client its lane at the next take. */
+/*
+ * Puts one record; false: no room now. A damaged ring costs the client its lane at the next take.
+ */
 bool wrk_lane_put(struct wrk_lane *lane, uint32_t type, const struct mhs_piece *pieces,
 		  uint32_t count)
 {

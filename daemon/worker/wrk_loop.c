@@ -14,11 +14,13 @@
 
 #define STOP_FLUSH_NS	UINT64_C(2000000000)	/* for clients to take their last events */
 #define NAP_MS		20			/* sleep while something waits for room or time */
-#define CONTROL_NS	UINT64_C(50000)		/* between looks at the control socket while awake */
+/* between looks at the control socket while awake */
+#define CONTROL_NS	UINT64_C(50000)
 #define CONTROL_BUSY_NS	UINT64_C(10000000)	/* the same while requests run */
 #define SPIN_TURNS	64			/* looks at the rings between two turns */
 #define CPU_SETS	8			/* 8 x 1024 CPUs */
-#define SHARED_NS	UINT64_C(1500)		/* a yield that takes longer let somebody else run */
+/* a yield that takes longer let somebody else run */
+#define SHARED_NS	UINT64_C(1500)
 #define MOVE_NS		UINT64_C(2000000)	/* between moves to another CPU */
 
 uint64_t wrk_now_ns(void)
@@ -92,7 +94,9 @@ static void control_lost(struct wrk *w)
 	w->orphan = true;
 }
 
-/* A system call: not in each turn. A message or hang-up ends a sleep, and then it is due at once. */
+/*
+ * A system call: not in each turn. A message or hang-up ends a sleep, and then it is due at once.
+ */
 static void control_look(struct wrk *w, uint64_t now)
 {
 	if (w->orphan || now - w->control_ns < (w->running_count ? CONTROL_BUSY_NS : CONTROL_NS))
@@ -145,7 +149,9 @@ static bool has_news(struct wrk *w)
 	return wrk_lanes_pending(w) || mhs_epoch_moved(w->board, w->epoch);
 }
 
-/* Arm every bell, look once more, then sleep. Offline while asleep: no route is read until adopt. */
+/*
+ * Arm every bell, look once more, then sleep. Offline while asleep: no route is read until adopt.
+ */
 static void sleep_once(struct wrk *w)
 {
 	struct epoll_event events[16];
@@ -181,8 +187,9 @@ static void move_away(void)
 }
 
 /*
- * A bell wakes the client on this CPU as a rule, since its ringer mostly sleeps next. One that spins
- * instead lets the client run, and goes elsewhere: then both spin, and no kernel is between them.
+ * A bell wakes the client on this CPU as a rule, since its ringer mostly sleeps next. One that
+ * spins instead lets the client run, and goes elsewhere: then both spin, and no kernel is between
+ * them.
  */
 static void yield(struct wrk *w)
 {
@@ -196,7 +203,10 @@ static void yield(struct wrk *w)
 	move_away();
 }
 
-/* Nothing to do: spin while that pays, since the next request often follows the last reply, then sleep. */
+/*
+ * Nothing to do: spin while that pays, since the next request often follows the last reply, then
+ * sleep.
+ */
 static void idle(struct wrk *w)
 {
 	uint64_t now = wrk_now_ns();

@@ -30,7 +30,8 @@ int main(int argc, char **argv)
 	}
 	log_init("worker", level && log_level_parse(level) > 0 ? log_level_parse(level) : LOG_LVL_INFO);
 	signal(SIGPIPE, SIG_IGN);
-	signal(SIGINT, SIG_IGN);	/* a terminal's Ctrl-C is for the supervisor, which says STOP */
+	/* a terminal's Ctrl-C is for the supervisor, which says STOP */
+	signal(SIGINT, SIG_IGN);
 	err = wrk_run(&w);
 	if (err)
 		log_error("ends: %s", strerror(-err));

@@ -7,7 +7,8 @@
  */
 #include "wrk_pace.h"
 
-#define STRETCH		0.40f	/* longer steps by this much: 1.5 x at the 95th percentile, with noise */
+/* longer steps by this much: 1.5 x at the 95th percentile, with noise */
+#define STRETCH		0.40f
 #define LEARN		0.125f	/* weight of the newest measurement */
 #define OUTLIER		4.0f	/* something else ran on this CPU */
 #define ROWS_FIRST	8u	/* before anything is known */

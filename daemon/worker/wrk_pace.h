@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * wrk_pace.h: how many prompt rows may join a step so that running streams hardly feel it. Learned for each
- * version from the time of its own steps.
+ * wrk_pace.h: how many prompt rows may join a step so that running streams hardly feel it. Learned
+ * for each version from the time of its own steps.
  */
 #ifndef WRK_PACE_H
 #define WRK_PACE_H
@@ -11,14 +11,15 @@
 #define WRK_PACE_STREAMS	64u
 
 struct wrk_pace {
-	float alone_ns[WRK_PACE_STREAMS + 1];	/* a step of n streams and nothing else; 0: not seen */
+	/* a step of n streams and nothing else; 0: not seen */
+	float alone_ns[WRK_PACE_STREAMS + 1];
 	float row_ns;				/* what a prompt row adds to one; 0: not seen */
 	uint32_t shared_count;			/* steps with prompt rows since one without */
 };
 
 /*
- * Prompt rows for a step with @streams generated rows, when @prompts wait and @others stream from other
- * versions. 0: let the streams go alone once and be measured.
+ * Prompt rows for a step with @streams generated rows, when @prompts wait and @others stream from
+ * other versions. 0: let the streams go alone once and be measured.
  */
 uint32_t wrk_pace_rows(const struct wrk_pace *pace, uint32_t streams, uint32_t prompts,
 		       uint32_t others);

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * wrk_plan.c: how many drafted rows a step is worth. Rows go one by one to the request that gains most
- * by one more; of all those counts the best is taken.
+ * wrk_plan.c: how many drafted rows a step is worth. Rows go one by one to the request that gains
+ * most by one more; of all those counts the best is taken.
  *
- * A stream that expects g tokens more than one in a step that takes t instead of t0 runs (1 + g) * t0 / t
- * times as fast. What is made largest is the product of that over the streams, so a row must win more for its
- * own stream than it costs all of them; and no stream may be slowed by more than SLOWER.
+ * A stream that expects g tokens more than one in a step that takes t instead of t0 runs (1 + g) *
+ * t0 / t times as fast. What is made largest is the product of that over the streams, so a row must
+ * win more for its own stream than it costs all of them; and no stream may be slowed by more than
+ * SLOWER.
  */
 #include <math.h>
 
@@ -16,8 +17,10 @@
 #define WORTH_END	0.002f	/* further rows are not even looked at */
 #define COST_WEIGHT	0.125f	/* of the newest measurement */
 #define COST_OUTLIER	2.0f	/* times the mean: a step that was interrupted counts as no more */
-#define COST_STEPS	256u	/* older measurements are forgotten, so that one bad one cannot last */
-#define COST_FIXED	4.0f	/* before anything is measured: a step costs so many rows, and its own */
+/* older measurements are forgotten, so that one bad one cannot last */
+#define COST_STEPS	256u
+/* before anything is measured: a step costs so many rows, and its own */
+#define COST_FIXED	4.0f
 
 void wrk_costs_add(struct wrk_costs *c, uint32_t rows, uint64_t ns)
 {

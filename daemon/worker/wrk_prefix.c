@@ -154,7 +154,10 @@ void wrk_prefix_forget(struct wrk_page *page)
 	wrk_page_uncached(page);
 }
 
-/* Pages of @r that may be shared: for float weights, a generated row has not the bits of a prompt's. */
+/*
+ * Pages of @r that may be shared: for float weights, a generated row has not the bits of a
+ * prompt's.
+ */
 static uint32_t shareable(const struct wrk_request *r, uint32_t tokens)
 {
 	if (r->version->float_rows && tokens > r->prompt_count)

@@ -5,7 +5,9 @@
  */
 #include "wrk.h"
 
-/* Places are shared by those who wait: over the limit, only who has more than a share is refused. */
+/*
+ * Places are shared by those who wait: over the limit, only who has more than a share is refused.
+ */
 bool wrk_queue_is_full(const struct wrk *w, const struct wrk_lane *lane)
 {
 	uint32_t waiting = 0;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * wrk_request.c: the life of a request from its record to its END. Every request that was taken ends
- * exactly once; what it held is given back at once, only the END itself may wait for room in the ring.
+ * wrk_request.c: the life of a request from its record to its END. Every request that was taken
+ * ends exactly once; what it held is given back at once, only the END itself may wait for room in
+ * the ring.
  */
 #include <errno.h>
 #include <stdarg.h>

@@ -128,7 +128,9 @@ bool wrk_room_cover(struct wrk *w, struct wrk_request *r, uint32_t tokens)
 			preempt(w, r);
 			return false;
 		}
-		/* Only a limit lowered since it began can bring it here: it still gets to its end. */
+		/*
+		 * Only a limit lowered since it began can bring it here: it still gets to its end.
+		 */
 		if (page_add(w, r, true))
 			continue;
 		wrk_request_end(w, r, MHS_END_ERROR, MHS_ERR_INTERNAL,

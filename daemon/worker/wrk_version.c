@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * wrk_version.c: attach a version (map its sealed segments, check, bind the engine's view, smoke-test) and
- * detach it. Attaching parses nothing: the image holds everything in final form.
+ * wrk_version.c: attach a version (map its sealed segments, check, bind the engine's view,
+ * smoke-test) and detach it. Attaching parses nothing: the image holds everything in final form.
  */
 #include <errno.h>
 #include <fcntl.h>

@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 # faults.sh: page faults and dTLB misses of a worker while it answers, with hugepages and without.
-#   tools/perf/faults.sh STORE MODEL@VERSION [TOKENS]        default 128 tokens; starts hosts of its own
+#   tools/perf/faults.sh STORE MODEL@VERSION [TOKENS]    default 128 tokens; starts hosts of its own
 . "$(dirname "$0")/lib.sh"
 
 [ $# -ge 2 ] || die "usage: faults.sh STORE MODEL@VERSION [TOKENS]"

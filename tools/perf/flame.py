@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
-# flame.py: stacks of `perf script -F tid,ip,sym` on standard input to an SVG flame graph. Exit 1: no stacks.
+# flame.py: stacks of `perf script -F tid,ip,sym` on standard input to an SVG flame graph.
+# Exit 1: no stacks.
 #   flame.py TITLE [--folded]      --folded: "frame;frame;frame COUNT" lines instead
 import sys
 from html import escape

@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 # flame.sh: where a running worker spends its time, as a flame graph.
-#   tools/perf/flame.sh [-p PID] [-s SECONDS] [-o FILE.svg]        default: the one worker, 5 s, flame.svg
+#   tools/perf/flame.sh [-p PID] [-s SECONDS] [-o FILE.svg]  default: the one worker, 5 s, flame.svg
 . "$(dirname "$0")/lib.sh"
 
 pid='' seconds=5 out=flame.svg
