@@ -224,6 +224,7 @@ UNIT_TESTS := \
 	semver \
 	spin \
 	stat \
+	steady \
 	sup_client \
 	sup_control \
 	sup_life \

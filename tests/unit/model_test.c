@@ -8,26 +8,8 @@
 
 #include "eng_sample.h"
 #include "t.h"
+#include "t_malloc.h"
 #include "t_steps.h"
-
-/* Allocations by anyone in this program: a step must not make any. */
-#if defined(__has_feature)	/* clang */
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-#define OTHER_MALLOC
-#endif
-#elif defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define OTHER_MALLOC
-#endif
-#ifndef OTHER_MALLOC
-static unsigned long allocations;
-void *__libc_malloc(size_t bytes);
-
-void *malloc(size_t bytes)
-{
-	__atomic_fetch_add(&allocations, 1, __ATOMIC_RELAXED);
-	return __libc_malloc(bytes);
-}
-#endif
 
 /* Root mean square of the difference over that of the reference, for the first @count tokens. */
 static double distance(const struct t_model *t, const float *logits, uint32_t count, uint64_t seed)
@@ -357,7 +339,7 @@ static void steps_do_not_allocate(void)
 
 	t_need(eng_sampler_new(&sampler, t_usual_shape.vocab) == 0);
 	t_sequence_init(&s, t, 1);
-	before = __atomic_load_n(&allocations, __ATOMIC_RELAXED);
+	before = t_allocations();
 	t_ok(before > 0);
 	for (uint32_t n = 1; n <= 20; n += 19) {
 		for (uint32_t i = 0; i < n; i++)
@@ -365,7 +347,7 @@ static void steps_do_not_allocate(void)
 		t_eq(eng_step(eng, &t->model, rows, n, logits), 0);
 		t_ok(eng_sample(sampler, &params, logits, s.tokens, s.count, &rng) >= 0);
 	}
-	t_eq(__atomic_load_n(&allocations, __ATOMIC_RELAXED), before);
+	t_eq(t_allocations(), before);
 	t_sequence_fini(&s);
 	eng_sampler_free(&sampler);
 	eng_free(&eng);
