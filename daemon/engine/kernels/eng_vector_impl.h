@@ -14,7 +14,8 @@
 #include "eng_unroll.h"
 
 /* exp(x) = 2^n * (1 + r + r^2 g(r)), r = x - n ln 2, |r| <= ln(2)/2; g is a minimax fit (3e-9). */
-#define EXP_LEAST	-87.0f		/* 2^n must stay a normal number */
+/* 2^n must stay a normal number, and times a value too: denormal products cost CPUs dearly */
+#define EXP_LEAST	-64.0f
 #define EXP_MOST	88.0f
 #define EXP_MAGIC	0x1.8p23f	/* adding it leaves round(x) in the low mantissa bits */
 #define EXP_LOG2E	0x1.715476p+0f
