@@ -260,7 +260,7 @@ ENG_INLINE void tile(uint32_t type, uint32_t rows, const struct tile_job *job)
 		const uint8_t *weights = job->panel + eng_panel_weights(type, b);
 		struct scales s[2];
 
-		tile_prefetch(type, rows, job->panel, b);
+		tile_prefetch(type, rows, job, b);
 		load_scales(type, job->panel, b, 0, &s[0]);
 		load_scales(type, job->panel, b, 1, &s[1]);
 		step(type, rows, weights, s, job->act + b, job->blocks, acc);

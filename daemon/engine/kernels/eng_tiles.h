@@ -11,11 +11,16 @@
 #include "eng_panel.h"
 #include "eng_unroll.h"
 
-/* Weights that stay in the second-level cache while all rows pass over them. */
-#define CHUNK_BYTES	(256u << 10)
+/*
+ * Weights that stay in the second-level cache while all rows pass over them, and those after them,
+ * which are fetched meanwhile.
+ */
+#define CHUNK_BYTES	(128u << 10)
 
 struct tile_job {
 	const uint8_t *panel;
+	const uint8_t *next;			/* what to fetch: the same panel of the next chunk */
+	uint32_t part, parts;			/* which of its cache lines: every @parts-th */
 	const struct eng_act_block *act;	/* of the tile's first row */
 	uint32_t blocks;			/* per row */
 	uint32_t valid;				/* outputs of this panel, 1..16 */
@@ -25,18 +30,33 @@ struct tile_job {
 
 ENG_INLINE void tile(uint32_t type, uint32_t rows, const struct tile_job *job);
 
-/*
- * The weights of a thread lie in one sequence: ask for what will be needed some blocks on, into the
- * second level, as the activations of several rows need the first. Measured: one or two rows run at
- * the memory's speed with hardly any lead, more rows need a long one.
- */
-ENG_INLINE void tile_prefetch(uint32_t type, uint32_t rows, const uint8_t *panel, uint32_t block)
+/* Bytes of one block with its share of scales. */
+ENG_INLINE size_t tile_block_bytes(uint32_t type)
 {
 	const size_t scales = eng_type_is_k(type) ? ENG_SUPER_HEAD / 8 :
 			      eng_type_has_min(type) ? ENG_SCALE_BYTES : ENG_SCALE_BYTES / 2;
-	const size_t bytes = scales + eng_block_bytes(type);
-	const uint8_t *p = panel + block * bytes + (rows <= 2 ? 1024 : 12288);
 
+	return scales + eng_block_bytes(type);
+}
+
+/*
+ * The weights of a thread lie in one sequence: ask for what will be needed some blocks on, into the
+ * second level, as the activations of several rows need the first. Measured: one or two rows run at
+ * the memory's speed with hardly any lead, more rows need a long one. When several tiles pass over
+ * a chunk, each fetches its part of the next one: the memory has all their time.
+ */
+ENG_INLINE void tile_prefetch(uint32_t type, uint32_t rows, const struct tile_job *job,
+			      uint32_t block)
+{
+	const size_t bytes = tile_block_bytes(type);
+	const uint8_t *p = job->panel + block * bytes + (rows <= 2 ? 1024 : 12288);
+
+	if (rows == TILE_ROWS && job->parts > 1) {
+		p = job->next + block * bytes;
+		for (size_t i = job->part * 64; i < bytes; i += job->parts * 64)
+			__builtin_prefetch(p + i, 0, 2);
+		return;
+	}
 	ENG_UNROLL
 	for (size_t i = 0; i < bytes; i += 64)
 		__builtin_prefetch(p + i, 0, 2);
@@ -82,13 +102,15 @@ static void chunk(const struct eng_matrix *m, uint32_t first, uint32_t count, ui
 {
 	struct tile_job job = { .blocks = m->cols / ENG_BLOCK_COLS, .out_stride = out_stride };
 
-	for (uint32_t row = 0, rows; row < row_count; row += rows) {
+	job.parts = row_count / TILE_ROWS;
+	for (uint32_t row = 0, rows; row < row_count; row += rows, job.part++) {
 		rows = tile_rows(row_count - row);
 		job.act = eng_act_from(act, row).block;
 		job.panel = (const uint8_t *)m->data + first * panel_bytes;
 		for (uint32_t p = first; p < first + count; p++, job.panel += panel_bytes) {
 			const uint32_t left = m->rows - p * ENG_PANEL_ROWS;
 
+			job.next = job.panel + count * panel_bytes;
 			job.valid = left < ENG_PANEL_ROWS ? left : ENG_PANEL_ROWS;
 			job.out = out + row * out_stride + p * ENG_PANEL_ROWS;
 			tile_functions[m->type](&job, rows);
