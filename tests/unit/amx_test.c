@@ -96,7 +96,8 @@ static void check(uint32_t type, uint32_t rows, uint32_t outputs, uint32_t cols)
 {
 	const struct eng_kernels *generic = eng_kernels_get(ENG_ISA_GENERIC);
 	struct eng_matrix m = klib_matrix(type, outputs, cols, type + cols);
-	const uint32_t panels = (outputs + 15) / 16, whole = rows / 16 * 16;
+	const uint32_t panels = (outputs + 15) / 16, row_tiles = (rows + 16 - AMX_ROWS_MIN) / 16;
+	const uint32_t whole = row_tiles * 16 < rows ? row_tiles * 16 : rows;
 	const size_t stride = outputs + 2, count = (size_t)rows * stride;
 	float *x = klib_floats((size_t)rows * cols, cols), *want = klib_alloc(count * 4);
 	float *got = klib_alloc(count * 4);
@@ -110,7 +111,7 @@ static void check(uint32_t type, uint32_t rows, uint32_t outputs, uint32_t cols)
 	amx_rows(&m, panels / 2, panels - panels / 2, &act, rows, got, stride);
 	if (!t_mem_eq(got, want, count * 4))
 		printf("# %s, %u rows, %u x %u\n", eng_type_name(type), rows, outputs, cols);
-	t_eq(dots, (type == ENG_Q6K ? 2 : 1) * (whole / 16) * panels * (cols / 32));
+	t_eq(dots, (type == ENG_Q6K ? 2 : 1) * row_tiles * panels * (cols / 32));
 	t_ok(!configured);
 	free(act.block);
 	free(got);
@@ -125,6 +126,8 @@ static void every_type(void)
 		check(type, 16, 16, 256);
 		check(type, 40, 40, 512);
 		check(type, 15, 33, 256);
+		check(type, 11, 16, 256);
+		check(type, 16 * AMX_TILES + 28, 16, 256);
 		check(type, 32, 17, 32 * (AMX_BLOCKS + 8));	/* more than is unpacked at a time */
 		if (type < ENG_Q4K) {
 			check(type, 33, 33, 32);
