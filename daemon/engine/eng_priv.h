@@ -19,6 +19,8 @@
  * thread reads all weights then, which so many rows pay for.
  */
 #define ENG_OWN_ROWS	32u
+/* Shares of rows are multiples of what kernels take at once. */
+#define ENG_TILE_ROWS	16u
 /* Queries (rows x heads) that share one pass over a KV page. */
 #define ENG_QUERIES	16u
 /* Attention goes in parts of so many pages: scores that stay in the first-level cache. */

@@ -52,29 +52,6 @@ static void order_rows(struct eng_step *step, const struct eng_row *rows, uint32
 	step->row_count = n;
 }
 
-/* Neighbours of one sequence with ascending positions share passes over its pages. */
-static bool follows(const struct eng_row *row, const struct eng_row *previous)
-{
-	return row->pages == previous->pages && row->position > previous->position;
-}
-
-static void group_rows(struct eng_step *step, uint32_t heads)
-{
-	uint32_t max = heads < ENG_QUERIES ? ENG_QUERIES / heads : 1;
-	struct eng_range *group = NULL;
-
-	step->group_count = 0;
-	for (uint32_t i = 0; i < step->row_count; i++) {
-		if (group && group->count < max &&
-		    follows(&step->rows[i], &step->rows[i - 1])) {
-			group->count++;
-			continue;
-		}
-		group = &step->groups[step->group_count++];
-		*group = (struct eng_range){ .first = i, .count = 1 };
-	}
-}
-
 /* Roughly the products of one row in one layer; those of attention run at half the speed. */
 static uint64_t row_cost(const struct eng_config *c, uint32_t position)
 {
@@ -85,39 +62,76 @@ static uint64_t row_cost(const struct eng_config *c, uint32_t position)
 	       4 * heads * (position + 1);
 }
 
-static uint64_t group_cost(const struct eng_step *step, const struct eng_range *group)
-{
-	uint64_t cost = 0;
-
-	for (uint32_t r = group->first; r < group->first + group->count; r++)
-		cost += row_cost(&step->model->config, step->rows[r].position);
-	return cost;
-}
-
-/* Cut the groups into one run a thread, of about equal cost. */
+/* Cut the rows into one run a thread, of about equal cost and of whole tiles. */
 static void share_rows(struct eng_step *step, uint32_t threads)
 {
+	const struct eng_config *c = &step->model->config;
 	uint64_t total = 0, done = 0;
-	uint32_t g = 0, row = 0;
+	uint32_t row = 0;
 
 	step->own_rows = step->row_count >= ENG_OWN_ROWS * threads;
 	step->split_parts = step->row_count <= ENG_FEW_ROWS && !step->own_rows &&
-			    step->model->config.kv_head_count % threads;
+			    c->kv_head_count % threads;
 	if (!step->own_rows)
 		return;
-	for (uint32_t i = 0; i < step->group_count; i++)
-		total += group_cost(step, &step->groups[i]);
+	for (uint32_t r = 0; r < step->row_count; r++)
+		total += row_cost(c, step->rows[r].position);
 	for (uint32_t t = 0; t < threads; t++) {
-		struct eng_range *groups = &step->group_share[t], *rows = &step->row_share[t];
+		struct eng_range *rows = &step->row_share[t];
+		uint64_t end = total * (t + 1) / threads;
 
-		*groups = (struct eng_range){ .first = g };
 		*rows = (struct eng_range){ .first = row };
-		while (g < step->group_count && done < total * (t + 1) / threads) {
-			done += group_cost(step, &step->groups[g]);
-			row += step->groups[g++].count;
+		/* To the tile's end that is nearer to @end. */
+		while (row < step->row_count && (row % ENG_TILE_ROWS || done < end)) {
+			uint64_t cost = row_cost(c, step->rows[row].position);
+
+			if (row % ENG_TILE_ROWS == 0 && row > rows->first && t + 1 < threads &&
+			    done + cost * (ENG_TILE_ROWS / 2) > end)
+				break;
+			done += cost;
+			row++;
 		}
-		groups->count = g - groups->first;
 		rows->count = row - rows->first;
+	}
+}
+
+/* Neighbours of one sequence with ascending positions share passes over its pages. */
+static bool follows(const struct eng_row *row, const struct eng_row *previous)
+{
+	return row->pages == previous->pages && row->position > previous->position;
+}
+
+static void group_range(struct eng_step *step, struct eng_range rows, uint32_t max)
+{
+	struct eng_range *group = NULL;
+
+	for (uint32_t i = rows.first; i < rows.first + rows.count; i++) {
+		if (group && group->count < max &&
+		    follows(&step->rows[i], &step->rows[i - 1])) {
+			group->count++;
+			continue;
+		}
+		group = &step->groups[step->group_count++];
+		*group = (struct eng_range){ .first = i, .count = 1 };
+	}
+}
+
+/* No group has rows of two threads. */
+static void group_rows(struct eng_step *step, uint32_t heads, uint32_t threads)
+{
+	uint32_t max = heads < ENG_QUERIES ? ENG_QUERIES / heads : 1;
+
+	step->group_count = 0;
+	if (!step->own_rows) {
+		group_range(step, (struct eng_range){ 0, step->row_count }, max);
+		return;
+	}
+	for (uint32_t t = 0; t < threads; t++) {
+		struct eng_range *groups = &step->group_share[t];
+
+		groups->first = step->group_count;
+		group_range(step, step->row_share[t], max);
+		groups->count = step->group_count - groups->first;
 	}
 }
 
@@ -151,9 +165,9 @@ int eng_step(struct eng *eng, const struct eng_model *model, const struct eng_ro
 	step->model = model;
 	step->logits = logits;
 	order_rows(step, rows, row_count);
-	group_rows(step, c->head_count / c->kv_head_count);
-	order_logits(step);
 	share_rows(step, eng->threads);
+	group_rows(step, c->head_count / c->kv_head_count, eng->threads);
+	order_logits(step);
 	eng_pool_run(eng->pool, eng_llama_run, eng);
 	return 0;
 }
