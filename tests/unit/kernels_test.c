@@ -287,28 +287,37 @@ static void check_quantized(const float *x, uint32_t cols)
 	free(want.block);
 }
 
+#define QUANTIZE_COLS	352u		/* more than any level takes at once, and a rest */
+
+/* Blocks of very different size; halves, to be rounded to even; zeros; what is not finite. */
 static void test_quantize(void)
 {
 	uint64_t seed = 9;
-	float x[64];
+	float x[QUANTIZE_COLS];
 
 	for (uint32_t round = 0; round < 2000; round++) {
-		const float size = ldexpf(1, (int)(t_random(&seed) % 250) - 125);
+		for (uint32_t i = 0; i < QUANTIZE_COLS; i += 32) {
+			const float size = ldexpf(1, (int)(t_random(&seed) % 250) - 125);
+			const uint32_t kind = (uint32_t)(t_random(&seed) % 64);
 
-		for (uint32_t i = 0; i < 64; i++)
-			x[i] = t_random_float(&seed) * (i < 32 ? size : 1);
-		if (round % 3 == 0)	/* halves, to be rounded to even */
-			for (uint32_t i = 32; i < 64; i++)
-				x[i] = (float)((int)(t_random(&seed) % 253) - 126) + 0.5f;
-		if (round % 3 == 0)
-			x[40] = round % 2 ? 127 : -127;
-		check_quantized(x, 64);
+			for (uint32_t k = i; k < i + 32; k++) {
+				x[k] = t_random_float(&seed) * (kind ? size : 0);
+				if (kind % 3 == 1)
+					x[k] = (float)((int)(t_random(&seed) % 253) - 126) + 0.5f;
+			}
+			if (kind % 3 == 1)
+				x[i + 8] = round % 2 ? 127 : -127;
+			if (kind == 2)
+				x[i + 30] = INFINITY;
+		}
+		check_quantized(x, QUANTIZE_COLS);
 	}
 	memset(x, 0, sizeof(x));
-	check_quantized(x, 64);
+	check_quantized(x, QUANTIZE_COLS);
 	x[3] = 1e-44f;
 	x[33] = 3.4e38f;
-	check_quantized(x, 64);
+	x[300] = NAN;
+	check_quantized(x, QUANTIZE_COLS);
 }
 
 /* One bad activation spoils all outputs of its row, and of no other. */

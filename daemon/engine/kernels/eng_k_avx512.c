@@ -199,6 +199,117 @@ ENG_INLINE void tile(uint32_t type, uint32_t rows, const struct tile_job *job)
 		_mm512_mask_storeu_ps(job->out + r * job->out_stride, valid, acc[r]);
 }
 
+#define STRIP	8u		/* blocks that share their sums over lanes and divisions */
+
+/* out[k] = the greatest lane of v[k], all of them positive floats. */
+static __m256i most_of_each(const __m512i v[STRIP])
+{
+	__m256i half[STRIP];
+	__m512i quarter[STRIP / 2];
+
+	ENG_UNROLL
+	for (uint32_t k = 0; k < STRIP; k++)
+		half[k] = _mm256_max_epu32(_mm512_castsi512_si256(v[k]),
+					   _mm512_extracti64x4_epi64(v[k], 1));
+	/* v[k] and v[k + 4] side by side, then pairs of neighbours. */
+	ENG_UNROLL
+	for (uint32_t k = 0; k < STRIP / 2; k++)
+		quarter[k] = _mm512_inserti64x4(_mm512_castsi256_si512(half[k]), half[k + 4], 1);
+	ENG_UNROLL
+	for (uint32_t k = 0; k < STRIP / 2; k += 2)
+		quarter[k] = _mm512_max_epu32(_mm512_unpacklo_epi32(quarter[k], quarter[k + 1]),
+					      _mm512_unpackhi_epi32(quarter[k], quarter[k + 1]));
+	quarter[0] = _mm512_max_epu32(_mm512_unpacklo_epi64(quarter[0], quarter[2]),
+				      _mm512_unpackhi_epi64(quarter[0], quarter[2]));
+	/* Per 128 bits: four blocks; two such parts for v[0..3], two for v[4..7]. */
+	quarter[0] = _mm512_max_epu32(quarter[0], _mm512_shuffle_i32x4(quarter[0], quarter[0],
+								       0xb1));
+	return _mm512_castsi512_si256(_mm512_shuffle_i32x4(quarter[0], quarter[0], 0x08));
+}
+
+/* Rounded values of two blocks as bytes, in order. */
+static __m512i round_pair(const float *x, float inverse0, float inverse1)
+{
+	const __m512 by0 = _mm512_set1_ps(inverse0), by1 = _mm512_set1_ps(inverse1);
+	const __m512i a = _mm512_cvtps_epi32(_mm512_mul_ps(_mm512_loadu_ps(x), by0));
+	const __m512i b = _mm512_cvtps_epi32(_mm512_mul_ps(_mm512_loadu_ps(x + 16), by0));
+	const __m512i c = _mm512_cvtps_epi32(_mm512_mul_ps(_mm512_loadu_ps(x + 32), by1));
+	const __m512i d = _mm512_cvtps_epi32(_mm512_mul_ps(_mm512_loadu_ps(x + 48), by1));
+	/* The packs work within 128 bits. */
+	const __m512i order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11,
+						15);
+
+	return _mm512_permutexvar_epi32(order, _mm512_packs_epi16(_mm512_packs_epi32(a, b),
+								  _mm512_packs_epi32(c, d)));
+}
+
+/* Sums of 16 bytes each: [k] the first half of blocks 2k, then their second, then of 2k + 1. */
+static __m512i sums_of_pairs(const __m512i q[STRIP / 2])
+{
+	const __m512i ones = _mm512_set1_epi8(1), zero = _mm512_setzero_si512();
+	__m512i s[STRIP / 2];
+
+	ENG_UNROLL
+	for (uint32_t k = 0; k < STRIP / 2; k++)
+		s[k] = _mm512_dpbusd_epi32(zero, ones, q[k]);
+	ENG_UNROLL
+	for (uint32_t k = 0; k < STRIP / 2; k += 2)
+		s[k] = _mm512_add_epi32(_mm512_unpacklo_epi32(s[k], s[k + 1]),
+					_mm512_unpackhi_epi32(s[k], s[k + 1]));
+	return _mm512_add_epi32(_mm512_unpacklo_epi64(s[0], s[2]), _mm512_unpackhi_epi64(s[0], s[2]));
+}
+
+/* All blocks of a strip are ordinary: finite, and not all but zero. */
+static bool are_ordinary(__m256i amax_bits)
+{
+	const __m256i least = _mm256_set1_epi32((int32_t)eng_float_bits(LEAST_AMAX));
+	const __m256i infinite = _mm256_set1_epi32(0x7f800000);
+
+	return _mm256_cmpge_epu32_mask(amax_bits, least) == 0xff &&
+	       _mm256_cmplt_epu32_mask(amax_bits, infinite) == 0xff;
+}
+
+static void finish_pair(struct eng_act_block *b, __m512i q, const float *scale, const int32_t *sums)
+{
+	_mm256_store_si256((__m256i *)b[0].q, _mm512_castsi512_si256(q));
+	_mm256_store_si256((__m256i *)b[1].q, _mm512_extracti64x4_epi64(q, 1));
+	for (uint32_t i = 0; i < 2; i++) {
+		b[i].scale = scale[i];
+		eng_act_block_finish(&b[i], sums[8 * i], sums[8 * i + 4]);
+	}
+}
+
+/* STRIP blocks at once; false when one of them needs a look of its own. */
+static bool quantize_strip(const float *x, struct eng_act_block *b)
+{
+	const __m512i magnitude = _mm512_set1_epi32(0x7fffffff);
+	_Alignas(64) float scale[STRIP], inverse[STRIP];
+	_Alignas(64) int32_t sums[16];
+	__m512i most[STRIP], q[STRIP / 2];
+	__m256i amax_bits;
+
+	ENG_UNROLL
+	for (uint32_t k = 0; k < STRIP; k++)
+		most[k] = _mm512_max_epu32(
+			_mm512_and_si512(_mm512_loadu_si512(x + 32 * k), magnitude),
+			_mm512_and_si512(_mm512_loadu_si512(x + 32 * k + 16), magnitude));
+	amax_bits = most_of_each(most);
+	if (!are_ordinary(amax_bits))
+		return false;
+	_mm256_store_ps(scale, _mm256_div_ps(_mm256_castsi256_ps(amax_bits),
+					     _mm256_set1_ps(127.0f)));
+	_mm256_store_ps(inverse, _mm256_div_ps(_mm256_set1_ps(127.0f),
+					       _mm256_castsi256_ps(amax_bits)));
+	ENG_UNROLL
+	for (uint32_t k = 0; k < STRIP / 2; k++)
+		q[k] = round_pair(x + 64 * k, inverse[2 * k], inverse[2 * k + 1]);
+	_mm512_store_si512(sums, sums_of_pairs(q));
+	ENG_UNROLL
+	for (uint32_t k = 0; k < STRIP / 2; k++)
+		finish_pair(b + 2 * k, q[k], scale + 2 * k, sums + k);
+	return true;
+}
+
 static void quantize_block(const float *x, struct eng_act_block *b)
 {
 	const __m512 low = _mm512_loadu_ps(x), high = _mm512_loadu_ps(x + 16);
@@ -218,6 +329,7 @@ static void quantize_block(const float *x, struct eng_act_block *b)
 	eng_act_block_finish(b, _mm512_reduce_add_epi32(q_low), _mm512_reduce_add_epi32(q_high));
 }
 
+#define QUANTIZE_STRIP	STRIP
 #include "eng_quantize_impl.h"
 
 const struct eng_kernels eng_kernels_avx512 = {

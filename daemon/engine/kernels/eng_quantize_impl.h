@@ -1,7 +1,22 @@
 /* SPDX-License-Identifier: MIT */
-/* eng_quantize_impl.h: rows of activations; included once per ISA after its quantize_block(). */
+/* eng_quantize_impl.h: rows of activations; included once per ISA after its quantize_block(); where
+ * QUANTIZE_STRIP is defined, also after quantize_strip(), which does as many blocks unless one is unusual. */
 #ifndef ENG_QUANTIZE_IMPL_H
 #define ENG_QUANTIZE_IMPL_H
+
+static void quantize_blocks(const float *x, struct eng_act_block *b, uint32_t count)
+{
+	for (uint32_t i = 0; i < count; i++)
+		quantize_block(x + i * ENG_BLOCK_COLS, b + i);
+}
+
+#ifndef QUANTIZE_STRIP
+#define QUANTIZE_STRIP	UINT32_MAX
+static bool quantize_strip(const float *x, struct eng_act_block *b)
+{
+	return false;
+}
+#endif
 
 static void quantize(const struct eng_act *act, uint32_t first_row, uint32_t row_count,
 		     const float *x, size_t x_stride)
@@ -9,9 +24,14 @@ static void quantize(const struct eng_act *act, uint32_t first_row, uint32_t row
 	const uint32_t blocks = act->cols / ENG_BLOCK_COLS;
 	struct eng_act_block *b = act->block + (size_t)first_row * blocks;
 
-	for (uint32_t row = 0; row < row_count; row++)
-		for (uint32_t i = 0; i < blocks; i++)
-			quantize_block(x + row * x_stride + i * ENG_BLOCK_COLS, b++);
+	for (uint32_t row = 0; row < row_count; row++, x += x_stride, b += blocks) {
+		uint32_t i = 0;
+
+		for (; blocks - i >= QUANTIZE_STRIP; i += QUANTIZE_STRIP)
+			if (!quantize_strip(x + i * ENG_BLOCK_COLS, b + i))
+				quantize_blocks(x + i * ENG_BLOCK_COLS, b + i, QUANTIZE_STRIP);
+		quantize_blocks(x + i * ENG_BLOCK_COLS, b + i, blocks - i);
+	}
 }
 
 #endif
