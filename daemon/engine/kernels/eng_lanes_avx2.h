@@ -28,12 +28,18 @@ static inline struct lanes lanes_load(const float *p)
 	return (struct lanes){ _mm256_loadu_ps(p), _mm256_loadu_ps(p + 8) };
 }
 
+/* The first @n of 8; all of them from 8 on, none below 1. */
+static inline __m256i lanes_first(int n)
+{
+	return _mm256_cmpgt_epi32(_mm256_set1_epi32(n), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
+}
+
 static inline struct lanes lanes_load_n(const float *p, size_t n)
 {
-	float full[16] = { 0 };
-
-	memcpy(full, p, n * sizeof(*p));
-	return lanes_load(full);
+	if (n == 16)
+		return lanes_load(p);
+	return (struct lanes){ _mm256_maskload_ps(p, lanes_first((int)n)),
+			       _mm256_maskload_ps(p + 8, lanes_first((int)n - 8)) };
 }
 
 static inline struct lanes lanes_load_f16(const uint16_t *p)
@@ -71,10 +77,12 @@ static inline void lanes_store(float *p, struct lanes x)
 
 static inline void lanes_store_n(float *p, struct lanes x, size_t n)
 {
-	float full[16];
-
-	lanes_store(full, x);
-	memcpy(p, full, n * sizeof(*p));
+	if (n == 16) {
+		lanes_store(p, x);
+		return;
+	}
+	_mm256_maskstore_ps(p, lanes_first((int)n), x.a);
+	_mm256_maskstore_ps(p + 8, lanes_first((int)n - 8), x.b);
 }
 
 static inline void lanes_store_f16(uint16_t *p, struct lanes x)
