@@ -15,7 +15,7 @@
 #include "mhs_layout.h"
 
 #define MHS_IMAGE_MAGIC		UINT64_C(0x316567616d69686d)	/* "mhimage1" */
-#define MHS_IMAGE_ABI_MAJOR	1u
+#define MHS_IMAGE_ABI_MAJOR	2u	/* 2: 5 and 6 bits are held as such */
 #define MHS_IMAGE_ABI_MINOR	0u
 #define MHS_IMAGE_ALIGN_BYTES	4096u
 #define MHS_IMAGE_CHUNK_BYTES	(4u << 20)
@@ -59,7 +59,7 @@ struct mhs_image_config {
 	uint32_t float_weights;		/* 1: no quantised matrix, so keep KV in F32 */
 	uint32_t reserved0[3];		/* zero */
 };
-_Static_assert(sizeof(struct mhs_image_config) == 64, "image ABI 1: config");
+_Static_assert(sizeof(struct mhs_image_config) == 64, "image ABI 2: config");
 
 struct mhs_image_span {
 	uint64_t offset_bytes;		/* in the image; 0: absent */
@@ -72,7 +72,7 @@ struct mhs_image_header {
 	uint16_t abi_minor;
 	uint32_t header_bytes;			/* MHS_PAGE_BYTES */
 	uint64_t image_bytes;			/* whole file, multiple of MHS_IMAGE_ALIGN_BYTES */
-	uint64_t features;			/* none defined in 1.0; unknown bits: refuse */
+	uint64_t features;			/* none defined in 2.0; unknown bits: refuse */
 	uint32_t kind;				/* enum mhs_image_kind */
 	uint32_t chunk_bytes;			/* MHS_IMAGE_CHUNK_BYTES */
 	uint64_t data_offset_bytes;		/* first byte that the chunks cover, page-aligned */
@@ -107,6 +107,6 @@ struct mhs_image_tensor {
 	uint64_t length_bytes;
 	uint8_t hash[MHS_CHUNK_HASH_BYTES];	/* XXH3-128 of the tensor's bytes */
 };
-_Static_assert(sizeof(struct mhs_image_tensor) == 128, "image ABI 1: tensor");
+_Static_assert(sizeof(struct mhs_image_tensor) == 128, "image ABI 2: tensor");
 
 #endif

@@ -11,7 +11,7 @@ const char *eng_type_name(uint32_t type)
 {
 	static const char *const names[ENG_TYPE_COUNT] = {
 		"none", "vector", "F32", "F16", "BF16", "Q8",
-		"Q8M",	"Q4",	  "Q4M", "Q4K", "Q5K",	"Q6K",
+		"Q5M",	"Q4",	  "Q4M", "Q4K", "Q5K",	"Q6K", "Q5",
 	};
 
 	return type < ENG_TYPE_COUNT ? names[type] : "?";
@@ -93,23 +93,11 @@ static void pack_k_scales(uint32_t type, const struct eng_source_block *b, uint3
 	}
 }
 
-/*
- * 32 quants of one row, four columns to a group. Q4 stores q + 8, so that its half byte is never
- * negative.
- */
+/* 32 quants of one row; the panel is zero there. */
 static void pack_quants(uint32_t type, const int8_t *q, uint32_t row, uint8_t *weights)
 {
-	const bool halves = eng_type_is_4bit(type);
-	const uint32_t offset = type == ENG_Q4 ? 8 : 0, bytes = halves ? 16 : 32;
-	uint8_t packed[ENG_BLOCK_COLS];
-
-	if (!halves)
-		memcpy(packed, q, sizeof(packed));
-	for (uint32_t i = 0; halves && i < 16; i++)
-		packed[i] = (uint8_t)((uint32_t)(q[i] + (int)offset) |
-				      (uint32_t)(q[i + 16] + (int)offset) << 4);
-	for (uint32_t col = 0; col < bytes; col += 4)
-		memcpy(weights + eng_weight_byte(type, row, col), packed + col, 4);
+	for (uint32_t col = 0; col < ENG_BLOCK_COLS; col++)
+		eng_quant_put(type, weights, row, col, q[col]);
 }
 
 static int pack_quant_row(uint32_t type, uint32_t source, const uint8_t *src, uint32_t row,

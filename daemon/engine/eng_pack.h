@@ -29,13 +29,14 @@ enum eng_type {
 	ENG_F32 = 2,
 	ENG_F16 = 3,
 	ENG_BF16 = 4,
-	ENG_Q8 = 5,		/* d*q, q int8, d f16 (holds Q8_0, Q5_0) */
-	ENG_Q8M = 6,		/* d*q + m, q int8, d and m f16 (holds Q5_1) */
+	ENG_Q8 = 5,		/* d*q, q int8, d f16 (Q8_0) */
+	ENG_Q5M = 6,		/* d*q + m, q 5 bits, d and m f16 (Q5_1) */
 	ENG_Q4 = 7,		/* d*(q-8), q 4 bits, d f16 (Q4_0) */
 	ENG_Q4M = 8,		/* d*q + m, d and m f16 (Q4_1) */
 	ENG_Q4K = 9,		/* d*s*q - dm*m per 32; s, m 6 bits; d, dm f16 per 256 (Q4_K) */
-	ENG_Q5K = 10,		/* the same, q 0..31 in int8 (Q5_K) */
-	ENG_Q6K = 11,		/* d*s*q per 16; s int8; d f16 per 256; q -32..31 in int8 (Q6_K) */
+	ENG_Q5K = 10,		/* the same, q 5 bits (Q5_K) */
+	ENG_Q6K = 11,		/* d*s*(q-32) per 16, q 6 bits; s int8; d f16 per 256 (Q6_K) */
+	ENG_Q5 = 12,		/* d*(q-16), q 5 bits, d f16 (Q5_0) */
 	ENG_TYPE_COUNT
 };
 

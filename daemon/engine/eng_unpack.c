@@ -30,15 +30,6 @@ static void unpack_float(const struct eng_matrix *m, uint32_t row, float *out)
 	}
 }
 
-static int quant_at(uint32_t type, const uint8_t *weights, uint32_t lane, uint32_t col)
-{
-	const uint8_t byte = weights[eng_weight_byte(type, lane, col)];
-
-	if (!eng_type_is_4bit(type))
-		return (int8_t)byte;
-	return (byte >> (col / 16 * 4) & 15) - (type == ENG_Q4 ? 8 : 0);
-}
-
 static void unpack_block(uint32_t type, const uint8_t *panel, uint32_t block, uint32_t lane,
 			 float *out)
 {
@@ -57,7 +48,7 @@ static void unpack_block(uint32_t type, const uint8_t *panel, uint32_t block, ui
 	for (uint32_t col = 0; col < ENG_BLOCK_COLS; col++) {
 		if (type == ENG_Q6K)
 			scale = d * (int8_t)sub[col / 16 * 16];
-		out[col] = scale * (float)quant_at(type, weights, lane, col);
+		out[col] = scale * (float)eng_quant_get(type, weights, lane, col);
 		if (eng_type_has_min(type))
 			out[col] += m;
 	}

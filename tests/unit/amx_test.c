@@ -10,6 +10,7 @@
 #include "kernels_lib.h"
 
 #include "eng_lanes_generic.h"
+#include "eng_panel.h"
 #include "eng_tmm.h"
 #include "eng_trial.h"
 
@@ -90,6 +91,14 @@ static void tmm_dot(uint32_t sum, uint32_t a, uint32_t b)
 				dot_four(&tiles[sum][m][n], &tiles[a][m][4 * k], &tiles[b][k][n]);
 }
 
+static void unpack_weights(uint32_t type, const uint8_t *weights, int8_t *q)
+{
+	for (uint32_t col = 0; col < 32; col++)
+		for (uint32_t row = 0; row < 16; row++)
+			q[col / 4 * 64 + row * 4 + col % 4] =
+				(int8_t)eng_quant_get(type, weights, row, col);
+}
+
 #include "eng_amx_impl.h"
 
 static void check(uint32_t type, uint32_t rows, uint32_t outputs, uint32_t cols)
@@ -129,7 +138,7 @@ static void every_type(void)
 		check(type, 11, 16, 256);
 		check(type, 16 * AMX_TILES + 28, 16, 256);
 		check(type, 32, 17, 32 * (AMX_BLOCKS + 8));	/* more than is unpacked at a time */
-		if (type < ENG_Q4K) {
+		if (type < ENG_Q4K || type == ENG_Q5) {
 			check(type, 33, 33, 32);
 			check(type, 48, 20, 576);
 		}

@@ -123,8 +123,8 @@ static void sound(void)
 static void identity(void)
 {
 	CASE(image.magic ^= 1, -EINVAL, "magic");
-	CASE(image.abi_major = 2, -ENOTSUP, "abi_major");
-	CASE(image.abi_major = 0, -ENOTSUP, "abi_major");
+	CASE(image.abi_major = MHS_IMAGE_ABI_MAJOR + 1, -ENOTSUP, "abi_major");
+	CASE(image.abi_major = MHS_IMAGE_ABI_MAJOR - 1, -ENOTSUP, "abi_major");
 	CASE(image.features = 1, -ENOTSUP, "features");
 	CASE(image.header_bytes = 0, -EINVAL, "header_bytes");
 	CASE(image.kind = 0, -EINVAL, "kind");

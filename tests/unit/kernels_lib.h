@@ -25,9 +25,9 @@ static inline uint32_t klib_source(uint32_t type)
 {
 	static const uint32_t sources[ENG_TYPE_COUNT] = {
 		[ENG_F32] = ENG_SRC_F32, [ENG_F16] = ENG_SRC_F16, [ENG_BF16] = ENG_SRC_BF16,
-		[ENG_Q8] = ENG_SRC_Q8_0, [ENG_Q8M] = ENG_SRC_Q5_1, [ENG_Q4] = ENG_SRC_Q4_0,
+		[ENG_Q8] = ENG_SRC_Q8_0, [ENG_Q5M] = ENG_SRC_Q5_1, [ENG_Q4] = ENG_SRC_Q4_0,
 		[ENG_Q4M] = ENG_SRC_Q4_1, [ENG_Q4K] = ENG_SRC_Q4_K, [ENG_Q5K] = ENG_SRC_Q5_K,
-		[ENG_Q6K] = ENG_SRC_Q6_K,
+		[ENG_Q6K] = ENG_SRC_Q6_K, [ENG_Q5] = ENG_SRC_Q5_0,
 	};
 
 	return sources[type];

@@ -53,9 +53,10 @@ static void test_sizes(void)
 	t_eq(eng_packed_bytes(ENG_Q4, 1, 96), 64 + 512 + 64 + 256);
 	t_eq(eng_packed_bytes(ENG_Q8, 16, 32), 64 + 512);
 	t_eq(eng_packed_bytes(ENG_Q4M, 33, 64), 3 * 2 * 320);
-	t_eq(eng_packed_bytes(ENG_Q8M, 1, 64), 2 * 576);
+	t_eq(eng_packed_bytes(ENG_Q5M, 1, 64), 2 * 384);
+	t_eq(eng_packed_bytes(ENG_Q5, 1, 96), 64 + 640 + 64 + 320);
 	t_eq(eng_packed_bytes(ENG_Q4K, 1, 512), 2 * (320 + 2048));
-	t_eq(eng_packed_bytes(ENG_Q6K, 1, 256), 320 + 4096);
+	t_eq(eng_packed_bytes(ENG_Q6K, 1, 256), 320 + 8 * 384);
 	t_eq(eng_packed_bytes(ENG_Q4K, 1, 128), 0);
 	t_eq(eng_packed_bytes(ENG_Q8, 1, 33), 0);
 	t_eq(eng_packed_bytes(ENG_Q8, 0, 32), 0);
@@ -168,7 +169,7 @@ static void test_refused(void)
 			memcpy(raw + (source == ENG_SRC_Q6_K ? 208 : 0), &bad[k], 2);
 			t_eq(eng_pack_panel(type, source, src, 1, values, panel), -EDOM);
 			memcpy(raw, vectors[i].raw, eng_source_block_bytes(source));
-			if (type != ENG_Q4M && type != ENG_Q8M && type != ENG_Q4K &&
+			if (type != ENG_Q4M && type != ENG_Q5M && type != ENG_Q4K &&
 			    type != ENG_Q5K)
 				continue;
 			memcpy(raw + 2, &bad[k], 2);

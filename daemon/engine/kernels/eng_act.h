@@ -37,10 +37,10 @@ ENG_INLINE void eng_act_block_finish(struct eng_act_block *b, int32_t low, int32
 	b->sum = low + high;
 	b->scaled_sum = b->scale * (float)b->sum;
 	b->neg8_sum = -8 * b->sum;
+	b->neg16_sum = -16 * b->sum;
 	b->neg128_sum = -128 * b->sum;
-	b->neg128_half[0] = -128 * low;
-	b->neg128_half[1] = -128 * high;
-	b->reserved0 = 0;
+	b->neg32_half[0] = -32 * low;
+	b->neg32_half[1] = -32 * high;
 }
 
 #endif

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * eng_amx_impl.h: many rows on tiles of 16 rows x 16 outputs. Included after an eng_lanes_*.h and
- * tmm_zero, _load, _dot, _store, _start and _end: the instructions (eng_k_amx.c), or what they are
- * defined to do in plain C (tests/unit/amx_test.c), which holds the kernel to the bits on any CPU.
+ * eng_amx_impl.h: many rows on tiles of 16 rows x 16 outputs. Included after an eng_lanes_*.h,
+ * unpack_weights (type, weights of a block, 512 signed bytes) and tmm_zero, _load, _dot, _store,
+ * _start and _end: the instructions (eng_k_amx.c), or what they are defined to do in plain C
+ * (tests/unit/amx_test.c), which holds the kernel to the bits on any CPU.
  *
  * A block of 32 columns (16 for Q6K) is one multiplication: A is 16 rows of activations, B the
  * panel's block, whose groups of 16 rows x 4 columns are B's rows as they stand. A deeper B would
@@ -46,16 +47,6 @@ struct amx_panel {
 static _Thread_local struct amx_gathered amx_gathered[AMX_TILES];
 static _Thread_local struct amx_panel amx_panel;
 
-static void unpack_nibbles(uint32_t type, const uint8_t *weights, int8_t *q)
-{
-	const int offset = type == ENG_Q4 ? 8 : 0;
-
-	for (uint32_t i = 0; i < 256; i++) {
-		q[i] = (int8_t)((weights[i] & 15) - offset);
-		q[256 + i] = (int8_t)((weights[i] >> 4) - offset);
-	}
-}
-
 static void unpack_scales(uint32_t type, const uint8_t *panel, uint32_t block, float scale[2][16],
 			  float min[16])
 {
@@ -86,9 +77,9 @@ static void unpack_panel(uint32_t type, const uint8_t *panel, uint32_t first, ui
 		const uint8_t *weights = panel + eng_panel_weights(type, first + b);
 
 		to->q[b] = (const int8_t *)weights;
-		if (eng_type_is_4bit(type)) {
+		if (eng_type_bits(type) < 8) {
 			to->q[b] = to->bytes[b];
-			unpack_nibbles(type, weights, to->bytes[b]);
+			unpack_weights(type, weights, to->bytes[b]);
 		}
 		unpack_scales(type, panel, first + b, to->scale[b], to->min[b]);
 	}

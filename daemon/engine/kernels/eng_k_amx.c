@@ -7,7 +7,43 @@
 #include "eng_tables.h"
 #include "eng_tmm.h"
 
+#include "eng_bits_avx512.h"
 #include "eng_lanes_avx512.h"
+
+ENG_INLINE void unpack_type(uint32_t type, const uint8_t *weights, int8_t *q)
+{
+	const __m512i offset = _mm512_set1_epi8((char)eng_type_offset(type));
+	__m512i w[8];
+
+	load_weights(type, weights, w);
+	ENG_UNROLL
+	for (int i = 0; i < 8; i++)
+		_mm512_store_si512(q + 64 * i, _mm512_sub_epi8(w[i], offset));
+}
+
+/* Weights of less than 8 bits; types of as many bits and the same offset are alike. */
+static void unpack_weights(uint32_t type, const uint8_t *weights, int8_t *q)
+{
+	switch (type) {
+	case ENG_Q4:
+		unpack_type(ENG_Q4, weights, q);
+		break;
+	case ENG_Q4M:
+	case ENG_Q4K:
+		unpack_type(ENG_Q4M, weights, q);
+		break;
+	case ENG_Q5:
+		unpack_type(ENG_Q5, weights, q);
+		break;
+	case ENG_Q5M:
+	case ENG_Q5K:
+		unpack_type(ENG_Q5M, weights, q);
+		break;
+	case ENG_Q6K:
+		unpack_type(ENG_Q6K, weights, q);
+		break;
+	}
+}
 
 /* The compiler's tile loads do not say that they read memory. */
 #define tmm_load(tile, base, stride)				\

@@ -3,10 +3,10 @@
  * eng_k_avx2.c: AVX2 with FMA and F16C. vpmaddubsw multiplies unsigned by signed bytes and adds two
  * products to an int16, saturating; no sum here can reach 2^15 (activations are within +-127):
  *   4 bits    q 0..15, 8 groups in one int16:        2 * 8 *  15 * 127 = 30480
- *   Q5K       q 0..31, 4 groups in one int16:        2 * 4 *  31 * 127 = 31496
- *   Q6K       |q| <= 32, 4 groups in one int16:      2 * 4 *  32 * 127 = 32512
- *   Q8, Q8M   |q| <= 128, widened after every group: 2     * 128 * 127 = 32512
- * Signed weights go in as |q|, the activations as a with the sign of q: exact, since |-128| as an
+ *   5 bits    q 0..31, 4 groups in one int16:        2 * 4 *  31 * 127 = 31496
+ *   6 bits    q 0..63, 2 groups in one int16:        2 * 2 *  63 * 127 = 32004
+ *   8 bits    |q| <= 128, widened after every group: 2     * 128 * 127 = 32512
+ * Signed bytes go in as |q|, the activations as a with the sign of q: exact, since |-128| as an
  * unsigned byte is 128 and an activation is never -128.
  */
 #include <immintrin.h>
@@ -23,13 +23,15 @@
 #include "eng_vector_impl.h"
 
 #ifdef ENG_CHECKED
-#define TILE_ROWS	2u
-#define TILE_CASES(type)	TILE_CASE(type, 1) TILE_CASE(type, 2)
+#define TILE_FEW	2u
+#define TILE_CASES(type)	TILE_CASE(type, 1) TILE_CASE(type, 2) TILE_CASE(type, 16)
 #else
-#define TILE_ROWS	4u
-#define TILE_CASES(type) \
-	TILE_CASE(type, 1) TILE_CASE(type, 2) TILE_CASE(type, 3) TILE_CASE(type, 4)
+#define TILE_FEW	4u
+#define TILE_CASES(type)								\
+	TILE_CASE(type, 1) TILE_CASE(type, 2) TILE_CASE(type, 3) TILE_CASE(type, 4)	\
+	TILE_CASE(type, 16)
 #endif
+#define TILE_ROWS	16u	/* TILE_FEW at a time, over weights that are bytes already */
 
 #include "eng_tiles.h"
 
@@ -99,42 +101,84 @@ ENG_INLINE __m256i add_pairs(__m256i sum, __m256i weights, __m256i q)
 	return sum;
 }
 
-ENG_INLINE void clear(uint32_t rows, __m256i sum[2][TILE_ROWS])
+/* Groups of four columns that fit into int16 pairs. */
+ENG_INLINE int groups_at_once(uint32_t bits)
 {
-	ENG_UNROLL
-	for (uint32_t r = 0; r < rows; r++)
-		sum[0][r] = sum[1][r] = _mm256_setzero_si256();
+	return bits == 4 ? 8 : bits == 5 ? 4 : 2;
 }
 
-/* 4-bit weights: 32 columns, int32 sums of both halves of the panel. */
-ENG_INLINE void dots_4bit(uint32_t type, uint32_t rows, const uint8_t *weights,
-			  const struct eng_act_block *a, size_t blocks, __m256i sum[2][TILE_ROWS])
+/* Group @i of four columns of eight rows as unsigned bytes. @bits 0: they are. */
+ENG_INLINE __m256i load_group(uint32_t bits, const uint8_t *weights, int i)
 {
-	const __m256i low = _mm256_set1_epi8(15);
+	__m256i w;
+
+	if (!bits)
+		return _mm256_load_si256((const __m256i *)(weights + 64 * i));
+	w = _mm256_load_si256((const __m256i *)(weights + 64 * (i % 4)));
+	w = _mm256_and_si256(i < 4 ? w : _mm256_srli_epi16(w, 4), _mm256_set1_epi8(15));
+	ENG_UNROLL
+	for (int bit = 4; bit < (int)bits; bit++) {
+		const uint8_t *at = weights + ENG_PLANE_AT + (uint32_t)(bit - 4) * ENG_PLANE_BYTES;
+		const __m256i plane = _mm256_load_si256((const __m256i *)at);
+		const __m256i there = i < bit ? _mm256_slli_epi16(plane, bit - i)
+					      : _mm256_srli_epi16(plane, i - bit);
+
+		w = _mm256_or_si256(w, _mm256_and_si256(there, _mm256_set1_epi8((char)(1 << bit))));
+	}
+	return w;
+}
+
+/* Groups [from, from + count): int32 sums of both halves of the panel onto @sum. */
+ENG_INLINE void add_groups(uint32_t bits, uint32_t rows, const uint8_t *weights,
+			   const struct eng_act_block *a, size_t blocks, int from, int count,
+			   __m256i sum[2][TILE_FEW])
+{
+	__m256i pairs[2][TILE_FEW];
 
 	ENG_UNROLL
-	for (int i = 0; i < 8; i++) {
-		const __m256i *p = (const __m256i *)(weights + 64 * (i % 4));
-		__m256i w0 = _mm256_load_si256(p), w1 = _mm256_load_si256(p + 1);
+	for (uint32_t r = 0; r < rows; r++)
+		pairs[0][r] = pairs[1][r] = _mm256_setzero_si256();
+	ENG_UNROLL
+	for (int i = from; i < from + count; i++) {
+		const __m256i w0 = load_group(bits, weights, i);
+		const __m256i w1 = load_group(bits, weights + 32, i);
 
-		w0 = _mm256_and_si256(i < 4 ? w0 : _mm256_srli_epi16(w0, 4), low);
-		w1 = _mm256_and_si256(i < 4 ? w1 : _mm256_srli_epi16(w1, 4), low);
 		ENG_UNROLL
 		for (uint32_t r = 0; r < rows; r++) {
 			const __m256i q = four(a + r * blocks, i);
 
-			sum[0][r] = add_pairs(sum[0][r], w0, q);
-			sum[1][r] = add_pairs(sum[1][r], w1, q);
+			pairs[0][r] = add_pairs(pairs[0][r], w0, q);
+			pairs[1][r] = add_pairs(pairs[1][r], w1, q);
 		}
 	}
 	ENG_UNROLL
 	for (uint32_t r = 0; r < rows; r++) {
-		const __m256i start =
-			_mm256_set1_epi32(type == ENG_Q4 ? a[r * blocks].neg8_sum : 0);
-
-		sum[0][r] = _mm256_add_epi32(widen_pairs(sum[0][r]), start);
-		sum[1][r] = _mm256_add_epi32(widen_pairs(sum[1][r]), start);
+		sum[0][r] = _mm256_add_epi32(sum[0][r], widen_pairs(pairs[0][r]));
+		sum[1][r] = _mm256_add_epi32(sum[1][r], widen_pairs(pairs[1][r]));
 	}
+}
+
+/* What makes the sum of the groups from @from on exact again, for weights stored with an offset. */
+ENG_INLINE int32_t start_of(uint32_t type, const struct eng_act_block *a, int from)
+{
+	if (type == ENG_Q6K)
+		return a->neg32_half[from / 4];
+	return type == ENG_Q4 ? a->neg8_sum : type == ENG_Q5 ? a->neg16_sum : 0;
+}
+
+/* Weights below 8 bits: @count groups from @from on, int32 sums of both halves. */
+ENG_INLINE void dots(uint32_t type, bool bytes, uint32_t rows, const uint8_t *weights,
+		     const struct eng_act_block *a, size_t blocks, int from, int count,
+		     __m256i sum[2][TILE_FEW])
+{
+	const int some = groups_at_once(eng_type_bits(type));
+
+	ENG_UNROLL
+	for (uint32_t r = 0; r < rows; r++)
+		sum[0][r] = sum[1][r] = _mm256_set1_epi32(start_of(type, a + r * blocks, from));
+	ENG_UNROLL
+	for (int i = from; i < from + count; i += some)
+		add_groups(bytes ? 0 : eng_type_bits(type), rows, weights, a, blocks, i, some, sum);
 }
 
 /* |w| times q with the sign of w. */
@@ -143,10 +187,13 @@ ENG_INLINE __m256i signed_pairs(__m256i w, __m256i magnitude, __m256i q)
 	return _mm256_maddubs_epi16(magnitude, _mm256_sign_epi8(q, w));
 }
 
-/* Q8, Q8M: 32 columns, int32 sums of both halves. */
+/* Q8: 32 columns, int32 sums of both halves. */
 ENG_INLINE void dots_q8(uint32_t rows, const uint8_t *weights, const struct eng_act_block *a,
-			size_t blocks, __m256i sum[2][TILE_ROWS])
+			size_t blocks, __m256i sum[2][TILE_FEW])
 {
+	ENG_UNROLL
+	for (uint32_t r = 0; r < rows; r++)
+		sum[0][r] = sum[1][r] = _mm256_setzero_si256();
 	ENG_UNROLL
 	for (int i = 0; i < 8; i++) {
 		const __m256i *p = (const __m256i *)(weights + 64 * i);
@@ -167,39 +214,10 @@ ENG_INLINE void dots_q8(uint32_t rows, const uint8_t *weights, const struct eng_
 	}
 }
 
-/* Q5K, Q6K: the 16 columns of groups @from to @from + 3, int32 sums of both halves. */
-ENG_INLINE void dots_small(uint32_t type, uint32_t rows, const uint8_t *weights,
-			   const struct eng_act_block *a, size_t blocks, int from,
-			   __m256i sum[2][TILE_ROWS])
-{
-	ENG_UNROLL
-	for (int i = from; i < from + 4; i++) {
-		const __m256i *p = (const __m256i *)(weights + 64 * i);
-		const __m256i w0 = _mm256_load_si256(p), w1 = _mm256_load_si256(p + 1);
-		const __m256i m0 = type == ENG_Q5K ? w0 : _mm256_abs_epi8(w0);
-		const __m256i m1 = type == ENG_Q5K ? w1 : _mm256_abs_epi8(w1);
-
-		ENG_UNROLL
-		for (uint32_t r = 0; r < rows; r++) {
-			const __m256i q = four(a + r * blocks, i);
-
-			sum[0][r] = add_pairs(sum[0][r], m0,
-					      type == ENG_Q5K ? q : _mm256_sign_epi8(q, w0));
-			sum[1][r] = add_pairs(sum[1][r], m1,
-					      type == ENG_Q5K ? q : _mm256_sign_epi8(q, w1));
-		}
-	}
-	ENG_UNROLL
-	for (uint32_t r = 0; r < rows; r++) {
-		sum[0][r] = widen_pairs(sum[0][r]);
-		sum[1][r] = widen_pairs(sum[1][r]);
-	}
-}
-
 /* acc += scale * activation scale * sum. @which: of the two scales of a Q6K block. */
 ENG_INLINE void add_scaled(uint32_t rows, const struct eng_act_block *a, size_t blocks,
-			   const struct scales *s, int which, __m256i sum[2][TILE_ROWS],
-			   __m256 acc[2][TILE_ROWS])
+			   const struct scales *s, int which, __m256i sum[2][TILE_FEW],
+			   __m256 acc[2][TILE_FEW])
 {
 	ENG_UNROLL
 	for (uint32_t r = 0; r < rows; r++) {
@@ -212,30 +230,21 @@ ENG_INLINE void add_scaled(uint32_t rows, const struct eng_act_block *a, size_t 
 	}
 }
 
-/* One block of 32 columns. @s: of both halves. */
-ENG_INLINE void step(uint32_t type, uint32_t rows, const uint8_t *weights, const struct scales *s,
-		     const struct eng_act_block *a, size_t blocks, __m256 acc[2][TILE_ROWS])
+/* One block of 32 columns. @s: of both halves. @bytes: the weights are unpacked. */
+ENG_INLINE void step(uint32_t type, bool bytes, uint32_t rows, const uint8_t *weights,
+		     const struct scales *s,
+		     const struct eng_act_block *a, size_t blocks, __m256 acc[2][TILE_FEW])
 {
-	__m256i sum[2][TILE_ROWS], more[2][TILE_ROWS];
+	__m256i sum[2][TILE_FEW];
 
-	clear(rows, sum);
-	clear(rows, more);
-	if (eng_type_is_4bit(type)) {
-		dots_4bit(type, rows, weights, a, blocks, sum);
-	} else if (type == ENG_Q8 || type == ENG_Q8M) {
+	if (type == ENG_Q6K) {
+		dots(type, bytes, rows, weights, a, blocks, 0, 4, sum);
+		add_scaled(rows, a, blocks, s, 0, sum, acc);
+		dots(type, bytes, rows, weights, a, blocks, 4, 4, sum);
+	} else if (eng_type_bits(type) == 8) {
 		dots_q8(rows, weights, a, blocks, sum);
 	} else {
-		dots_small(type, rows, weights, a, blocks, 0, sum);
-		if (type == ENG_Q6K)
-			add_scaled(rows, a, blocks, s, 0, sum, acc);
-		dots_small(type, rows, weights, a, blocks, 4, more);
-		ENG_UNROLL
-		for (uint32_t r = 0; r < rows; r++) {
-			sum[0][r] = type == ENG_Q6K ? more[0][r]
-						    : _mm256_add_epi32(sum[0][r], more[0][r]);
-			sum[1][r] = type == ENG_Q6K ? more[1][r]
-						    : _mm256_add_epi32(sum[1][r], more[1][r]);
-		}
+		dots(type, bytes, rows, weights, a, blocks, 0, 8, sum);
 	}
 	add_scaled(rows, a, blocks, s, type == ENG_Q6K, sum, acc);
 	if (!eng_type_has_min(type))
@@ -249,26 +258,89 @@ ENG_INLINE void step(uint32_t type, uint32_t rows, const uint8_t *weights, const
 	}
 }
 
-ENG_INLINE void tile(uint32_t type, uint32_t rows, const struct tile_job *job)
+ENG_INLINE void clear(uint32_t rows, __m256 acc[2][TILE_FEW])
 {
-	__m256 acc[2][TILE_ROWS];
-
 	ENG_UNROLL
 	for (uint32_t r = 0; r < rows; r++)
 		acc[0][r] = acc[1][r] = _mm256_setzero_ps();
-	for (uint32_t b = 0; b < job->blocks; b++) {
-		const uint8_t *weights = job->panel + eng_panel_weights(type, b);
-		struct scales s[2];
+}
 
-		tile_prefetch(type, rows, job, b);
-		load_scales(type, job->panel, b, 0, &s[0]);
-		load_scales(type, job->panel, b, 1, &s[1]);
-		step(type, rows, weights, s, job->act + b, job->blocks, acc);
-	}
+ENG_INLINE void store(uint32_t rows, const struct tile_job *job, uint32_t row,
+		      __m256 acc[2][TILE_FEW])
+{
 	ENG_UNROLL
 	for (uint32_t r = 0; r < rows; r++)
-		lanes_store_n(job->out + r * job->out_stride,
+		lanes_store_n(job->out + (row + r) * job->out_stride,
 			      (struct lanes){ acc[0][r], acc[1][r] }, job->valid);
+}
+
+/* The scales of block @b, and what is to be fetched with it. */
+ENG_INLINE void begin_block(uint32_t type, uint32_t rows, const struct tile_job *job, uint32_t b,
+			    struct scales s[2])
+{
+	tile_prefetch(type, rows, job, b);
+	load_scales(type, job->panel, b, 0, &s[0]);
+	load_scales(type, job->panel, b, 1, &s[1]);
+}
+
+ENG_INLINE void tile_few(uint32_t type, uint32_t rows, const struct tile_job *job)
+{
+	__m256 acc[2][TILE_FEW];
+
+	clear(rows, acc);
+	for (uint32_t b = 0; b < job->blocks; b++) {
+		struct scales s[2];
+
+		begin_block(type, rows, job, b, s);
+		step(type, false, rows, job->panel + eng_panel_weights(type, b), s, job->act + b,
+		     job->blocks, acc);
+	}
+	store(rows, job, 0, acc);
+}
+
+ENG_INLINE void unpack_weights(uint32_t type, const uint8_t *weights, uint8_t *bytes)
+{
+	ENG_UNROLL
+	for (int i = 0; i < 8; i++) {
+		const __m256i w0 = load_group(eng_type_bits(type), weights, i);
+		const __m256i w1 = load_group(eng_type_bits(type), weights + 32, i);
+
+		_mm256_store_si256((__m256i *)(bytes + 64 * i), w0);
+		_mm256_store_si256((__m256i *)(bytes + 64 * i + 32), w1);
+	}
+}
+
+/* Many rows: a block is unpacked once for all, and their sums wait in memory for their turn. */
+ENG_INLINE void tile_many(uint32_t type, const struct tile_job *job)
+{
+	const bool unpack = eng_type_bits(type) < 8;
+	_Alignas(32) uint8_t bytes[512];
+	__m256 acc[TILE_ROWS / TILE_FEW][2][TILE_FEW];
+
+	for (uint32_t t = 0; t < TILE_ROWS / TILE_FEW; t++)
+		clear(TILE_FEW, acc[t]);
+	for (uint32_t b = 0; b < job->blocks; b++) {
+		const uint8_t *weights = job->panel + eng_panel_weights(type, b);
+		const struct eng_act_block *a = job->act + b;
+		struct scales s[2];
+
+		begin_block(type, TILE_ROWS, job, b, s);
+		if (unpack)
+			unpack_weights(type, weights, bytes);
+		for (uint32_t t = 0; t < TILE_ROWS / TILE_FEW; t++, a += TILE_FEW * job->blocks)
+			step(type, unpack, TILE_FEW, unpack ? bytes : weights, s, a, job->blocks,
+			     acc[t]);
+	}
+	for (uint32_t t = 0; t < TILE_ROWS / TILE_FEW; t++)
+		store(TILE_FEW, job, t * TILE_FEW, acc[t]);
+}
+
+ENG_INLINE void tile(uint32_t type, uint32_t rows, const struct tile_job *job)
+{
+	if (rows == TILE_ROWS)
+		tile_many(type, job);
+	else
+		tile_few(type, rows, job);
 }
 
 static int32_t sum_lanes(__m256i a)

@@ -2,7 +2,7 @@
 /*
  * eng_k_avx512.c: AVX-512 with VNNI. vpdpbusd multiplies unsigned by signed bytes and adds four
  * products to an int32 without saturation: |255 * 127 * 32| is far below 2^31. Signed weights are
- * read as q + 128 (one xor), and the sum starts at -128 * sum(activations), which makes it exact
+ * read as q plus an offset, and the sum starts at -offset * sum(activations), which makes it exact
  * again.
  */
 #include <immintrin.h>
@@ -11,6 +11,7 @@
 #include "eng_model.h"
 #include "eng_tables.h"
 
+#include "eng_bits_avx512.h"
 #include "eng_lanes_avx512.h"
 
 #include "eng_act.h"
@@ -20,9 +21,11 @@
 
 #ifdef ENG_CHECKED
 #define TILE_ROWS	3u
+#define TILE_FEW	3u
 #define TILE_CASES(type)	TILE_CASE(type, 1) TILE_CASE(type, 2) TILE_CASE(type, 3)
 #else
 #define TILE_ROWS	16u
+#define TILE_FEW	8u
 #define TILE_CASES(type)								\
 	TILE_CASE(type, 1) TILE_CASE(type, 2) TILE_CASE(type, 3) TILE_CASE(type, 4)	\
 	TILE_CASE(type, 5) TILE_CASE(type, 6) TILE_CASE(type, 7) TILE_CASE(type, 8)	\
@@ -71,29 +74,6 @@ ENG_INLINE void load_scales(uint32_t type, const uint8_t *panel, uint32_t block,
 	}
 }
 
-/* 32 columns of 16 rows as unsigned bytes, four columns to a register. */
-ENG_INLINE void load_weights(uint32_t type, const uint8_t *weights, __m512i *w)
-{
-	const __m512i low = _mm512_set1_epi8(15), top = _mm512_set1_epi8((char)0x80);
-
-	if (eng_type_is_4bit(type)) {
-		ENG_UNROLL
-		for (int i = 0; i < 4; i++) {
-			const __m512i both = _mm512_load_si512(weights + 64 * i);
-
-			w[i] = _mm512_and_si512(both, low);
-			w[i + 4] = _mm512_and_si512(_mm512_srli_epi16(both, 4), low);
-		}
-		return;
-	}
-	ENG_UNROLL
-	for (int i = 0; i < 8; i++) {
-		w[i] = _mm512_load_si512(weights + 64 * i);
-		if (type != ENG_Q5K)
-			w[i] = _mm512_xor_si512(w[i], top);
-	}
-}
-
 typedef int32_t __attribute__((may_alias)) four_bytes;
 
 /* Four columns: gcc has no pattern for the broadcast inside the instruction. */
@@ -118,9 +98,10 @@ ENG_INLINE const struct eng_act_block *turn_row(const struct turn *t, uint32_t r
 ENG_INLINE int32_t start_of(uint32_t type, const struct eng_act_block *a, int half)
 {
 	if (type == ENG_Q6K)
-		return a->neg128_half[half];
+		return a->neg32_half[half];
 	return type == ENG_Q4 ? a->neg8_sum :
-	       type == ENG_Q8 || type == ENG_Q8M ? a->neg128_sum : 0;
+	       type == ENG_Q5 ? a->neg16_sum :
+	       type == ENG_Q8 ? a->neg128_sum : 0;
 }
 
 /*

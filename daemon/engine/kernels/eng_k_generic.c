@@ -91,17 +91,10 @@ struct block {
 static void unpack_block(uint32_t type, const uint8_t *panel, uint32_t block, struct block *to)
 {
 	const uint8_t *weights = panel + eng_panel_weights(type, block);
-	const int offset = type == ENG_Q4 ? 8 : 0;
 
-	for (uint32_t col = 0; col < ENG_BLOCK_COLS; col++) {
-		const uint8_t *w = weights + eng_weight_byte(type, 0, col);
-		const int shift = col / 16 * 4;
-
+	for (uint32_t col = 0; col < ENG_BLOCK_COLS; col++)
 		for (uint32_t lane = 0; lane < ENG_PANEL_ROWS; lane++)
-			to->q[col][lane] = (int16_t)(eng_type_is_4bit(type) ?
-						     (w[4 * lane] >> shift & 15) - offset :
-						     (int8_t)w[4 * lane]);
-	}
+			to->q[col][lane] = (int16_t)eng_quant_get(type, weights, lane, col);
 	for (uint32_t lane = 0; lane < ENG_PANEL_ROWS; lane++)
 		to->scales[lane] = scales_at(type, panel, block, lane);
 }

@@ -26,9 +26,9 @@ struct eng_act_block {
 	float scaled_sum;		/* scale * sum of q */
 	int32_t sum;			/* of q, exact */
 	int32_t neg8_sum;		/* -8 * sum: for weights stored as q + 8 */
-	int32_t neg128_sum;		/* -128 * sum: for signed weights read as unsigned */
-	int32_t neg128_half[2];		/* the same over 16 values each */
-	int32_t reserved0;
+	int32_t neg16_sum;		/* the same for q + 16 */
+	int32_t neg128_sum;		/* and for signed bytes read as q + 128 */
+	int32_t neg32_half[2];		/* -32 * the sums of 16 values each */
 };
 _Static_assert(sizeof(struct eng_act_block) == 64, "one block, one line");
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * eng_tiles.h: the walk over panels and rows that the vector ISAs share. A tile is one panel
- * times 1..8 or TILE_ROWS rows; TILE_ROWS and tile(type, rows, ...) come from the including file.
+ * times 1..TILE_FEW or TILE_ROWS rows; these and tile(type, rows, ...) come from the including file.
  * Type and rows are constants in each copy of tile(), so its loops unroll.
  */
 #ifndef ENG_TILES_H
@@ -73,7 +73,8 @@ static void tile_##type(const struct tile_job *job, uint32_t rows)	\
 }
 
 TILE_FUNCTION(ENG_Q8)
-TILE_FUNCTION(ENG_Q8M)
+TILE_FUNCTION(ENG_Q5)
+TILE_FUNCTION(ENG_Q5M)
 TILE_FUNCTION(ENG_Q4)
 TILE_FUNCTION(ENG_Q4M)
 TILE_FUNCTION(ENG_Q4K)
@@ -83,9 +84,9 @@ TILE_FUNCTION(ENG_Q6K)
 typedef void tile_function(const struct tile_job *job, uint32_t rows);
 
 static tile_function *const tile_functions[ENG_TYPE_COUNT] = {
-	[ENG_Q8] = tile_ENG_Q8, [ENG_Q8M] = tile_ENG_Q8M, [ENG_Q4] = tile_ENG_Q4,
+	[ENG_Q8] = tile_ENG_Q8, [ENG_Q5M] = tile_ENG_Q5M, [ENG_Q4] = tile_ENG_Q4,
 	[ENG_Q4M] = tile_ENG_Q4M, [ENG_Q4K] = tile_ENG_Q4K, [ENG_Q5K] = tile_ENG_Q5K,
-	[ENG_Q6K] = tile_ENG_Q6K,
+	[ENG_Q6K] = tile_ENG_Q6K, [ENG_Q5] = tile_ENG_Q5,
 };
 
 /* Rows of the next tile: as many as there is a copy of tile() for. */
@@ -93,7 +94,7 @@ static uint32_t tile_rows(uint32_t left)
 {
 	if (left >= TILE_ROWS)
 		return TILE_ROWS;
-	return left > 8 ? 8 : left;
+	return left > TILE_FEW ? TILE_FEW : left;
 }
 
 /* All rows over the panels [first, first + count). */
