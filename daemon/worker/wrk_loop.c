@@ -122,6 +122,7 @@ static bool turn(struct wrk *w)
 	w->epoch = mhs_epoch_adopt(w->board, w->slot, now);
 	control_look(w, now);
 	worked = wrk_lanes_take(w) > 0;
+	wrk_lanes_ring(w);	/* what needs no step is not to wait for one */
 	if (worked && w->idle_since_ns)
 		mhs_spin_learn(&w->spin, now - w->idle_since_ns, w->spin_ns);
 	wrk_requests_expire(w, now);

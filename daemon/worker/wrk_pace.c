@@ -13,7 +13,7 @@
 #define OUTLIER		4.0f	/* something else ran on this CPU */
 #define ROWS_FIRST	8u	/* before anything is known */
 #define ROWS_MIN	2u	/* a prompt always gets on */
-#define ROWS_MAX	128u
+#define ROWS_MAX	256u
 #define SHARED_MAX	32u	/* then the streams' own time is measured anew */
 
 /* Of @streams, else of the next smaller number seen; more streams never took less. 0: unknown. */
