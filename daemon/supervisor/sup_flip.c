@@ -67,15 +67,17 @@ static void op_sample(struct sup_op *op)
 	}
 }
 
-/* Before another publication overwrites the times in the slots. Those that are done answer next. */
+/*
+ * Before another publication overwrites the times in the slots. Those that are done answer next;
+ * the others have been looked at, so that a storm of flips wakes us for itself alone.
+ */
 static void ops_sample(struct sup *sup)
 {
 	for (struct sup_op *op = sup->ops; op; op = op->next) {
 		if (op->state != OP_WAIT_ADOPTED || !op->pending)
 			continue;
 		op_sample(op);
-		if (!op->pending)
-			sup_timer_set(&sup->loop, &op->timer, 0, sup_op_step);
+		sup_timer_set(&sup->loop, &op->timer, op->pending ? ADOPT_MAX_NS : 0, sup_op_step);
 	}
 }
 
