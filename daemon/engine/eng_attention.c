@@ -53,6 +53,17 @@ static void store_own_rows(struct eng *eng, struct eng_range rows, uint32_t laye
 		store_row(eng, layer, i / rows.count, rows.first + i % rows.count);
 }
 
+/* In the last layer: nobody asks for what these rows see. */
+static bool is_unwanted(const struct eng_step *step, uint32_t layer, const struct eng_range *group)
+{
+	if (!step->thin || layer + 1 < step->model->config.layer_count)
+		return false;
+	for (uint32_t r = group->first; r < group->first + group->count; r++)
+		if (step->rows[r].logits >= 0)
+			return false;
+	return true;
+}
+
 /* All heads of a KV head, in as many passes as needed. */
 static void attend_all(struct eng *eng, uint32_t thread, uint32_t layer,
 		       const struct eng_range *group, uint32_t kv_head)
@@ -60,6 +71,8 @@ static void attend_all(struct eng *eng, uint32_t thread, uint32_t layer,
 	const struct eng_config *c = &eng->step.model->config;
 	uint32_t heads = c->head_count / c->kv_head_count, n;
 
+	if (is_unwanted(&eng->step, layer, group))
+		return;
 	for (uint32_t h = 0; h < heads; h += n) {
 		n = heads - h < ENG_QUERIES ? heads - h : ENG_QUERIES;
 		eng_attend(eng, thread, layer, group,

@@ -9,6 +9,7 @@
 #include "eng_priv.h"
 
 #include <math.h>
+#include <string.h>
 
 struct worker {
 	struct eng *eng;
@@ -238,6 +239,45 @@ static void project_down(const struct worker *w, const struct eng_layer *l)
 	project_add(w, &l->down, &in);
 }
 
+/* Rows that want logits close up; the prompts among them come first, as all rows did. */
+static void close_up(struct eng_step *step)
+{
+	struct eng_buffers *buf = &step->buf;
+	uint32_t place[ENG_ROWS_MAX], n = 0, prompts = 0;
+
+	for (uint32_t r = 0; r < step->row_count; r++) {
+		if (step->rows[r].logits < 0)
+			continue;
+		prompts += r < step->prompt_count;
+		place[r] = n;
+		memmove(buf->x + n * buf->hidden_stride, buf->x + r * buf->hidden_stride,
+			buf->hidden_stride * sizeof(*buf->x));
+		memmove(buf->heads + n * buf->heads_stride, buf->heads + r * buf->heads_stride,
+			buf->heads_stride * sizeof(*buf->heads));
+		step->rows[n++] = step->rows[r];
+	}
+	for (uint32_t i = 0; i < n; i++)
+		step->logits_rows[i] = place[step->logits_rows[i]];
+	step->prompt_count = prompts;
+}
+
+/*
+ * In the last layer, once all keys and values are stored, the other rows have nothing left to say.
+ * By panels again: few rows are left.
+ */
+static void keep_wanted(struct worker *w)
+{
+	struct eng_step *step = &w->eng->step;
+
+	w->own_rows = false;
+	meet(w);
+	if (w->thread == 0)
+		close_up(step);
+	meet(w);
+	w->rows = (struct eng_range){ 0, step->logits_count };
+	w->few = step->logits_count <= ENG_FEW_ROWS;
+}
+
 /* By panels again: few rows are left. */
 static void read_out(struct worker *w)
 {
@@ -279,7 +319,13 @@ void eng_llama_run(void *arg, uint32_t thread)
 
 		project_qkv(&w, l);
 		eng_attention(eng, thread, i);
-		meet(&w);
+		if (step->thin && i + 1 == w.model->config.layer_count) {
+			if (!step->logits_count)
+				return;
+			keep_wanted(&w);
+		} else {
+			meet(&w);
+		}
 		project_o(&w, l);
 		project_gate_up(&w, l);
 		project_down(&w, l);

@@ -85,10 +85,12 @@ struct eng_step {
 	 */
 	struct eng_range groups[ENG_ROWS_MAX];
 	bool split_parts;			/* attention leaves parts, to be merged later */
+	bool thin;				/* rows without logits end in the last layer */
 	bool own_rows;				/* each thread has rows of its own: */
 	struct eng_range group_share[ENG_THREADS_MAX];
 	struct eng_range row_share[ENG_THREADS_MAX];
-	uint32_t logits_rows[ENG_ROWS_MAX];	/* rows that want logits, by their index */
+	/* Rows that want logits, by their index; once they are all that is left, their new place. */
+	uint32_t logits_rows[ENG_ROWS_MAX];
 	struct eng_buffers buf;
 };
 

@@ -168,6 +168,7 @@ int eng_step(struct eng *eng, const struct eng_model *model, const struct eng_ro
 	share_rows(step, eng->threads);
 	group_rows(step, c->head_count / c->kv_head_count, eng->threads);
 	order_logits(step);
+	step->thin = step->logits_count < row_count && !step->split_parts;
 	eng_pool_run(eng->pool, eng_llama_run, eng);
 	return 0;
 }

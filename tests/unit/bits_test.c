@@ -178,6 +178,71 @@ static void same_bits_in_any_company(void)
 	}
 }
 
+/* Two sequences in steps of @chunk rows each; only every @every-th row wants its logits. */
+static bool same_wanted(const struct t_model *t, float *const want[2], uint32_t threads,
+			uint32_t chunk, uint32_t every)
+{
+	size_t vocab = t->model.config.vocab_count;
+	float *step = malloc(ENG_ROWS_MAX * vocab * sizeof(float));
+	struct eng *eng = t_engine(ENG_ISA_AUTO, threads, t);
+	struct t_sequence s[2];
+	bool same = true;
+
+	t_sequence_init(&s[0], t, 1);
+	t_sequence_init(&s[1], t, 2);
+	while (s[0].count < T_TOKENS) {
+		struct eng_row rows[2 * T_TOKENS];
+		uint32_t n = 0, wanted = 0;
+
+		for (uint32_t i = 0; i < 2; i++)
+			for (uint32_t k = 0; k < chunk && s[i].count < T_TOKENS; k++) {
+				bool is_wanted = s[i].count % every == every - 1;
+
+				/* generated rows come first here, prompts in the engine */
+				rows[n++] = t_next_row(&s[i], i == 1, is_wanted ?
+						       (int32_t)wanted++ : -1);
+			}
+		t_eq(eng_step(eng, &t->model, rows, n, step), 0);
+		for (uint32_t i = 0; i < n; i++)
+			if (rows[i].logits >= 0 &&
+			    memcmp(step + (size_t)rows[i].logits * vocab,
+				   want[rows[i].is_prompt] + rows[i].position * vocab,
+				   vocab * sizeof(float)))
+				same = false;
+	}
+	t_sequence_fini(&s[0]);
+	t_sequence_fini(&s[1]);
+	eng_free(&eng);
+	free(step);
+	return same;
+}
+
+/* Rows that nobody asks leave the last layer early; the others do not notice. */
+static void same_bits_beside_rows_without_logits(void)
+{
+	static const uint32_t sources[] = { ENG_SRC_F32, ENG_SRC_Q4_1 };
+	static const uint32_t chunks[] = { 1, 3, 9, 33, T_TOKENS }, every[] = { 2, 7, T_TOKENS };
+
+	for (uint32_t f = 0; f < 2; f++) {
+		struct t_sources all = t_sources_all(sources[f]);
+		struct t_model *t = t_model_new(&t_usual_shape, &all, 17);
+		float *want[2];
+
+		for (int prompt = 0; prompt < 2; prompt++) {
+			struct t_manner how = { ENG_ISA_AUTO, 1, 1, prompt, false };
+
+			want[prompt] = run(t, &how, 1 + (uint64_t)prompt);
+		}
+		for (uint32_t threads = 1; threads <= 3; threads++)
+			for (uint32_t c = 0; c < 5; c++)
+				for (uint32_t e = 0; e < 3; e++)
+					t_ok(same_wanted(t, want, threads, chunks[c], every[e]));
+		free(want[0]);
+		free(want[1]);
+		t_model_free(&t);
+	}
+}
+
 /* Attention in several parts, shared by rows, heads or parts. */
 static void same_bits_in_long_contexts(void)
 {
@@ -249,6 +314,7 @@ int main(void)
 	T_RUN(same_bits_by_threads);
 	T_RUN(same_bits_by_isa);
 	T_RUN(same_bits_in_any_company);
+	T_RUN(same_bits_beside_rows_without_logits);
 	T_RUN(same_bits_in_long_contexts);
 	T_RUN(shared_pages);
 	return t_done();
