@@ -13,7 +13,9 @@
 #define OUTLIER		4.0f	/* something else ran on this CPU */
 #define ROWS_FIRST	8u	/* before anything is known */
 #define ROWS_MIN	2u	/* a prompt always gets on */
-#define ROWS_MAX	256u
+#define ROWS_MAX	128u
+#define LONE_ROWS_MAX	256u	/* a prompt alone: more rows share the weights */
+#define LONE_NS		1e8f	/* but who comes meanwhile is not to wait longer */
 #define SHARED_MAX	32u	/* then the streams' own time is measured anew */
 
 /* Of @streams, else of the next smaller number seen; more streams never took less. 0: unknown. */
@@ -49,13 +51,23 @@ static uint32_t shared_rows(const struct wrk_pace *pace, uint32_t streams)
 	return rows < ROWS_MAX ? (uint32_t)rows : ROWS_MAX;
 }
 
+/* Nobody waits yet. */
+static uint32_t lone_rows(const struct wrk_pace *pace)
+{
+	float rows = pace->lone_row_ns == 0 ? 0 : LONE_NS / pace->lone_row_ns;
+
+	if (rows < ROWS_MAX)
+		return ROWS_MAX;
+	return rows < LONE_ROWS_MAX ? (uint32_t)rows : LONE_ROWS_MAX;
+}
+
 uint32_t wrk_pace_rows(const struct wrk_pace *pace, uint32_t streams, uint32_t prompts,
 		       uint32_t others)
 {
 	uint32_t rows;
 
 	if (!streams && !others)
-		return ROWS_MAX;
+		return lone_rows(pace);
 	/* The others wait for this step: as if one stream of this version ran. */
 	rows = shared_rows(pace, streams ? streams : 1);
 	if (!rows && !streams)
@@ -87,8 +99,10 @@ void wrk_pace_note(struct wrk_pace *pace, uint32_t streams, uint32_t prompt_rows
 	float alone, added;
 
 	streams = cap_streams(streams);
-	if (!streams)
+	if (!streams) {
+		learn(&pace->lone_row_ns, (float)ns / (float)prompt_rows, LEARN);
 		return;
+	}
 	if (!prompt_rows) {
 		pace->shared_count = 0;
 		learn_alone(&pace->alone_ns[streams], (float)ns);

@@ -14,6 +14,7 @@ struct wrk_pace {
 	/* a step of n streams and nothing else; 0: not seen */
 	float alone_ns[WRK_PACE_STREAMS + 1];
 	float row_ns;				/* what a prompt row adds to one; 0: not seen */
+	float lone_row_ns;			/* a row of a step of prompts alone; 0: not seen */
 	uint32_t shared_count;			/* steps with prompt rows since one without */
 };
 

@@ -136,6 +136,22 @@ static void nothing_streams(void)
 	t_ok(wrk_pace_rows(&pace, 1000, 1, 0) > 0);	/* more than the table holds */
 }
 
+/* Large steps while nothing streams, but none that somebody would wait long for. */
+static void a_prompt_alone(void)
+{
+	struct wrk_pace fast = { 0 }, slow = { 0 };
+
+	for (uint32_t i = 0; i < 50; i++) {
+		uint32_t rows = wrk_pace_rows(&fast, 0, 1, 0);
+
+		wrk_pace_note(&fast, 0, rows, rows * UINT64_C(300000));
+		rows = wrk_pace_rows(&slow, 0, 1, 0);
+		wrk_pace_note(&slow, 0, rows, rows * UINT64_C(6000000));
+	}
+	t_eq(wrk_pace_rows(&fast, 0, 1, 0), 256);
+	t_eq(wrk_pace_rows(&slow, 0, 1, 0), 128);
+}
+
 int main(void)
 {
 	T_RUN(stays_within_the_stretch);
@@ -143,5 +159,6 @@ int main(void)
 	T_RUN(a_crowd_of_prompts_weighs_more);
 	T_RUN(follows_a_change);
 	T_RUN(nothing_streams);
+	T_RUN(a_prompt_alone);
 	return t_done();
 }
