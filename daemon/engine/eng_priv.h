@@ -22,7 +22,7 @@
 /* Shares of rows are multiples of what kernels take at once. */
 #define ENG_TILE_ROWS	16u
 /* Queries (rows x heads) that share one pass over a KV page. */
-#define ENG_QUERIES	16u
+#define ENG_QUERIES	32u
 /* Attention goes in parts of so many pages: scores that stay in the first-level cache. */
 #define ENG_PART_PAGES	8u
 #define ENG_PART_TOKENS	(ENG_PART_PAGES * ENG_PAGE_TOKENS)

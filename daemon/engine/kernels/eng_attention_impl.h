@@ -65,6 +65,21 @@ ENG_INLINE void scores_tile(bool f32, uint32_t queries, const float *const *q, u
 	}
 }
 
+#define WIDE_DIM	128u	/* up to 16 KB of floats stay in the first-level cache */
+
+/* So many passes over a plane of F16 that it pays to widen it once. */
+static inline bool is_worth_widening(bool f32, uint32_t query_count, uint32_t at_once,
+				     uint32_t head_dim)
+{
+	return !f32 && query_count > 2 * at_once && head_dim <= WIDE_DIM;
+}
+
+static void widen_plane(const void *plane, uint32_t head_dim, float *wide)
+{
+	for (uint32_t i = 0; i < head_dim * PAGE_TOKENS; i += 16)
+		lanes_store(wide + i, lanes_load_f16((const uint16_t *)plane + i));
+}
+
 /* One copy of the tile for each number of queries that fits the registers. */
 #define SCORES_CASE(n)								\
 	case n:									\
@@ -91,7 +106,12 @@ ENG_INLINE void scores_page(bool f32, const float *const *q, uint32_t query_coun
 static void attn_scores(bool f32, const float *const *q, uint32_t query_count, uint32_t head_dim,
 			const void *k_page, float scale, float *const *scores, const void *next)
 {
-	if (f32)
+	_Alignas(64) float wide[WIDE_DIM * PAGE_TOKENS];
+
+	if (is_worth_widening(f32, query_count, LANES_SCORES, head_dim)) {
+		widen_plane(k_page, head_dim, wide);
+		scores_page(true, q, query_count, head_dim, wide, scale, scores, wide);
+	} else if (f32)
 		scores_page(true, q, query_count, head_dim, k_page, scale, scores, next);
 	else
 		scores_page(false, q, query_count, head_dim, k_page, scale, scores, next);
@@ -183,7 +203,12 @@ ENG_INLINE void mix_page(bool f32, const float *const *probs, uint32_t query_cou
 static void attn_mix(bool f32, const float *const *probs, uint32_t query_count, uint32_t head_dim,
 		     const void *v_page, uint32_t token_count, float *const *out, const void *next)
 {
-	if (f32)
+	_Alignas(64) float wide[WIDE_DIM * PAGE_TOKENS];
+
+	if (is_worth_widening(f32, query_count, LANES_MIX, head_dim)) {
+		widen_plane(v_page, head_dim, wide);
+		mix_page(true, probs, query_count, head_dim, wide, token_count, out, wide);
+	} else if (f32)
 		mix_page(true, probs, query_count, head_dim, v_page, token_count, out, next);
 	else
 		mix_page(false, probs, query_count, head_dim, v_page, token_count, out, next);
