@@ -1,9 +1,21 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * eng_matmul.c: which product a row goes through. Quantised matrices have one path for all rows;
- * float matrices have two, and the row's own kind chooses: BLAS for prompts, else the own kernel.
+ * float matrices have two: BLAS for prompts where it is as fast, else the own kernel. What chooses is
+ * the row's kind and the matrix's width, never its company.
  */
 #include "eng_priv.h"
+
+/*
+ * Beyond so many columns a tile of OpenBLAS leaves the first-level cache, and the own vector kernels
+ * are up to twice as fast (kernels/README.md).
+ */
+#define BLAS_COLS_MAX	768u
+
+static bool is_for_blas(const struct eng *eng, const struct eng_matrix *m, bool prompt)
+{
+	return prompt && (m->cols <= BLAS_COLS_MAX || eng->kernels->isa == ENG_ISA_GENERIC);
+}
 
 static void apply_float(struct eng *eng, uint32_t thread, const struct eng_matrix *m,
 			struct eng_range panels, const float *x, size_t stride, uint32_t rows,
@@ -11,7 +23,7 @@ static void apply_float(struct eng *eng, uint32_t thread, const struct eng_matri
 {
 	if (!rows)
 		return;
-	if (prompt)
+	if (is_for_blas(eng, m, prompt))
 		eng_blas_matmul(m, panels.first, panels.count, x, stride, rows, out, out_stride,
 				eng->step.buf.own[thread].blas);
 	else

@@ -205,7 +205,7 @@ static void decode(uint32_t type, uint8_t *memory)
 
 static void prompt(uint32_t type, uint8_t *memory, bool blas)
 {
-	for (uint32_t isa = blas ? ENG_ISA_AVX512 : ENG_ISA_AVX2; isa < ENG_ISA_AMX; isa++) {
+	for (uint32_t isa = blas ? ENG_ISA_AVX512 : ENG_ISA_AVX2; isa <= (blas ? ENG_ISA_AVX512 : ENG_ISA_AMX); isa++) {
 		printf("%-6s %-7s", eng_type_name(type), blas ? "blas" : eng_isa_name(isa));
 		for (uint32_t cols = 512; cols <= 2048; cols *= 2) {
 			struct share s = prepare(type, cols, 2 << 20, 256, memory);
