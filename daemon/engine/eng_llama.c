@@ -191,12 +191,12 @@ static void project_o(const struct worker *w, const struct eng_layer *l)
 static void activate(const struct worker *w, const struct eng_layer *l, struct eng_range columns)
 {
 	const struct eng_buffers *buf = &w->eng->step.buf;
-	size_t blocks = l->down.cols / ENG_BLOCK_COLS;
+	size_t stride = eng_act_stride(l->down.cols);
 
 	for (uint32_t r = w->rows.first; r < w->rows.first + w->rows.count; r++) {
 		size_t at = r * buf->ffn_stride + columns.first;
 		struct eng_act act = {
-			.block = buf->ffn_act + r * blocks + columns.first / ENG_BLOCK_COLS,
+			.block = buf->ffn_act + r * stride + columns.first / ENG_BLOCK_COLS,
 			.cols = columns.count,
 		};
 

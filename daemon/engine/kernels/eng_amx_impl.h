@@ -90,7 +90,7 @@ static void gather(const struct eng_act *act, uint32_t rows, uint32_t first, uin
 		   struct amx_gathered *to)
 {
 	static const struct eng_act_block none;
-	const uint32_t stride = act->cols / ENG_BLOCK_COLS;
+	const uint32_t stride = eng_act_stride(act->cols);
 
 	for (uint32_t b = 0; b < count; b++)
 		for (uint32_t r = 0; r < AMX_ROWS; r++) {

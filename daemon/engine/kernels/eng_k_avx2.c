@@ -130,7 +130,7 @@ ENG_INLINE __m256i load_group(uint32_t bits, const uint8_t *weights, int i)
 
 /* Groups [from, from + count): int32 sums of both halves of the panel onto @sum. */
 ENG_INLINE void add_groups(uint32_t bits, uint32_t rows, const uint8_t *weights,
-			   const struct eng_act_block *a, size_t blocks, int from, int count,
+			   const struct eng_act_block *a, size_t stride, int from, int count,
 			   __m256i sum[2][TILE_FEW])
 {
 	__m256i pairs[2][TILE_FEW];
@@ -145,7 +145,7 @@ ENG_INLINE void add_groups(uint32_t bits, uint32_t rows, const uint8_t *weights,
 
 		ENG_UNROLL
 		for (uint32_t r = 0; r < rows; r++) {
-			const __m256i q = four(a + r * blocks, i);
+			const __m256i q = four(a + r * stride, i);
 
 			pairs[0][r] = add_pairs(pairs[0][r], w0, q);
 			pairs[1][r] = add_pairs(pairs[1][r], w1, q);
@@ -168,17 +168,17 @@ ENG_INLINE int32_t start_of(uint32_t type, const struct eng_act_block *a, int fr
 
 /* Weights below 8 bits: @count groups from @from on, int32 sums of both halves. */
 ENG_INLINE void dots(uint32_t type, bool bytes, uint32_t rows, const uint8_t *weights,
-		     const struct eng_act_block *a, size_t blocks, int from, int count,
+		     const struct eng_act_block *a, size_t stride, int from, int count,
 		     __m256i sum[2][TILE_FEW])
 {
 	const int some = groups_at_once(eng_type_bits(type));
 
 	ENG_UNROLL
 	for (uint32_t r = 0; r < rows; r++)
-		sum[0][r] = sum[1][r] = _mm256_set1_epi32(start_of(type, a + r * blocks, from));
+		sum[0][r] = sum[1][r] = _mm256_set1_epi32(start_of(type, a + r * stride, from));
 	ENG_UNROLL
 	for (int i = from; i < from + count; i += some)
-		add_groups(bytes ? 0 : eng_type_bits(type), rows, weights, a, blocks, i, some, sum);
+		add_groups(bytes ? 0 : eng_type_bits(type), rows, weights, a, stride, i, some, sum);
 }
 
 /* |w| times q with the sign of w. */
@@ -189,7 +189,7 @@ ENG_INLINE __m256i signed_pairs(__m256i w, __m256i magnitude, __m256i q)
 
 /* Q8: 32 columns, int32 sums of both halves. */
 ENG_INLINE void dots_q8(uint32_t rows, const uint8_t *weights, const struct eng_act_block *a,
-			size_t blocks, __m256i sum[2][TILE_FEW])
+			size_t stride, __m256i sum[2][TILE_FEW])
 {
 	ENG_UNROLL
 	for (uint32_t r = 0; r < rows; r++)
@@ -202,7 +202,7 @@ ENG_INLINE void dots_q8(uint32_t rows, const uint8_t *weights, const struct eng_
 
 		ENG_UNROLL
 		for (uint32_t r = 0; r < rows; r++) {
-			const __m256i q = four(a + r * blocks, i);
+			const __m256i q = four(a + r * stride, i);
 
 			sum[0][r] =
 				_mm256_add_epi32(sum[0][r], widen_pairs(signed_pairs(w0, m0, q)));
@@ -215,13 +215,13 @@ ENG_INLINE void dots_q8(uint32_t rows, const uint8_t *weights, const struct eng_
 }
 
 /* acc += scale * activation scale * sum. @which: of the two scales of a Q6K block. */
-ENG_INLINE void add_scaled(uint32_t rows, const struct eng_act_block *a, size_t blocks,
+ENG_INLINE void add_scaled(uint32_t rows, const struct eng_act_block *a, size_t stride,
 			   const struct scales *s, int which, __m256i sum[2][TILE_FEW],
 			   __m256 acc[2][TILE_FEW])
 {
 	ENG_UNROLL
 	for (uint32_t r = 0; r < rows; r++) {
-		const __m256 scale = _mm256_set1_ps(a[r * blocks].scale);
+		const __m256 scale = _mm256_set1_ps(a[r * stride].scale);
 
 		acc[0][r] = _mm256_fmadd_ps(_mm256_mul_ps(s[0].scale[which], scale),
 					    _mm256_cvtepi32_ps(sum[0][r]), acc[0][r]);
@@ -233,25 +233,25 @@ ENG_INLINE void add_scaled(uint32_t rows, const struct eng_act_block *a, size_t 
 /* One block of 32 columns. @s: of both halves. @bytes: the weights are unpacked. */
 ENG_INLINE void step(uint32_t type, bool bytes, uint32_t rows, const uint8_t *weights,
 		     const struct scales *s,
-		     const struct eng_act_block *a, size_t blocks, __m256 acc[2][TILE_FEW])
+		     const struct eng_act_block *a, size_t stride, __m256 acc[2][TILE_FEW])
 {
 	__m256i sum[2][TILE_FEW];
 
 	if (type == ENG_Q6K) {
-		dots(type, bytes, rows, weights, a, blocks, 0, 4, sum);
-		add_scaled(rows, a, blocks, s, 0, sum, acc);
-		dots(type, bytes, rows, weights, a, blocks, 4, 4, sum);
+		dots(type, bytes, rows, weights, a, stride, 0, 4, sum);
+		add_scaled(rows, a, stride, s, 0, sum, acc);
+		dots(type, bytes, rows, weights, a, stride, 4, 4, sum);
 	} else if (eng_type_bits(type) == 8) {
-		dots_q8(rows, weights, a, blocks, sum);
+		dots_q8(rows, weights, a, stride, sum);
 	} else {
-		dots(type, bytes, rows, weights, a, blocks, 0, 8, sum);
+		dots(type, bytes, rows, weights, a, stride, 0, 8, sum);
 	}
-	add_scaled(rows, a, blocks, s, type == ENG_Q6K, sum, acc);
+	add_scaled(rows, a, stride, s, type == ENG_Q6K, sum, acc);
 	if (!eng_type_has_min(type))
 		return;
 	ENG_UNROLL
 	for (uint32_t r = 0; r < rows; r++) {
-		const __m256 scaled_sum = _mm256_set1_ps(a[r * blocks].scaled_sum);
+		const __m256 scaled_sum = _mm256_set1_ps(a[r * stride].scaled_sum);
 
 		acc[0][r] = _mm256_fmadd_ps(s[0].min, scaled_sum, acc[0][r]);
 		acc[1][r] = _mm256_fmadd_ps(s[1].min, scaled_sum, acc[1][r]);
@@ -293,7 +293,7 @@ ENG_INLINE void tile_few(uint32_t type, uint32_t rows, const struct tile_job *jo
 
 		begin_block(type, rows, job, b, s);
 		step(type, false, rows, job->panel + eng_panel_weights(type, b), s, job->act + b,
-		     job->blocks, acc);
+		     job->act_stride, acc);
 	}
 	store(rows, job, 0, acc);
 }
@@ -327,8 +327,8 @@ ENG_INLINE void tile_many(uint32_t type, const struct tile_job *job)
 		begin_block(type, TILE_ROWS, job, b, s);
 		if (unpack)
 			unpack_weights(type, weights, bytes);
-		for (uint32_t t = 0; t < TILE_ROWS / TILE_FEW; t++, a += TILE_FEW * job->blocks)
-			step(type, unpack, TILE_FEW, unpack ? bytes : weights, s, a, job->blocks,
+		for (uint32_t t = 0; t < TILE_ROWS / TILE_FEW; t++, a += TILE_FEW * job->act_stride)
+			step(type, unpack, TILE_FEW, unpack ? bytes : weights, s, a, job->act_stride,
 			     acc[t]);
 	}
 	for (uint32_t t = 0; t < TILE_ROWS / TILE_FEW; t++)

@@ -160,7 +160,7 @@ ENG_INLINE void tile(uint32_t type, uint32_t rows, const struct tile_job *job)
 	for (uint32_t b = 0; b < job->blocks; b++) {
 		const uint8_t *weights = job->panel + eng_panel_weights(type, b);
 		struct turn t = { (const uint8_t *)(job->act + b),
-				  job->blocks * sizeof(*job->act) };
+				  job->act_stride * sizeof(*job->act) };
 		struct scales s;
 		__m512i w[8];
 

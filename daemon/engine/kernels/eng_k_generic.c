@@ -132,16 +132,16 @@ static void add_block(uint32_t type, const struct block *w, const struct eng_act
 }
 
 /* @rows (at most TILE_ROWS) rows of activations against one panel. */
-static void tile(uint32_t type, const uint8_t *panel, const struct eng_act_block *act,
-		 uint32_t blocks, uint32_t rows, uint32_t valid, float *out, size_t out_stride)
+static void tile(uint32_t type, const uint8_t *panel, struct eng_act act, uint32_t rows,
+		 uint32_t valid, float *out, size_t out_stride)
 {
 	float acc[TILE_ROWS][ENG_PANEL_ROWS] = { { 0 } };
 	struct block w;
 
-	for (uint32_t b = 0; b < blocks; b++) {
+	for (uint32_t b = 0; b < act.cols / ENG_BLOCK_COLS; b++) {
 		unpack_block(type, panel, b, &w);
 		for (uint32_t r = 0; r < rows; r++)
-			add_block(type, &w, act + (size_t)r * blocks + b, acc[r]);
+			add_block(type, &w, eng_act_from(&act, r).block + b, acc[r]);
 	}
 	for (uint32_t r = 0; r < rows; r++)
 		memcpy(out + r * out_stride, acc[r], valid * sizeof(*out));
@@ -151,14 +151,13 @@ static void matmul_q(const struct eng_matrix *m, uint32_t first_panel, uint32_t 
 		     const struct eng_act *act, uint32_t row_count, float *out, size_t out_stride)
 {
 	const uint64_t panel_bytes = eng_panel_bytes(m->type, m->cols);
-	const uint32_t blocks = m->cols / ENG_BLOCK_COLS;
 
 	for (uint32_t p = first_panel; p < first_panel + panel_count; p++) {
 		const uint8_t *panel = (const uint8_t *)m->data + p * panel_bytes;
 		const uint32_t left = m->rows - p * ENG_PANEL_ROWS;
 
 		for (uint32_t row = 0; row < row_count; row += TILE_ROWS)
-			tile(m->type, panel, act->block + (size_t)row * blocks, blocks,
+			tile(m->type, panel, eng_act_from(act, row),
 			     row_count - row < TILE_ROWS ? row_count - row : TILE_ROWS,
 			     left < ENG_PANEL_ROWS ? left : ENG_PANEL_ROWS,
 			     out + row * out_stride + p * ENG_PANEL_ROWS, out_stride);

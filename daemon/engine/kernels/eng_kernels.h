@@ -32,21 +32,29 @@ struct eng_act_block {
 };
 _Static_assert(sizeof(struct eng_act_block) == 64, "one block, one line");
 
-/* Quantised rows: row r begins at block[r * (cols / 32)]. */
+/* Quantised rows: row r begins at block[r * eng_act_stride(cols)]. */
 struct eng_act {
 	struct eng_act_block *block;	/* 64 */
 	uint32_t cols;			/* a multiple of 32 */
 };
 
+/* Blocks from row to row: never a multiple of 1 KiB, or rows side by side would share cache sets. */
+static inline uint32_t eng_act_stride(uint32_t cols)
+{
+	const uint32_t blocks = cols / ENG_BLOCK_COLS;
+
+	return blocks % 16 ? blocks : blocks + 1;
+}
+
 static inline size_t eng_act_bytes(uint32_t rows, uint32_t cols)
 {
-	return (size_t)rows * (cols / ENG_BLOCK_COLS) * sizeof(struct eng_act_block);
+	return (size_t)rows * eng_act_stride(cols) * sizeof(struct eng_act_block);
 }
 
 /* The rows of @act from @row on. */
 static inline struct eng_act eng_act_from(const struct eng_act *act, uint32_t row)
 {
-	return (struct eng_act){ act->block + (size_t)row * (act->cols / ENG_BLOCK_COLS),
+	return (struct eng_act){ act->block + (size_t)row * eng_act_stride(act->cols),
 				 act->cols };
 }
 

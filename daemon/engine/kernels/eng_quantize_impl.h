@@ -22,9 +22,10 @@ static void quantize(const struct eng_act *act, uint32_t first_row, uint32_t row
 		     const float *x, size_t x_stride)
 {
 	const uint32_t blocks = act->cols / ENG_BLOCK_COLS;
-	struct eng_act_block *b = act->block + (size_t)first_row * blocks;
+	const uint32_t stride = eng_act_stride(act->cols);
+	struct eng_act_block *b = act->block + (size_t)first_row * stride;
 
-	for (uint32_t row = 0; row < row_count; row++, x += x_stride, b += blocks) {
+	for (uint32_t row = 0; row < row_count; row++, x += x_stride, b += stride) {
 		uint32_t i = 0;
 
 		for (; blocks - i >= QUANTIZE_STRIP; i += QUANTIZE_STRIP)

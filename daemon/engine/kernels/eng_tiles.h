@@ -23,6 +23,7 @@ struct tile_job {
 	uint32_t part, parts;			/* which of its cache lines: every @parts-th */
 	const struct eng_act_block *act;	/* of the tile's first row */
 	uint32_t blocks;			/* per row */
+	uint32_t act_stride;			/* blocks from row to row */
 	uint32_t valid;				/* outputs of this panel, 1..16 */
 	float *out;				/* of the first row and the panel's first output */
 	size_t out_stride;
@@ -102,7 +103,10 @@ static uint32_t tile_rows(uint32_t left)
 static void chunk(const struct eng_matrix *m, uint32_t first, uint32_t count, uint64_t panel_bytes,
 		  const struct eng_act *act, uint32_t row_count, float *out, size_t out_stride)
 {
-	struct tile_job job = { .blocks = m->cols / ENG_BLOCK_COLS, .out_stride = out_stride };
+	struct tile_job job = {
+		.blocks = m->cols / ENG_BLOCK_COLS, .act_stride = eng_act_stride(m->cols),
+		.out_stride = out_stride,
+	};
 
 	job.parts = row_count / TILE_ROWS;
 	for (uint32_t row = 0, rows; row < row_count; row += rows, job.part++) {
