@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * wrk_kv.c: KV pages. One pool per page size; pages come from slabs of anonymous memory that are
- * touched only when used. A slab that no request holds a page of goes back when another pool
- * needs the room.
+ * wrk_kv.c: KV pages. One pool per page size; pages come from slabs of anonymous memory. Some free
+ * ones are touched ahead, while the worker idles, so that the kernel need not clear memory in the
+ * middle of a prompt; the others when they are used. A slab that no request holds a page of goes
+ * back when another pool needs the room.
  */
 #include <stdlib.h>
 #include <sys/mman.h>
@@ -10,6 +11,11 @@
 #include "wrk.h"
 
 #define SLAB_BYTES	(UINT64_C(8) << 20)
+#define READY_BYTES	(UINT64_C(32) << 20)	/* free and touched, of each pool, after idling */
+
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE	23
+#endif
 
 struct wrk_slab {
 	struct wrk_slab *next;
@@ -19,6 +25,7 @@ struct wrk_slab {
 	uint32_t page_count;
 	uint32_t held_count;		/* pages that requests hold */
 	uint32_t free_count;
+	uint32_t touched;		/* pages from the first on */
 	uint32_t *free;			/* stack of page numbers, [page_count] */
 	struct wrk_page pages[];
 };
@@ -170,6 +177,8 @@ static struct wrk_page *free_pop(struct wrk_pool *pool)
 	while (!slab->free_count)
 		slab = slab->next;
 	page = &slab->pages[slab->free[--slab->free_count]];
+	if (slab->touched <= page - slab->pages)
+		slab->touched = (uint32_t)(page - slab->pages) + 1;
 	pool->free_count--;
 	slab->held_count++;
 	page->refs = 1;
@@ -232,6 +241,44 @@ uint64_t wrk_pool_room(const struct wrk *w, const struct wrk_pool *pool)
 bool wrk_pool_holds(const struct wrk *w, const struct wrk_pool *pool, uint64_t count)
 {
 	return count <= w->limits.kv_bytes / pool->page_bytes;
+}
+
+/* The next page of a slab; where the kernel cannot, it is touched when it is used. */
+static void page_touch(struct wrk_slab *slab)
+{
+	const uintptr_t mask = ~(uintptr_t)4095;
+	uintptr_t begin = (uintptr_t)slab->pages[slab->touched].memory;
+	uintptr_t end = begin + slab->pool->page_bytes;
+
+	slab->touched++;
+	(void)madvise((void *)(begin & mask), (end & mask) - (begin & mask), MADV_POPULATE_WRITE);
+}
+
+/* One page more of what is to be ready; false: there is enough, or no room for more. */
+static bool pool_prepare(struct wrk *w, struct wrk_pool *pool)
+{
+	struct wrk_slab *next = NULL;
+	uint64_t untouched = 0;
+
+	for (struct wrk_slab *slab = pool->slabs; slab; slab = slab->next) {
+		untouched += slab->page_count - slab->touched;
+		if (slab->touched < slab->page_count)
+			next = slab;
+	}
+	if ((pool->free_count - untouched) * pool->page_bytes >= READY_BYTES)
+		return false;
+	if (!next)
+		return slab_add(w, pool, false);
+	page_touch(next);
+	return true;
+}
+
+bool wrk_pools_prepare(struct wrk *w)
+{
+	for (struct wrk_pool *pool = w->pools; pool; pool = pool->next)
+		if (pool_prepare(w, pool))
+			return true;
+	return false;
 }
 
 void wrk_pool_forget(struct wrk_pool *pool, const struct wrk_space *space)

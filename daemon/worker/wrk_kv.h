@@ -50,6 +50,11 @@ void wrk_page_drop(struct wrk_page *page);
 uint64_t wrk_pool_room(const struct wrk *w, const struct wrk_pool *pool);
 /* Whether @count pages can ever be had. */
 bool wrk_pool_holds(const struct wrk *w, const struct wrk_pool *pool, uint64_t count);
+/*
+ * Some work (up to a few milliseconds) towards free pages whose memory is there already; for a worker
+ * with nothing to do. False: all is ready.
+ */
+bool wrk_pools_prepare(struct wrk *w);
 /* Every page of @pool that the cache knows in @space (NULL: in any) is forgotten. */
 void wrk_pool_forget(struct wrk_pool *pool, const struct wrk_space *space);
 void wrk_pools_fini(struct wrk *w);

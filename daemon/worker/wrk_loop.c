@@ -225,6 +225,8 @@ static void idle(struct wrk *w)
 		yield(w);
 		return;
 	}
+	if (!w->requests && !w->stopping && wrk_pools_prepare(w))
+		return;
 	sleep_once(w);
 }
 

@@ -5,6 +5,7 @@
  */
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 
 #include "../../daemon/worker/wrk.h"
 #include "t.h"
@@ -208,6 +209,42 @@ static void clients_take_turns(void)
 		t_eq(order[i], wanted[i]);
 }
 
+static long faults(void)
+{
+	struct rusage u;
+
+	getrusage(RUSAGE_SELF, &u);
+	return u.ru_minflt;
+}
+
+/* What idling has made ready takes no page fault when it is used; the limit holds all the same. */
+static void memory_ready_ahead(void)
+{
+	struct wrk_page *page;
+	uint32_t steps = 0;
+	long before;
+
+	world_make(20000);
+	while (wrk_pools_prepare(&w))
+		steps++;
+	t_ok(steps >= (32u << 20) / PAGE_BYTES && w.kv_bytes_used <= 48u << 20);
+	t_ok(!wrk_pools_prepare(&w));
+	before = faults();
+	for (uint32_t i = 0; i < 1000; i++) {
+		page = wrk_page_take(&w, versions[0].pool, false);
+		memset(page->memory, 1, PAGE_BYTES);
+	}
+	t_ok(faults() - before < 10);
+	t_ok(wrk_pools_prepare(&w));		/* so many are to be made again */
+	world_free();
+
+	world_make(5);
+	for (steps = 0; wrk_pools_prepare(&w); steps++)
+		;
+	t_ok(steps <= 6 && w.kv_bytes_used == 5 * PAGE_BYTES);
+	world_free();
+}
+
 int main(void)
 {
 	T_RUN(only_the_same_user_and_contents);
@@ -216,5 +253,6 @@ int main(void)
 	T_RUN(float_replies_are_not_shared);
 	T_RUN(the_youngest_gives_way);
 	T_RUN(clients_take_turns);
+	T_RUN(memory_ready_ahead);
 	return t_done();
 }
