@@ -72,9 +72,12 @@ uint32_t wrk_pace_rows(const struct wrk_pace *pace, uint32_t streams, uint32_t p
 	rows = shared_rows(pace, streams ? streams : 1);
 	if (!rows && !streams)
 		return ROWS_FIRST;
-	/* When more wait than stream, they weigh more. */
+	/*
+	 * When more wait than stream, they weigh more, and twice over: else a few streams would
+	 * hold up a crowd for good, and leave the batch half empty.
+	 */
 	if (prompts > streams + others)
-		rows = rows * prompts / (streams + others);
+		rows = rows * prompts / (streams + others) * prompts / (streams + others);
 	return rows < ROWS_MAX ? rows : ROWS_MAX;
 }
 
