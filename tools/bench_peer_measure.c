@@ -15,6 +15,7 @@
 #define STREAM_OUTPUT	64u
 #define STREAM_SECONDS	10u		/* --seconds */
 #define STREAM_TURNS	3u
+#define STREAM_WARM_UP	4u		/* seconds of each, not counted: memory just filled can be slow */
 #define CONTEXT		4096u
 
 /* A row of the table and its object. Returns the median ratio. */
@@ -166,6 +167,9 @@ int peer_streams(struct peer *p, json_t *file, const char *path)
 	if (err)
 		return err;
 	l->bench.peer_port = server.port;
+	err = stream_turn(l, &llama_source, STREAM_WARM_UP, &theirs, &their_p95);
+	if (!err)
+		err = stream_turn(l, NULL, STREAM_WARM_UP, &ours, &our_p95);
 	for (uint32_t i = 0; !err && i < turns; i++) {
 		err = stream_turn(l, &llama_source, seconds, &theirs, &their_p95);
 		if (!err)
