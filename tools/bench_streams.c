@@ -34,6 +34,8 @@ void bench_prompt(uint32_t *ids, uint32_t count, uint32_t vocab, uint32_t salt)
 	}
 }
 
+static _Atomic uint32_t prompt_serial = 1u << 20;	/* of all streams; below are single prompts' */
+
 bool bench_stream_token(struct bench_stream *st, uint64_t count)
 {
 	struct bench_load *load = st->load;
@@ -49,13 +51,15 @@ static void *stream_main(void *arg)
 {
 	struct bench_stream *st = arg;
 	const struct bench_source *source = st->load->source;
-	uint32_t round = 0;
 
 	st->failed = !source->open(st);
 	while (!st->failed && !atomic_load_explicit(&st->load->stop, memory_order_relaxed)) {
-		/* No two prompts alike: what is measured is work, not a prefix cache. */
+		/*
+		 * No two prompts alike, in none of the loads: what is measured is work, not a
+		 * prefix cache. relaxed: a number each, in any order.
+		 */
 		bench_prompt(st->prompt, st->prompt_tokens, st->b->vocab,
-			     st->index + BENCH_STREAMS_MAX * round++);
+			     atomic_fetch_add_explicit(&prompt_serial, 1, memory_order_relaxed));
 		st->request_start = bench_now_s();
 		st->request_tokens = 0;
 		if (source->request(st))
