@@ -16,6 +16,7 @@
 #define ROWS_MAX	128u
 #define LONE_ROWS_MAX	256u	/* a prompt alone: more rows share the weights */
 #define LONE_NS		1e8f	/* but who comes meanwhile is not to wait longer */
+#define CROWD_NS	5e7f	/* prompts of a step while more wait than stream */
 #define SHARED_MAX	32u	/* then the streams' own time is measured anew */
 
 /* Of @streams, else of the next smaller number seen; more streams never took less. 0: unknown. */
@@ -61,6 +62,17 @@ static uint32_t lone_rows(const struct wrk_pace *pace)
 	return rows < LONE_ROWS_MAX ? (uint32_t)rows : LONE_ROWS_MAX;
 }
 
+/*
+ * More wait than stream: else a few streams would hold up a crowd, and leave the batch half empty.
+ * Tokens still come at the pace of a reader. @rows: what the crowd's weight gives at least.
+ */
+static uint32_t crowd_rows(const struct wrk_pace *pace, uint32_t rows)
+{
+	float most = pace->lone_row_ns == 0 ? 0 : CROWD_NS / pace->lone_row_ns;
+
+	return most > (float)rows ? most < ROWS_MAX ? (uint32_t)most : ROWS_MAX : rows;
+}
+
 uint32_t wrk_pace_rows(const struct wrk_pace *pace, uint32_t streams, uint32_t prompts,
 		       uint32_t others)
 {
@@ -72,12 +84,8 @@ uint32_t wrk_pace_rows(const struct wrk_pace *pace, uint32_t streams, uint32_t p
 	rows = shared_rows(pace, streams ? streams : 1);
 	if (!rows && !streams)
 		return ROWS_FIRST;
-	/*
-	 * When more wait than stream, they weigh more, and twice over: else a few streams would
-	 * hold up a crowd for good, and leave the batch half empty.
-	 */
 	if (prompts > streams + others)
-		rows = rows * prompts / (streams + others) * prompts / (streams + others);
+		rows = crowd_rows(pace, rows * prompts / (streams + others));
 	return rows < ROWS_MAX ? rows : ROWS_MAX;
 }
 

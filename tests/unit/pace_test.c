@@ -100,6 +100,19 @@ static void a_crowd_of_prompts_weighs_more(void)
 	t_ok(crowd > 2 * one);
 }
 
+/* Where the cost of a row is known, a crowd gets what takes 50 ms; fewer prompts than streams do not. */
+static void a_crowd_is_let_in(void)
+{
+	struct wrk_pace pace = { 0 };
+
+	wrk_pace_note(&pace, 0, 100, 100 * UINT64_C(1000000));
+	wrk_pace_note(&pace, 4, 0, 4000000);
+	wrk_pace_note(&pace, 4, 4, 8000000);
+	t_eq(wrk_pace_rows(&pace, 4, 5, 0), 50);
+	t_ok(wrk_pace_rows(&pace, 4, 4, 0) < 5);
+	t_ok(wrk_pace_rows(&pace, 4, 2, 2) < 5);
+}
+
 /* The machine becomes slower (contexts grow), then as fast as before. */
 static void follows_a_change(void)
 {
@@ -157,6 +170,7 @@ int main(void)
 	T_RUN(stays_within_the_stretch);
 	T_RUN(a_prompt_always_gets_on);
 	T_RUN(a_crowd_of_prompts_weighs_more);
+	T_RUN(a_crowd_is_let_in);
 	T_RUN(follows_a_change);
 	T_RUN(nothing_streams);
 	T_RUN(a_prompt_alone);
