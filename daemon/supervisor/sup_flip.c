@@ -67,9 +67,15 @@ static void op_sample(struct sup_op *op)
 	}
 }
 
+static bool is_overdue(const struct sup_op *op)
+{
+	return sup_now_ns() - op->flipped_ns >= ADOPT_LIMIT_NS;
+}
+
 /*
- * Before another publication overwrites the times in the slots. Those that are done answer next;
- * the others have been looked at, so that a storm of flips wakes us for itself alone.
+ * Before another publication overwrites the times in the slots. Those that are done, or have waited
+ * too long, answer next; the others have been looked at, so that a storm of flips wakes us for itself
+ * alone.
  */
 static void ops_sample(struct sup *sup)
 {
@@ -77,7 +83,8 @@ static void ops_sample(struct sup *sup)
 		if (op->state != OP_WAIT_ADOPTED || !op->pending)
 			continue;
 		op_sample(op);
-		sup_timer_set(&sup->loop, &op->timer, op->pending ? ADOPT_MAX_NS : 0, sup_op_step);
+		sup_timer_set(&sup->loop, &op->timer,
+			      op->pending && !is_overdue(op) ? ADOPT_MAX_NS : 0, sup_op_step);
 	}
 }
 
@@ -154,7 +161,7 @@ void sup_op_wait_adopted(struct sup_op *op)
 
 	flip_tell(op);
 	op_sample(op);
-	if (op->pending && sup_now_ns() - op->flipped_ns < ADOPT_LIMIT_NS) {
+	if (op->pending && !is_overdue(op)) {
 		op->poll_ns = op->poll_ns * 2 < ADOPT_MAX_NS ? op->poll_ns * 2 : ADOPT_MAX_NS;
 		sup_timer_set(&sup->loop, &op->timer, op->poll_ns, sup_op_step);
 		return;
