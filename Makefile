@@ -319,6 +319,7 @@ $(B)/%.o: %.c
 $(B)/daemon/engine/kernels/%_generic.o: ISA_FLAGS := $(if $(SAN),,-O3)
 $(B)/daemon/engine/kernels/%_avx2.o: ISA_FLAGS := -mavx2 -mfma -mf16c
 $(B)/daemon/engine/kernels/%_avx512.o: ISA_FLAGS := -mavx512f -mavx512bw -mavx512vl -mavx512dq -mavx512vnni -mavx2 -mfma -mf16c
+# -O3: scales of K types become floats in loops of 16.
 $(B)/daemon/engine/kernels/%_amx.o: ISA_FLAGS := -O3 -mamx-tile -mamx-int8 -mavx512f -mavx512bw -mavx512vl -mavx512dq -mavx512vnni -mavx2 -mfma -mf16c
 
 # What an import does to each weight: loops of fixed length become vectors.

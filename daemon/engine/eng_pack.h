@@ -3,7 +3,7 @@
  * eng_pack.h: matrices in kernel layout. One layout serves every ISA.
  *
  * A matrix W[rows x cols] is cut into panels of 16 rows (the last one padded with zero rows). A
- * panel holds, for each block of 32 columns (Q4 and Q8: for pairs of blocks, K types: for 256
+ * panel holds, for each block of 32 columns (Q4, Q5 and Q8: for pairs of blocks, K types: for 256
  * columns), the scales of the 16 rows and then the weights: groups of 64 bytes on a 64-byte line,
  * 16 rows x 4 consecutive columns, so the same bytes feed AVX2 maddubs (two halves), AVX-512 VNNI
  * and the AMX B tile (eng_panel.h has the offsets). Float matrices keep their type: [panel][col][16

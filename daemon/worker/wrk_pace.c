@@ -3,7 +3,8 @@
  * wrk_pace.c: a step of n streams takes alone_ns[n]; k prompt rows add about k * row_ns. k is
  * chosen so that the step stays below STRETCH of what it takes alone. Where the true cost is no
  * straight line (tiles), the slope is that between no rows and the rows of late, so the choice
- * still ends at the wanted time.
+ * still ends at the wanted time. Prompts alone, and a crowd of them beside few streams, are bounded by
+ * the time of the step alone.
  */
 #include "wrk_pace.h"
 

@@ -10,7 +10,7 @@
  * fill the unit better, but every block has a scale of its own, and the float steps must follow
  * block by block, in the one order that all ISAs keep. They set the pace: beside tiles in use only
  * one pipe is left for 512-bit multiplications (measured). So all that the inner loop reads lies
- * side by side: activations in @gathered, a panel in @panel, and sums are added two units after
+ * side by side: activations in amx_gathered, a panel in amx_panel, and sums are added two units after
  * they were stored, when they can be read without waiting.
  */
 #ifndef ENG_AMX_IMPL_H

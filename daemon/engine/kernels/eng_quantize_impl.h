@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-/* eng_quantize_impl.h: rows of activations; included once per ISA after its quantize_block(); where
- * QUANTIZE_STRIP is defined, also after quantize_strip(), which does as many blocks unless one is unusual. */
+/*
+ * eng_quantize_impl.h: rows of activations; included once per ISA after its quantize_block(); where
+ * QUANTIZE_STRIP is defined, also after quantize_strip(), which does that many blocks, or refuses
+ * when one of them is unusual.
+ */
 #ifndef ENG_QUANTIZE_IMPL_H
 #define ENG_QUANTIZE_IMPL_H
 
