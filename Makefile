@@ -137,9 +137,12 @@ WRK_SRC := \
 	daemon/worker/wrk_plan.c \
 	daemon/worker/wrk_prefix.c \
 	daemon/worker/wrk_queue.c \
+	daemon/worker/wrk_rehearse.c \
+	daemon/worker/wrk_reply.c \
 	daemon/worker/wrk_request.c \
 	daemon/worker/wrk_room.c \
 	daemon/worker/wrk_stop.c \
+	daemon/worker/wrk_trial.c \
 	daemon/worker/wrk_version.c
 
 CLIENT_SRC := \

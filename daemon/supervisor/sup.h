@@ -96,7 +96,7 @@ struct sup_worker {
 	struct sup_source pidfd, sock;
 	struct sup_queued *queue, **queue_end;
 	int bell;			/* to ring it */
-	struct mhs_map slot, stats;	/* read-only here, hostile */
+	struct mhs_map slot, stats, replies;	/* read-only here, hostile */
 	bool initialised;		/* READY came */
 	bool was_ready;			/* had lanes in this life */
 	char isa[64];			/* as it said */

@@ -41,6 +41,7 @@ static json_t *status_memory(const struct sup *sup)
 	for (uint32_t i = 0; i < MHS_WORKER_MAX; i++)
 		if (sup_worker_lives(&sup->workers[i]))
 			control += sizeof(struct mhs_slot) + sizeof(struct mhs_stats) +
+				   sizeof(struct mhs_replies) +
 				   sup->workers[i].lane_count * sizeof(struct mhs_lane);
 	return json_pack("{s:I, s:I, s:I}", "arena_bytes", (json_int_t)arenas, "image_bytes",
 			 (json_int_t)images, "control_bytes", (json_int_t)control);

@@ -36,6 +36,11 @@
 #define WRK_SLOW_READER_NS	UINT64_C(10000000000)
 #define WRK_NS_PER_MS		UINT64_C(1000000)
 
+/* Faults that an operator rehearses a release with, in per cent (wrk_rehearse.c). */
+struct wrk_rehearsal {
+	uint32_t slow, errors, nan, crash;
+};
+
 /* One attached version. */
 struct wrk_version {
 	uint32_t index;
@@ -52,6 +57,7 @@ struct wrk_version {
 	struct wrk_pool *pool;			/* KV pages of this size */
 	struct wrk_costs costs;
 	struct wrk_pace pace;
+	struct wrk_rehearsal rehearsal;
 	struct wrk_version *next;
 };
 
@@ -114,7 +120,11 @@ struct wrk_request {
 	/* text_cap also bounds the text of one token event */
 	uint32_t text_bytes, text_cap;
 
+	struct mhs_begin begin;
 	bool begun;				/* BEGIN was sent */
+	bool on_trial;				/* it waits for the candidate's first token */
+	bool placed, moved;
+	uint32_t point;				/* its place in a split, once placed */
 	uint64_t arrived_ns, admitted_ns, first_ns, last_ns, deadline_ns, stalled_ns;
 	uint32_t reason, error;			/* once ENDED */
 	char message[MHS_MESSAGE_BYTES];
@@ -128,7 +138,8 @@ struct wrk {
 	const struct mhs_board *board;
 	struct mhs_slot *slot;
 	struct mhs_stats *stats;
-	struct mhs_map board_map, slot_map, stats_map;
+	struct mhs_replies *replies;
+	struct mhs_map board_map, slot_map, stats_map, replies_map;
 	struct hrt_limits limits;
 	struct eng *eng;
 	struct wrk_version *versions;
@@ -139,7 +150,9 @@ struct wrk {
 	uint32_t queued_count, running_count;
 	struct wrk_lane *admit_lane;		/* whose turn it is to be admitted */
 	uint64_t epoch;
-	uint64_t route_salt;			/* for requests without a session key */
+	uint64_t prefix_salt;			/* of hashes in the prefix cache */
+	/* requests without a session key so far, by model: their place in a split */
+	uint64_t route_turns[MHS_MODEL_MAX];
 	uint64_t idle_since_ns;			/* 0: busy */
 	uint64_t control_ns;			/* last look at the control socket; 0: look now */
 	struct mhs_spin spin;
@@ -192,10 +205,35 @@ void wrk_request_take(struct wrk *w, struct wrk_lane *lane, uint32_t type, uint3
 void wrk_request_cancel(struct wrk *w, struct wrk_lane *lane, uint64_t id);
 void wrk_request_end(struct wrk *w, struct wrk_request *r, uint32_t reason, uint32_t error,
 		     const char *format, ...) __attribute__((format(printf, 5, 6)));
+/* The version failed at it: the active one answers, if this was a trial, or the request ends. */
+void wrk_request_fail(struct wrk *w, struct wrk_request *r, uint32_t error, const char *format, ...)
+	__attribute__((format(printf, 4, 5)));
+void wrk_request_flush(struct wrk *w, struct wrk_request *r);
 void wrk_requests_flush(struct wrk *w);		/* prompts, scores and ENDs that waited for room */
 void wrk_requests_expire(struct wrk *w, uint64_t now_ns);
 void wrk_requests_drop_lane(struct wrk *w, struct wrk_lane *lane);
 void wrk_requests_reap(struct wrk *w);
+
+/*
+ * wrk_trial.c: requests that a split sent to a candidate. Nothing of them is shown before the first
+ * token is there, so that one at which the candidate fails is answered by the active version instead.
+ */
+/* Its place in @model's split, the same at every try. */
+uint32_t wrk_trial_point(struct wrk *w, struct wrk_request *r, uint32_t model);
+bool wrk_trial_may_hold(const struct wrk_request *r);
+uint32_t wrk_trial_held_bytes(const struct wrk_request *r);	/* room that the show needs */
+void wrk_trial_show(struct wrk *w, struct wrk_request *r);
+void wrk_trial_move(struct wrk_request *r);	/* released already: off to the active version */
+
+/* wrk_reply.c: the record of an end, for release decisions */
+void wrk_reply_note(struct wrk *w, const struct wrk_request *r, uint64_t now);
+
+/* wrk_rehearse.c */
+void wrk_rehearse_read(const char *model, const char *semver, struct wrk_rehearsal *rehearsal);
+void wrk_rehearse_step(const struct wrk_rehearsal *rehearsal, uint64_t step_ns);
+/* Before the first token. NULL, or why the request is to fail. */
+const char *wrk_rehearse_token(const struct wrk_rehearsal *rehearsal, uint64_t request_id,
+			       float *logits);
 
 /* wrk_check.c: every rule of a request's fields; NULL or what is wrong (static or in @text) */
 const char *wrk_request_check(const struct mhs_request *rq, uint32_t kind, uint32_t payload_bytes,
@@ -227,7 +265,7 @@ uint32_t wrk_stop_scan(const struct mhs_request *rq, const uint8_t *stops, const
 		       uint32_t bytes, bool *stopped);
 
 /* wrk_loop.c */
-int wrk_init(struct wrk *w, const struct hrt_msg *msg, const int fds[4],
+int wrk_init(struct wrk *w, const struct hrt_msg *msg, const int fds[5],
 	     char text[HERITAGE_TEXT_BYTES]);
 int wrk_run(struct wrk *w);
 void wrk_fini(struct wrk *w);

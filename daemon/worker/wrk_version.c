@@ -258,6 +258,7 @@ int wrk_version_attach(struct wrk *w, const struct hrt_msg *msg, const int *fds,
 		wrk_version_free(&v);
 		return err;
 	}
+	wrk_rehearse_read(v->image->model, v->image->semver, &v->rehearsal);
 	v->next = w->versions;
 	w->versions = v;
 	return 0;
