@@ -25,6 +25,7 @@ SHM_SRC := \
 ENGINE_SRC := \
 	daemon/engine/eng_attend.c \
 	daemon/engine/eng_attention.c \
+	daemon/engine/eng_diverge.c \
 	daemon/engine/eng_llama.c \
 	daemon/engine/eng_matmul.c \
 	daemon/engine/eng_model.c \
@@ -197,6 +198,7 @@ UNIT_TESTS := \
 	bits \
 	blas \
 	conf \
+	diverge \
 	draft \
 	epoch \
 	gguf \
