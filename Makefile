@@ -128,6 +128,7 @@ WRK_SRC := \
 	daemon/worker/wrk_admit.c \
 	daemon/worker/wrk_batch.c \
 	daemon/worker/wrk_check.c \
+	daemon/worker/wrk_compare.c \
 	daemon/worker/wrk_control.c \
 	daemon/worker/wrk_draft.c \
 	daemon/worker/wrk_emit.c \
@@ -142,6 +143,7 @@ WRK_SRC := \
 	daemon/worker/wrk_reply.c \
 	daemon/worker/wrk_request.c \
 	daemon/worker/wrk_room.c \
+	daemon/worker/wrk_shadow.c \
 	daemon/worker/wrk_stop.c \
 	daemon/worker/wrk_trial.c \
 	daemon/worker/wrk_version.c
@@ -227,6 +229,7 @@ UNIT_TESTS := \
 	sample \
 	seg \
 	semver \
+	shadow \
 	spin \
 	stat \
 	steady \

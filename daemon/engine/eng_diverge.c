@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * eng_diverge.c: with s = log-softmax, KL = sum of exp(s1) (s1 - s2); one pass over both rows, their
+ * eng_diverge.c: with s = log-softmax, KL = sum of exp(s1) (s1 - s2). One pass over both rows, their
  * maxima taken out, gives the three sums that it is made of.
  */
 #include "eng_diverge.h"
