@@ -69,6 +69,7 @@ STORE_SRC := \
 	daemon/store/sto_gguf_get.c \
 	daemon/store/sto_gguf_tensors.c \
 	daemon/store/sto_hf_config.c \
+	daemon/store/sto_history.c \
 	daemon/store/sto_image.c \
 	daemon/store/sto_import.c \
 	daemon/store/sto_json.c \
@@ -202,6 +203,7 @@ UNIT_TESTS := \
 	gguf \
 	gguf_cut \
 	hf_config \
+	history \
 	hrt \
 	image \
 	image_check \
