@@ -96,11 +96,11 @@ static json_t *complete(json_t *event)
 	return line;
 }
 
-/* Text with a newline before (for a line that was cut off) and behind it; free() it. NULL: see *@err. */
-static char *make_text(json_t *event, size_t *bytes, int *err, struct sto_error *error)
+/* The line of one event with its newline; free() it. NULL: see *@err. */
+static char *line_text(json_t *event, int *err, struct sto_error *error)
 {
 	json_t *line;
-	char *text, *framed = NULL;
+	char *text, *ended = NULL;
 
 	*err = -EINVAL;
 	sto_fail(error, "history: event: is absent or no text, limit a JSON object with \"event\"; "
@@ -110,19 +110,41 @@ static char *make_text(json_t *event, size_t *bytes, int *err, struct sto_error 
 	line = complete(event);
 	text = json_dumps(line, JSON_COMPACT | JSON_REAL_PRECISION(9));
 	json_decref(line);
-	*bytes = text ? strlen(text) + 2 : 0;
-	*err = *bytes > STO_HISTORY_LINE_MAX ? -E2BIG : -ENOMEM;
+	*err = text && strlen(text) + 1 > STO_HISTORY_LINE_MAX ? -E2BIG : -ENOMEM;
 	if (*err == -E2BIG)
-		sto_fail(error, "history: event: has %zu bytes, limit %u; shorten it", *bytes,
+		sto_fail(error, "history: event: has %zu bytes, limit %u; shorten it", strlen(text) + 1,
 			 STO_HISTORY_LINE_MAX);
 	else
 		sto_fail(error, "history: out of memory; free some");
-	if (text && *err != -E2BIG)
-		framed = malloc(*bytes + 1);
-	if (framed)
-		snprintf(framed, *bytes + 1, "\n%s\n", text);
+	if (text && *err != -E2BIG && asprintf(&ended, "%s\n", text) < 0)
+		ended = NULL;
 	free(text);
-	return framed;
+	return ended;
+}
+
+/* A newline (for a line that was cut off) and the lines of all events; free() it. NULL: see *@err. */
+static char *make_text(json_t *events, size_t *bytes, int *err, struct sto_error *error)
+{
+	size_t count = json_is_array(events) ? json_array_size(events) : 1;
+	char *all = NULL, *line;
+	FILE *f = open_memstream(&all, bytes);
+
+	*err = -ENOMEM;
+	if (!f)
+		return NULL;
+	fputc('\n', f);
+	for (size_t i = 0; i < count; i++) {
+		line = line_text(json_is_array(events) ? json_array_get(events, i) : events, err, error);
+		if (!line)
+			break;
+		fputs(line, f);
+		free(line);
+		*err = 0;
+	}
+	if (fclose(f) == 0 && *err == 0)
+		return all;
+	free(all);
+	return NULL;
 }
 
 /* ---- append ------------------------------------------------------------------------------ */
@@ -194,7 +216,7 @@ static int append_locked(int fd, const char *store, const char *path, const char
 	return err;
 }
 
-int sto_history_append(const char *store, json_t *event, struct sto_error *error)
+int sto_history_append(const char *store, json_t *events, struct sto_error *error)
 {
 	char path[PATH_BYTES], *text;
 	size_t bytes;
@@ -202,7 +224,7 @@ int sto_history_append(const char *store, json_t *event, struct sto_error *error
 
 	if (err)
 		return err;
-	text = make_text(event, &bytes, &err, error);
+	text = make_text(events, &bytes, &err, error);
 	if (!text)
 		return err;
 	fd = open_append(store, path, error);

@@ -17,13 +17,14 @@
 #define STO_HISTORY_LOCK_MS	2000u		/* the longest wait for another writer */
 
 /*
- * Append @event (borrowed; an object with "event"), on the disk when this returns. time, uid (of
+ * Append @events (borrowed; an object with "event", or an array of such, at least one: all are written
+ * or none), on the disk when this returns. time, uid (of
  * this process) and user (the name of uid) are added where absent. A last line that was cut off is
  * ended first. 0, or negative errno with @error, and then the file is as it was: -EINVAL (no event),
  * -E2BIG (STO_HISTORY_LINE_MAX), -EBUSY (somebody keeps it locked), -ENOSPC, -EACCES and others of
  * the system. May wait for a disk and, to find a user's name, for the name service.
  */
-int sto_history_append(const char *store, json_t *event, struct sto_error *error);
+int sto_history_append(const char *store, json_t *events, struct sto_error *error);
 
 /*
  * Call @fn for each event, oldest first, until it returns non-zero; the event is borrowed. Damaged

@@ -298,6 +298,24 @@ static void other_things_in_its_place(void)
 	t_ok(list(store) < 0);
 }
 
+/* Several at once: all or none. */
+static void many_at_once(void)
+{
+	const char *store = fresh_store();
+	json_t *events = json_pack("[{s:s}, {s:s}, {s:s}]", "event", "load", "event", "gate", "event",
+				   "flip");
+
+	t_eq(sto_history_append(store, events, &error), 0);
+	json_array_append_new(events, json_object());
+	t_eq(sto_history_append(store, events, &error), -EINVAL);
+	json_array_clear(events);
+	t_ok(sto_history_append(store, events, &error) < 0);
+	json_decref(events);
+	seen[0] = '\0';
+	t_eq(sto_history_each(store, note, NULL, NULL, &error), 0);
+	t_str_eq(seen, "load gate flip ");
+}
+
 int main(void)
 {
 	T_RUN(adds_who_and_when);
@@ -308,5 +326,6 @@ int main(void)
 	T_RUN(a_full_disk_leaves_whole_lines);
 	T_RUN(nobody_waits_for_ever);
 	T_RUN(other_things_in_its_place);
+	T_RUN(many_at_once);
 	return t_done();
 }
