@@ -103,6 +103,11 @@ SUP_SRC := \
 	daemon/supervisor/sup_control.c \
 	daemon/supervisor/sup_fill.c \
 	daemon/supervisor/sup_flip.c \
+	daemon/supervisor/sup_judge.c \
+	daemon/supervisor/sup_judge_look.c \
+	daemon/supervisor/sup_judge_rank.c \
+	daemon/supervisor/sup_judge_shadow.c \
+	daemon/supervisor/sup_judge_share.c \
 	daemon/supervisor/sup_lane.c \
 	daemon/supervisor/sup_load.c \
 	daemon/supervisor/sup_loop.c \
@@ -214,6 +219,7 @@ UNIT_TESTS := \
 	import_bad \
 	import_hf \
 	import_memory \
+	judge \
 	kernels \
 	load \
 	model \
