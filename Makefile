@@ -95,19 +95,25 @@ COMMON_SRC := \
 	daemon/common/log.c
 
 SUP_SRC := \
+	daemon/supervisor/sup_ask.c \
 	daemon/supervisor/sup_board.c \
+	daemon/supervisor/sup_child.c \
 	daemon/supervisor/sup_client.c \
 	daemon/supervisor/sup_command.c \
 	daemon/supervisor/sup_conf.c \
 	daemon/supervisor/sup_conf_key.c \
+	daemon/supervisor/sup_conf_value.c \
 	daemon/supervisor/sup_control.c \
+	daemon/supervisor/sup_event.c \
 	daemon/supervisor/sup_fill.c \
 	daemon/supervisor/sup_flip.c \
+	daemon/supervisor/sup_gate.c \
 	daemon/supervisor/sup_judge.c \
 	daemon/supervisor/sup_judge_look.c \
 	daemon/supervisor/sup_judge_rank.c \
 	daemon/supervisor/sup_judge_shadow.c \
 	daemon/supervisor/sup_judge_share.c \
+	daemon/supervisor/sup_keep.c \
 	daemon/supervisor/sup_lane.c \
 	daemon/supervisor/sup_load.c \
 	daemon/supervisor/sup_loop.c \
@@ -122,9 +128,14 @@ SUP_SRC := \
 	daemon/supervisor/sup_release.c \
 	daemon/supervisor/sup_reload.c \
 	daemon/supervisor/sup_run.c \
+	daemon/supervisor/sup_scribe.c \
 	daemon/supervisor/sup_sock.c \
 	daemon/supervisor/sup_spawn.c \
 	daemon/supervisor/sup_status.c \
+	daemon/supervisor/sup_trial.c \
+	daemon/supervisor/sup_trial_help.c \
+	daemon/supervisor/sup_trial_read.c \
+	daemon/supervisor/sup_trial_show.c \
 	daemon/supervisor/sup_uring.c \
 	daemon/supervisor/sup_version.c \
 	daemon/supervisor/sup_worker.c
@@ -183,6 +194,7 @@ TOOL_SRC := \
 	tools/cmd_bench.c \
 	tools/cmd_control.c \
 	tools/cmd_import.c \
+	tools/cmd_release.c \
 	tools/cmd_run.c \
 	tools/cmd_tokens.c \
 	tools/ctl.c \

@@ -16,12 +16,17 @@ static const struct {
 	cmd_fn fn;
 	const char *help;
 } verbs[] = {
+	{ "abort", cmd_abort, "MODEL [--why TEXT]: end a release, all traffic on the active version" },
 	{ "activate", cmd_activate, "MODEL@VERSION: load if needed, then route traffic to it" },
 	{ "bench", cmd_bench, "[MODEL]: measure load, flip, round trip, speed, memory" },
 	{ "detokenize", cmd_detokenize, "MODEL --tokens 1,2,3" },
+	{ "hold", cmd_hold, "MODEL [--why TEXT]: a release stays at its step" },
 	{ "import", import_verb, "MODEL@VERSION PATH: GGUF file or Hugging Face folder into the store" },
 	{ "list", cmd_list, "all versions in the store and their state" },
 	{ "load", cmd_load, "MODEL@VERSION: into memory, without traffic" },
+	{ "promote", cmd_promote, "MODEL [--why TEXT]: a release's candidate becomes the active version" },
+	{ "release", cmd_release, "MODEL@VERSION [--canary] [--shadow 10] [--watch]: traffic in steps, judged" },
+	{ "resume", cmd_resume, "MODEL [--why TEXT]: a release that was held goes on" },
 	{ "rollback", cmd_rollback, "MODEL [--to VERSION]: back to the version before" },
 	{ "run", cmd_run, "MODEL[@VERSION] [PROMPT]: stream a reply" },
 	{ "score", cmd_score, "MODEL[@VERSION] [TEXT]: log-probability of each token" },

@@ -52,7 +52,7 @@ static int lock_within(int fd, int operation)
 
 /* ---- the line ---------------------------------------------------------------------------- */
 
-static json_t *time_now(void)
+json_t *sto_history_time(void)
 {
 	struct timespec now;
 	struct tm utc;
@@ -83,7 +83,7 @@ static json_t *complete(json_t *event)
 	json_t *line = json_object();
 	json_t *uid;
 
-	json_object_set_new(line, "time", time_now());
+	json_object_set_new(line, "time", sto_history_time());
 	json_object_update(line, event);
 	uid = json_object_get(line, "uid");
 	if (!uid) {

@@ -24,6 +24,7 @@
  * -E2BIG (STO_HISTORY_LINE_MAX), -EBUSY (somebody keeps it locked), -ENOSPC, -EACCES and others of
  * the system. May wait for a disk and, to find a user's name, for the name service.
  */
+json_t *sto_history_time(void);	/* now, as a line has it */
 int sto_history_append(const char *store, json_t *events, struct sto_error *error);
 
 /*
