@@ -177,6 +177,7 @@ TOOL_SRC := \
 	tools/cmd_run.c \
 	tools/cmd_tokens.c \
 	tools/ctl.c \
+	tools/prompts.c \
 	tools/reply.c
 
 # What `mhost bench` looks for beside itself.
@@ -215,6 +216,7 @@ UNIT_TESTS := \
 	pace \
 	pack \
 	prefix \
+	prompts \
 	read \
 	ring \
 	ring_peer \
