@@ -313,8 +313,10 @@ static int read_whole(int fd, const char *path, char **data, size_t *bytes, char
 
 	if (fstat(fd, &st))
 		return file_error(path, errno, error);
-	if (!S_ISREG(st.st_mode))
-		return file_error(path, S_ISDIR(st.st_mode) ? EISDIR : EINVAL, error);
+	if (!S_ISREG(st.st_mode)) {
+		snprintf(error, PROMPTS_ERROR_BYTES, "%.200s: is no regular file; name one", path);
+		return -EINVAL;
+	}
 	if (st.st_size > PROMPTS_FILE_MAX) {
 		snprintf(error, PROMPTS_ERROR_BYTES, "%.200s: has %lld bytes, limit %u; split it", path,
 			 (long long)st.st_size, PROMPTS_FILE_MAX);

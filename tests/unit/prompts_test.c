@@ -135,7 +135,7 @@ static void reads_files(void)
 	prompts_free(&got);
 	t_eq(prompts_read(t_path("nowhere"), PROMPTS_ANY, &got, error), -ENOENT);
 	t_ok(strstr(error, "nowhere: cannot be read: No such file") != NULL);
-	t_eq(prompts_load(t_tmpdir(), &data, &bytes, error), -EISDIR);
+	t_eq(prompts_load(t_tmpdir(), &data, &bytes, error), -EINVAL);
 	t_ok(!data);
 	t_write_file(t_path("large"), "", 0);
 	t_eq(truncate(t_path("large"), (off_t)PROMPTS_FILE_MAX + 1), 0);
