@@ -175,10 +175,12 @@ TOOL_SRC := \
 	tools/cmd_control.c \
 	tools/cmd_golden.c \
 	tools/cmd_import.c \
+	tools/cmd_probe.c \
 	tools/cmd_run.c \
 	tools/cmd_tokens.c \
 	tools/ctl.c \
 	tools/golden.c \
+	tools/probe.c \
 	tools/prompts.c \
 	tools/reply.c \
 	tools/stop.c
@@ -264,6 +266,7 @@ SCENARIOS := \
 	tests/scenario/c03_user.sh \
 	tests/scenario/d01_speculate.sh \
 	tests/scenario/g01_golden.sh \
+	tests/scenario/g02_probe.sh \
 	tests/scenario/k01_kill.sh \
 	tests/scenario/m01_memory.sh \
 	tests/scenario/p01_perf.sh \

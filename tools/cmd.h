@@ -37,6 +37,7 @@ int cmd_activate(struct cmd *cmd, int argc, char **argv);
 int cmd_rollback(struct cmd *cmd, int argc, char **argv);
 int cmd_status(struct cmd *cmd, int argc, char **argv);
 int cmd_golden(struct cmd *cmd, int argc, char **argv);
+int cmd_probe(struct cmd *cmd, int argc, char **argv);
 int cmd_workers(struct cmd *cmd, int argc, char **argv);
 int cmd_bench(struct cmd *cmd, int argc, char **argv);
 
