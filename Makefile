@@ -193,12 +193,18 @@ TOOL_SRC := \
 	tools/cmd.c \
 	tools/cmd_bench.c \
 	tools/cmd_control.c \
+	tools/cmd_golden.c \
 	tools/cmd_import.c \
 	tools/cmd_release.c \
+	tools/cmd_probe.c \
 	tools/cmd_run.c \
 	tools/cmd_tokens.c \
 	tools/ctl.c \
-	tools/reply.c
+	tools/golden.c \
+	tools/probe.c \
+	tools/prompts.c \
+	tools/reply.c \
+	tools/stop.c
 
 # What `mhost bench` looks for beside itself.
 BENCH_SHARE := \
@@ -238,6 +244,7 @@ UNIT_TESTS := \
 	pace \
 	pack \
 	prefix \
+	prompts \
 	read \
 	ring \
 	ring_peer \
@@ -281,6 +288,8 @@ SCENARIOS := \
 	tests/scenario/c02_levels.sh \
 	tests/scenario/c03_user.sh \
 	tests/scenario/d01_speculate.sh \
+	tests/scenario/g01_golden.sh \
+	tests/scenario/g02_probe.sh \
 	tests/scenario/k01_kill.sh \
 	tests/scenario/m01_memory.sh \
 	tests/scenario/p01_perf.sh \

@@ -41,6 +41,8 @@ int cmd_resume(struct cmd *cmd, int argc, char **argv);
 int cmd_activate(struct cmd *cmd, int argc, char **argv);
 int cmd_rollback(struct cmd *cmd, int argc, char **argv);
 int cmd_status(struct cmd *cmd, int argc, char **argv);
+int cmd_golden(struct cmd *cmd, int argc, char **argv);
+int cmd_probe(struct cmd *cmd, int argc, char **argv);
 int cmd_workers(struct cmd *cmd, int argc, char **argv);
 int cmd_bench(struct cmd *cmd, int argc, char **argv);
 
@@ -89,6 +91,20 @@ json_t *ctl_call(const struct cmd *cmd, json_t *request);
 /* A connection to it, the caller's to close. NULL: the reason has been printed. */
 FILE *ctl_open(const struct cmd *cmd);
 
+/* ---- stop.c: verbs that others start, and that end in time ------------------------------------- */
+
+#define STOP_LIMIT_DEFAULT_S	600u
+#define STOP_LIMIT_MAX_S	86400u
+
+/* From now on SIGINT, SIGTERM and the passing of @limit_s seconds (0: no limit) ask for an end. */
+void stop_begin(uint32_t limit_s);
+bool stop_is_signalled(void);
+bool stop_is_over(void);	/* signalled, or out of time */
+/* Says which of the two it was; CMD_FAILED. */
+int stop_fail(const struct cmd *cmd);
+/* --limit SECONDS in 1..STOP_LIMIT_MAX_S. CMD_OK, or CMD_USAGE with the reason printed. */
+int stop_parse_limit(const struct cmd *cmd, const char *text, uint32_t *limit_s);
+
 /* ---- reply.c: run one request to its end ----------------------------------------------------- */
 
 struct reply {
@@ -115,6 +131,14 @@ typedef void (*reply_text_fn)(const char *text, size_t bytes);
  */
 int reply_run(const struct cmd *cmd, const struct mhost_request *rq, reply_text_fn on_text,
 	      struct reply *reply);
+/*
+ * The same on a session that is open: submit once, read to the end into a zeroed @reply; @is_over is
+ * asked now and then, and once it is true the request is cancelled. 0 with an end, which may be an
+ * error; a negative code when the session failed; -ETIMEDOUT: no end within seconds of a cancel.
+ */
+typedef bool (*reply_over_fn)(void);
+int reply_collect(struct mhost *s, const struct mhost_request *rq, reply_over_fn is_over,
+		  reply_text_fn on_text, struct reply *reply);
 void reply_free(struct reply *reply);
 
 #endif

@@ -9,12 +9,13 @@
 #include <unistd.h>
 
 #include "cmd.h"
+#include "prompts.h"
 #include "sto_import.h"
 
 #define BAR_WIDTH	30
 
 static const char synopsis[] = "MODEL@VERSION PATH [--store DIR] [--quantize q8_0|q4_0|q4_1] "
-			       "[--meta KEY=VALUE]... [--json]";
+			       "[--meta KEY=VALUE]... [--golden FILE] [--json]";
 
 static const struct cmd me = { .verb = "import" };
 static _Atomic int stop;
@@ -30,6 +31,7 @@ struct options {
 	struct sto_import import;
 	const char *quantize;	/* its name; NULL: keep */
 	struct sto_meta meta[STO_META_MAX];
+	const char *golden;	/* --golden, or NULL */
 	char store[4096];
 	bool json;
 };
@@ -112,6 +114,7 @@ static int parse_options(struct options *o, int argc, char **argv)
 {
 	static const struct option longs[] = {
 		{ "store", required_argument, NULL, 's' },
+		{ "golden", required_argument, NULL, 'g' },
 		{ "quantize", required_argument, NULL, 'q' },
 		{ "meta", required_argument, NULL, 'm' },
 		{ "json", no_argument, NULL, 'j' },
@@ -126,6 +129,8 @@ static int parse_options(struct options *o, int argc, char **argv)
 			status = parse_quantize(o, optarg);
 		else if (opt == 'm')
 			status = parse_meta(o, optarg);
+		else if (opt == 'g')
+			o->golden = optarg;
 		else if (opt == 'j')
 			o->json = true;
 		else
@@ -150,6 +155,24 @@ static int parse(struct options *o, int argc, char **argv)
 	if (o->import.store && o->import.store[0])
 		return CMD_OK;
 	return default_store(o);
+}
+
+/* The golden cases, whole and checked; what is read here is what is stored. */
+static int load_golden(struct options *o)
+{
+	char error[PROMPTS_ERROR_BYTES], *data;
+	struct prompts cases = { 0 };
+	int err;
+
+	if (!o->golden)
+		return CMD_OK;
+	err = prompts_load(o->golden, &data, &o->import.golden_bytes, error);
+	o->import.golden = data;
+	if (!err)
+		err = prompts_parse(o->golden, data, o->import.golden_bytes, PROMPTS_GOLDEN, &cases,
+				    error);
+	prompts_free(&cases);
+	return err ? cmd_fail(&me, CMD_FAILED, "%s", error) : CMD_OK;
 }
 
 /* ---- progress and signals ---------------------------------------------------------------- */
@@ -220,6 +243,8 @@ int cmd_import(int argc, char **argv)
 	struct sto_error error = { "" };
 	int err, shown = -1, status = parse(&o, argc, argv);
 
+	if (!status)
+		status = load_golden(&o);
 	if (status)
 		return status;
 	catch_signals();

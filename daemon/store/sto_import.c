@@ -88,6 +88,7 @@ static void remove_temp(int tmp_fd, int fd, const char *name)
 {
 	unlinkat(fd, STO_IMAGE_NAME, 0);
 	unlinkat(fd, STO_MANIFEST_NAME, 0);
+	unlinkat(fd, STO_GOLDEN_NAME, 0);
 	unlinkat(tmp_fd, name, AT_REMOVEDIR);
 }
 
@@ -256,6 +257,22 @@ static int write_image(const struct sto_import *import, struct sto_model *model,
 	return err;
 }
 
+static int write_golden(const struct sto_import *import, int dir_fd, struct sto_error *error)
+{
+	int fd, err;
+
+	if (!import->golden)
+		return 0;
+	fd = openat(dir_fd, STO_GOLDEN_NAME, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0444);
+	if (fd < 0)
+		return io_error(error, STO_GOLDEN_NAME, "made");
+	err = sto_write_at(fd, import->golden, import->golden_bytes, 0, error);
+	if (!err && (fchmod(fd, 0444) || fsync(fd)))
+		err = io_error(error, STO_GOLDEN_NAME, "written");
+	close(fd);
+	return err;
+}
+
 static int write_version(const struct sto_import *import, struct sto_model *model,
 			 const struct temp *temp, struct sto_import_result *result,
 			 struct sto_error *error)
@@ -268,6 +285,8 @@ static int write_version(const struct sto_import *import, struct sto_model *mode
 		err = sto_file_unchanged(&model->files[i], error);
 	if (!err)
 		err = sto_versions_each(import->store, import->model, note_parent, &search, error);
+	if (!err)
+		err = write_golden(import, temp->fd, error);
 	if (!err)
 		err = sto_manifest_write(import, model, &header, search.parent, temp->fd, error);
 	if (err)

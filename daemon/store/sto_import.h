@@ -25,6 +25,8 @@ struct sto_import {
 	uint32_t threads;		/* 0: as many as useful */
 	const struct sto_meta *meta;	/* keys [A-Za-z0-9._-], unique; values UTF-8 */
 	uint32_t meta_count;
+	const char *golden;		/* golden.jsonl, checked by the caller; NULL: none */
+	size_t golden_bytes;
 	const _Atomic int *stop;	/* set by a signal handler: give up, clean up; or NULL */
 	/* Called now and then, from one thread at a time; or NULL. */
 	void (*progress)(void *arg, const char *step, uint64_t done_bytes, uint64_t all_bytes);

@@ -2,7 +2,7 @@
 /*
  * sto_store.h: the store, a directory of immutable images and manifests.
  *
- *   STORE/models/NAME/VERSION/{image.mhi,manifest.json}
+ *   STORE/models/NAME/VERSION/{image.mhi,manifest.json[,golden.jsonl]}
  *
  * A version is written under STORE/tmp/, fsynced, made read-only and renamed into place: it is
  * there whole or not at all. Functions return 0 or negative errno and put one line into struct
@@ -32,6 +32,7 @@ int sto_ref_parse(const char *ref, int version_optional, char model[MHS_NAME_BYT
 
 #define STO_IMAGE_NAME		"image.mhi"
 #define STO_MANIFEST_NAME	"manifest.json"
+#define STO_GOLDEN_NAME		"golden.jsonl"	/* where the version brought golden cases */
 
 /* XXH3-128 in canonical form; a mhs_hash128_fn (mhs_attach.h). */
 void sto_hash128(const void *data, size_t bytes, uint8_t out[MHS_CHUNK_HASH_BYTES]);
