@@ -174,11 +174,15 @@ TOOL_SRC := \
 	tools/cmd.c \
 	tools/cmd_bench.c \
 	tools/cmd_control.c \
+	tools/cmd_history.c \
 	tools/cmd_import.c \
 	tools/cmd_run.c \
 	tools/cmd_tokens.c \
 	tools/ctl.c \
-	tools/reply.c
+	tools/meta.c \
+	tools/meta_ini.c \
+	tools/reply.c \
+	tools/store.c
 
 # What `mhost bench` looks for beside itself.
 BENCH_SHARE := \
@@ -264,7 +268,8 @@ SCENARIOS := \
 	tests/scenario/m01_memory.sh \
 	tests/scenario/p01_perf.sh \
 	tests/scenario/v01_flip.sh \
-	tests/scenario/v02_storm.sh
+	tests/scenario/v02_storm.sh \
+	tests/scenario/v03_versions.sh
 
 MAN_PAGES := tools/mhost.1 daemon/supervisor/mhostd.8 daemon/supervisor/mhost.ini.5
 RACE_CHECKS := $(B)/tests/abi/abi_test $(B)/tests/race/explore $(B)/tests/race/r_explore \

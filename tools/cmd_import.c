@@ -8,13 +8,13 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "cmd.h"
+#include "meta.h"
 #include "sto_import.h"
 
 #define BAR_WIDTH	30
 
 static const char synopsis[] = "MODEL@VERSION PATH [--store DIR] [--quantize q8_0|q4_0|q4_1] "
-			       "[--meta KEY=VALUE]... [--json]";
+			       "[--meta KEY=VALUE]... [--meta-file FILE]... [--parent VERSION] [--json]";
 
 static const struct cmd me = { .verb = "import" };
 static _Atomic int stop;
@@ -29,8 +29,7 @@ static const struct {
 struct options {
 	struct sto_import import;
 	const char *quantize;	/* its name; NULL: keep */
-	struct sto_meta meta[STO_META_MAX];
-	char store[4096];
+	char parent[256];	/* when the metadata names it */
 	bool json;
 };
 
@@ -49,63 +48,31 @@ static int parse_quantize(struct options *o, const char *text)
 			"--quantize %.40s: limit q8_0, q4_0, q4_1; choose one of them", text);
 }
 
-static bool meta_key_good(const char *key, size_t bytes)
+/* A version of the model that is being imported. */
+static int parse_parent(struct options *o, const char *text)
 {
-	if (bytes == 0 || bytes > STO_META_KEY_MAX)
-		return false;
-	for (size_t i = 0; i < bytes; i++)
-		if (!strchr("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-",
-			    key[i]))
-			return false;
-	return true;
-}
+	uint32_t parts[3];
 
-/* KEY=VALUE in place. */
-static int parse_meta(struct options *o, char *text)
-{
-	char *equals = strchr(text, '=');
-
-	if (!equals || !meta_key_good(text, (size_t)(equals - text)))
-		return cmd_fail(&me, CMD_USAGE,
-				"--meta %.80s: limit KEY=VALUE with a key of 1..%u characters a-z "
-				"A-Z 0-9 . _ -; correct it",
-				text, STO_META_KEY_MAX);
-	*equals++ = '\0';
-	if (strlen(equals) > STO_META_VALUE_MAX || !sto_utf8_valid(equals, strlen(equals), true))
-		return cmd_fail(&me, CMD_USAGE,
-				"--meta %s: value: limit %u bytes of UTF-8 text; shorten it", text,
-				STO_META_VALUE_MAX);
-	for (uint32_t i = 0; i < o->import.meta_count; i++)
-		if (!strcmp(o->meta[i].key, text))
-			return cmd_fail(&me, CMD_USAGE,
-					"--meta %s: given twice, limit once; remove one", text);
-	if (o->import.meta_count == STO_META_MAX)
-		return cmd_fail(&me, CMD_USAGE, "--meta: too many, limit %u; put several into one",
-				STO_META_MAX);
-	o->meta[o->import.meta_count++] = (struct sto_meta){ text, equals };
+	if (sto_semver_parse(text, parts, NULL))
+		return cmd_fail(&me, CMD_USAGE, "parent %.64s: limit MAJOR.MINOR.PATCH[-PRERELEASE], a "
+				"version of the same model; correct it", text);
+	o->import.parent = text;
 	return CMD_OK;
 }
 
-static int default_store(struct options *o)
+/* "parent" among the metadata means the same as --parent. */
+static int take_parent(struct options *o)
 {
-	const char *env = getenv("MHOST_STORE"), *home = getenv("HOME");
-	int n;
+	json_t *parent = json_object_get(o->import.meta, "parent");
 
-	if (env && env[0])
-		n = snprintf(o->store, sizeof(o->store), "%s", env);
-	else if (geteuid() == 0)
-		n = snprintf(o->store, sizeof(o->store), "/var/lib/mhost");
-	else if (home && home[0])
-		n = snprintf(o->store, sizeof(o->store), "%s/.local/share/mhost", home);
-	else
-		return cmd_fail(&me, CMD_USAGE,
-				"store: HOME and MHOST_STORE are not set; give --store DIR");
-	if (n >= (int)sizeof(o->store))
-		return cmd_fail(&me, CMD_USAGE,
-				"store: path too long, limit %zu bytes; give --store DIR",
-				sizeof(o->store) - 1);
-	o->import.store = o->store;
-	return CMD_OK;
+	if (!parent)
+		return CMD_OK;
+	if (o->import.parent || !json_is_string(parent))
+		return cmd_fail(&me, CMD_USAGE, "parent in the metadata: limit one version as text, and not "
+				"with --parent; remove one");
+	snprintf(o->parent, sizeof(o->parent), "%s", json_string_value(parent));
+	json_object_del(o->import.meta, "parent");
+	return parse_parent(o, o->parent);
 }
 
 static int parse_options(struct options *o, int argc, char **argv)
@@ -114,6 +81,8 @@ static int parse_options(struct options *o, int argc, char **argv)
 		{ "store", required_argument, NULL, 's' },
 		{ "quantize", required_argument, NULL, 'q' },
 		{ "meta", required_argument, NULL, 'm' },
+		{ "meta-file", required_argument, NULL, 'f' },
+		{ "parent", required_argument, NULL, 'p' },
 		{ "json", no_argument, NULL, 'j' },
 		{ 0 },
 	};
@@ -125,7 +94,11 @@ static int parse_options(struct options *o, int argc, char **argv)
 		else if (opt == 'q')
 			status = parse_quantize(o, optarg);
 		else if (opt == 'm')
-			status = parse_meta(o, optarg);
+			status = meta_add_pair(&me, o->import.meta, optarg);
+		else if (opt == 'f')
+			status = meta_add_file(&me, o->import.meta, optarg);
+		else if (opt == 'p')
+			status = parse_parent(o, optarg);
 		else if (opt == 'j')
 			o->json = true;
 		else
@@ -137,8 +110,14 @@ static int parse_options(struct options *o, int argc, char **argv)
 static int parse(struct options *o, int argc, char **argv)
 {
 	struct sto_error error;
-	int status = parse_options(o, argc, argv);
+	int status;
 
+	o->import.meta = json_object();
+	status = parse_options(o, argc, argv);
+	if (!status)
+		status = take_parent(o);
+	if (!status)
+		status = meta_check(&me, o->import.meta);
 	if (status)
 		return status;
 	if (argc - optind != 2)
@@ -146,10 +125,8 @@ static int parse(struct options *o, int argc, char **argv)
 	if (sto_ref_parse(argv[optind], 0, o->import.model, o->import.version, &error))
 		return cmd_fail(&me, CMD_USAGE, "%s", error.text);
 	o->import.path = argv[optind + 1];
-	o->import.meta = o->meta;
-	if (o->import.store && o->import.store[0])
-		return CMD_OK;
-	return default_store(o);
+	o->import.store = cmd_store(&me, o->import.store);
+	return o->import.store ? CMD_OK : CMD_USAGE;
 }
 
 /* ---- progress and signals ---------------------------------------------------------------- */
@@ -213,29 +190,39 @@ static void print_text(const struct options *o, const struct sto_import_result *
 	       r->seconds > 0 ? (double)r->source_bytes / 1e6 / r->seconds : 0.0);
 }
 
-int cmd_import(int argc, char **argv)
+static int run(struct options *o)
 {
-	static struct options o;
 	static struct sto_import_result result;
 	struct sto_error error = { "" };
-	int err, shown = -1, status = parse(&o, argc, argv);
+	int err, shown = -1;
 
-	if (status)
-		return status;
 	catch_signals();
-	o.import.stop = &stop;
+	o->import.stop = &stop;
 	if (isatty(STDERR_FILENO)) {
-		o.import.progress = draw_bar;
-		o.import.progress_arg = &shown;
+		o->import.progress = draw_bar;
+		o->import.progress_arg = &shown;
 	}
-	err = sto_import(&o.import, &result, &error);
+	err = sto_import(&o->import, &result, &error);
 	if (shown >= 0)
 		fprintf(stderr, "\r\033[K");
 	if (err)
 		return cmd_fail(&me, CMD_FAILED, "%s", error.text);
-	if (o.json)
-		print_json(&o, &result);
+	if (sto_import_log(&o->import, &result, &error))
+		cmd_fail(&me, 0, "warning: imported, but not in the history: %s", error.text);
+	if (o->json)
+		print_json(o, &result);
 	else
-		print_text(&o, &result);
+		print_text(o, &result);
 	return CMD_OK;
+}
+
+int cmd_import(int argc, char **argv)
+{
+	static struct options o;
+	int status = parse(&o, argc, argv);
+
+	if (status == CMD_OK)
+		status = run(&o);
+	json_decref(o.import.meta);
+	return status;
 }

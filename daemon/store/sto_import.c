@@ -16,6 +16,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "sto_history.h"
 #include "sto_image_priv.h"
 
 #define PATH_BYTES	4096u
@@ -194,6 +195,24 @@ static int note_parent(void *arg, const char *model, const char *version)
 	return 0;
 }
 
+/* The parent that was named, else the next lower version. */
+static int find_parent(const struct sto_import *import, struct parent_search *search,
+		       struct sto_error *error)
+{
+	char path[PATH_BYTES];
+	struct stat st;
+
+	if (!import->parent)
+		return sto_versions_each(import->store, import->model, note_parent, search, error);
+	snprintf(search->parent, sizeof(search->parent), "%s", import->parent);
+	if (sto_image_path(import->store, import->model, import->parent, path, sizeof(path)) == 0 &&
+	    lstat(path, &st) == 0)
+		return 0;
+	sto_fail(error, "parent: %s@%s is not in the store %s; import it first, or name another",
+		 import->model, import->parent, import->store);
+	return -ENOENT;
+}
+
 static int check_absent(const struct sto_import *import, struct sto_error *error)
 {
 	char path[PATH_BYTES];
@@ -267,7 +286,7 @@ static int write_version(const struct sto_import *import, struct sto_model *mode
 	for (uint32_t i = 0; i < model->file_count && !err; i++)
 		err = sto_file_unchanged(&model->files[i], error);
 	if (!err)
-		err = sto_versions_each(import->store, import->model, note_parent, &search, error);
+		err = find_parent(import, &search, error);
 	if (!err)
 		err = sto_manifest_write(import, model, &header, search.parent, temp->fd, error);
 	if (err)
@@ -328,9 +347,12 @@ int sto_import(const struct sto_import *import, struct sto_import_result *result
 {
 	double began = now_seconds();
 	struct sto_model model;
+	struct parent_search search = { .version = import->version };
 	int err = check_absent(import, error);
 
 	memset(result, 0, sizeof(*result));
+	if (!err)
+		err = find_parent(import, &search, error);
 	if (err)
 		return err;
 	sto_model_init(&model);
@@ -346,5 +368,31 @@ int sto_import(const struct sto_import *import, struct sto_import_result *result
 		sto_fail(error, "%s: interrupted, nothing was imported; import it again",
 			 import->path);
 	result->seconds = now_seconds() - began;
+	return err;
+}
+
+/* Any path as JSON can hold it. */
+static json_t *path_string(const char *path)
+{
+	json_t *string = json_string(path);
+
+	return string ? string : json_string("(a path that is not UTF-8)");
+}
+
+int sto_import_log(const struct sto_import *import, const struct sto_import_result *result,
+		   struct sto_error *error)
+{
+	char hash[STO_HEX_BYTES];
+	json_t *event;
+	int err;
+
+	sto_hex(result->content_hash, MHS_HASH_BYTES, hash);
+	event = json_pack("{s:s, s:s, s:s, s:s?, s:s, s:I, s:o}", "event", "import", "model",
+			  import->model, "version", import->version, "parent",
+			  result->parent[0] ? result->parent : NULL, "content_hash", hash,
+			  "image_bytes", (json_int_t)result->image_bytes, "path",
+			  path_string(import->path));
+	err = sto_history_append(import->store, event, error);
+	json_decref(event);
 	return err;
 }

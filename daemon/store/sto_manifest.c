@@ -129,15 +129,6 @@ static json_t *config_object(const struct sto_model *model, const struct mhs_ima
 			 "rms_eps", (double)c->rms_eps, "rope_base", (double)model->rope_base);
 }
 
-static json_t *meta_object(const struct sto_import *import)
-{
-	json_t *meta = json_object();
-
-	for (uint32_t i = 0; i < import->meta_count; i++)
-		json_object_set_new(meta, import->meta[i].key, json_string(import->meta[i].value));
-	return meta;
-}
-
 /* As --quantize names it. */
 static json_t *quantize_string(uint32_t source)
 {
@@ -169,7 +160,7 @@ static json_t *manifest_object(const struct sto_import *import, const struct sto
 		quantize_string(import->quantize), "image", image, "architecture", "llama",
 		"config", config_object(model, &h->config), "config_hash", hashes->config,
 		"tokenizer_hash", hashes->tokenizer, "template_hash",
-		string_or_null(hashes->chat_template), "meta", meta_object(import));
+		string_or_null(hashes->chat_template), "meta", import->meta ? json_incref(import->meta) : json_object());
 }
 
 static int write_text(int dir_fd, const char *text, struct sto_error *error)

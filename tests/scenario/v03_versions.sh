@@ -1,0 +1,94 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+# Versions in the store without a daemon: where they come from, and what the history says of them.
+. "$(dirname "$0")/../lib/host.sh"
+model=$here/tools/tiny/model
+
+# refused STATUS WORDS ARGUMENT...: one line on standard error with these words, nothing on standard output
+refused() {
+	wanted=$1 words=$2; shift 2
+	status=0
+	"$MHOST" "$@" >"$dir/out" 2>"$dir/err" </dev/null || status=$?
+	eq "exit status of: mhost $*" "$status" "$wanted"
+	eq "lines on standard error of: mhost $*" "$(wc -l <"$dir/err")" 1
+	grep -qF -e "$words" "$dir/err" || fail "mhost $*: no '$words' in: $(cat "$dir/err")"
+	[ ! -s "$dir/out" ] || fail "mhost $*: also printed: $(cat "$dir/out")"
+}
+manifest() { json "$2" <"$MHOST_STORE/models/tiny/$1/manifest.json"; }
+
+# -- metadata ---------------------------------------------------------------------------------------
+cat >"$dir/meta.json" <<-END
+	{"code": {"commit": "1f3a9c", "dirty": false}, "metrics": {"loss": 1.5, "steps": [10, 20]}}
+END
+cat >"$dir/meta.ini" <<-END
+	; of the trainer
+	seed = 7
+	[dataset]
+	id = tales
+	hash = 00ff	; of the tar
+	[hyperparameters]
+	lr = 1e-4
+END
+eq "an empty history" "$("$MHOST" history)" ""
+"$MHOST" import tiny@1.0.0 "$model" --meta note=first --meta-file "$dir/meta.json" --meta-file "$dir/meta.ini" >/dev/null
+eq "nested JSON" "$(manifest 1.0.0 'o["meta"]["code"], o["meta"]["metrics"]')" \
+	"({'commit': '1f3a9c', 'dirty': False}, {'loss': 1.5, 'steps': [10, 20]})"
+eq "INI" "$(manifest 1.0.0 'o["meta"]["seed"], o["meta"]["dataset"], o["meta"]["hyperparameters"]')" \
+	"('7', {'id': 'tales', 'hash': '00ff'}, {'lr': '1e-4'})"
+eq "a pair" "$(manifest 1.0.0 'o["meta"]["note"], o["parent"]')" "('first', None)"
+"$MHOST" import tiny@1.0.1 "$model" --quantize q8_0 >/dev/null
+eq "parent by default" "$(manifest 1.0.1 'o["parent"]')" 1.0.0
+"$MHOST" import tiny@1.0.2 "$model" --parent 1.0.0 >/dev/null
+eq "parent by option" "$(manifest 1.0.2 'o["parent"]')" 1.0.0
+"$MHOST" import tiny@1.0.3 "$model" --meta parent=1.0.1 >/dev/null
+eq "parent in the metadata" "$(manifest 1.0.3 'o["parent"], o["meta"]')" "('1.0.1', {})"
+
+try() { refused "$1" "$2" import tiny@1.1.0 "$model" "$3" "$4" "$5" "$6"; }
+try 2 'seed: given twice' --meta seed=8 --meta-file "$dir/meta.ini"
+try 2 'seed: given twice' --meta-file "$dir/meta.ini" --meta-file "$dir/meta.ini"
+try 2 'note: given twice' --meta note=a --meta note=a
+try 2 'parent in the metadata' --meta parent=1.0.0 --parent 1.0.1
+bad() { printf "$1" >"$dir/bad"; refused "$2" "$3" import tiny@1.1.0 "$model" --meta-file "$dir/bad"; }
+bad '{"a": 1, "a": 2}' 1 'duplicate'
+bad '{"a": 1' 1 'JSON: line 1'
+bad '{"a b": 1}' 2 'limit a key of'
+bad '[x]\nk = 1\nk = 2\n' 1 'bad:3: [x] k: given twice'
+bad 'k = 1\n[k]\na = 1\n' 1 'bad:3: [k] a: given twice'
+bad 'k = 1\nwhat is this\n' 1 'bad:2: neither a [section]'
+bad "k = $(printf '%0300d' 0)\n" 1 'write it as JSON'
+bad "[$(printf '%060d' 0)]\nk = 1\n" 1 'write it as JSON'
+bad 'k = \377\n' 1 'is neither JSON nor text'
+bad "{\"deep\": $(printf '[%.0s' $(seq 40))$(printf ']%.0s' $(seq 40))}" 2 'too deep'
+head -c 300000 /dev/zero | tr '\0' ' ' >"$dir/big"
+refused 1 'limit 262144' import tiny@1.1.0 "$model" --meta-file "$dir/big"
+refused 1 'cannot be opened' import tiny@1.1.0 "$model" --meta-file "$dir/nowhere"
+refused 1 'parent: tiny@1.0.9 is not in the store' import tiny@1.1.0 "$model" --parent 1.0.9
+refused 2 'parent 9: limit' import tiny@1.1.0 "$model" --parent 9
+[ ! -e "$MHOST_STORE/models/tiny/1.1.0" ] || fail "a refused import left something"
+
+# -- history ----------------------------------------------------------------------------------------
+"$MHOST" import other@1.0.0 "$model" >/dev/null
+eq "all events" "$("$MHOST" history | wc -l)" 5
+eq "of one model" "$("$MHOST" history tiny | wc -l)" 4
+eq "the last two" "$("$MHOST" history -n 2 --json | python3 -c 'import json, sys
+print([(e["event"], e["model"], e["version"], e["uid"]) for e in map(json.loads, sys.stdin)])')" \
+	"[('import', 'tiny', '1.0.3', $(id -u)), ('import', 'other', '1.0.0', $(id -u))]"
+"$MHOST" history tiny --store "$MHOST_STORE" | grep -q 'import *tiny@1.0.3 .*parent=1.0.1' || fail "no line for people"
+refused 2 '-n x: limit' history -n x
+refused 2 'model name' history Tiny
+refused 2 'usage: mhost history' history a b
+printf '{"event":"torn' >>"$MHOST_STORE/history.jsonl"
+eq "a torn line" "$("$MHOST" history 2>&1 >/dev/null)" \
+	"mhost: history: warning: 1 damaged lines of $MHOST_STORE/history.jsonl were skipped"
+"$MHOST" history other --follow --json >"$dir/follow" &
+follow=$!
+wait_for 10 test -s "$dir/follow"
+"$MHOST" import other@1.0.1 "$model" >/dev/null
+wait_for 10 grep -q '"version":"1.0.1"' "$dir/follow"
+kill "$follow"; wait "$follow" 2>/dev/null || true
+eq "followed" "$(wc -l <"$dir/follow")" 2
+# An import that the history cannot take is an import all the same.
+mv "$MHOST_STORE/history.jsonl" "$dir/kept" && mkdir "$MHOST_STORE/history.jsonl"
+"$MHOST" import other@1.0.2 "$model" >/dev/null 2>"$dir/err" || fail "the import failed: $(cat "$dir/err")"
+grep -q 'warning: imported, but not in the history: .*history.jsonl' "$dir/err" || fail "no warning: $(cat "$dir/err")"
+rmdir "$MHOST_STORE/history.jsonl" && mv "$dir/kept" "$MHOST_STORE/history.jsonl"
