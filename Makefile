@@ -63,6 +63,7 @@ STORE_SRC := \
 	daemon/store/import_hf.c \
 	daemon/store/import_safetensors.c \
 	daemon/store/sto_compat.c \
+	daemon/store/sto_differ.c \
 	daemon/store/sto_file.c \
 	daemon/store/sto_gguf.c \
 	daemon/store/sto_gguf_cursor.c \
@@ -75,6 +76,7 @@ STORE_SRC := \
 	daemon/store/sto_json.c \
 	daemon/store/sto_manifest.c \
 	daemon/store/sto_model.c \
+	daemon/store/sto_number.c \
 	daemon/store/sto_pack.c \
 	daemon/store/sto_safetensors.c \
 	daemon/store/sto_semver.c \
@@ -88,6 +90,7 @@ STORE_SRC := \
 	daemon/store/sto_tok_pre.c \
 	daemon/store/sto_tok_regex.c \
 	daemon/store/sto_tok_regex_set.c \
+	daemon/store/sto_version.c \
 	daemon/store/sto_work.c
 
 COMMON_SRC := \
@@ -199,6 +202,7 @@ UNIT_TESTS := \
 	bits \
 	blas \
 	conf \
+	differ \
 	draft \
 	epoch \
 	gguf \

@@ -13,8 +13,8 @@
 
 #define BAR_WIDTH	30
 
-static const char synopsis[] = "MODEL@VERSION PATH [--store DIR] [--quantize q8_0|q4_0|q4_1] "
-			       "[--meta KEY=VALUE]... [--meta-file FILE]... [--parent VERSION] [--json]";
+static const char synopsis[] = "MODEL@VERSION PATH | MODEL PATH --bump major|minor|patch [--store DIR] [--quantize q8_0|q4_0|q4_1] "
+			       "[--meta KEY=VALUE]... [--meta-file FILE]... [--parent VERSION] [--allow-incompatible] [--json]";
 
 static const struct cmd me = { .verb = "import" };
 static _Atomic int stop;
@@ -46,6 +46,32 @@ static int parse_quantize(struct options *o, const char *text)
 	}
 	return cmd_fail(&me, CMD_USAGE,
 			"--quantize %.40s: limit q8_0, q4_0, q4_1; choose one of them", text);
+}
+
+static int parse_bump(struct options *o, const char *text)
+{
+	static const char *const parts[] = { NULL, "major", "minor", "patch" };
+
+	for (uint32_t i = STO_BUMP_MAJOR; i <= STO_BUMP_PATCH; i++) {
+		if (strcmp(text, parts[i]))
+			continue;
+		o->import.bump = i;
+		return CMD_OK;
+	}
+	return cmd_fail(&me, CMD_USAGE, "--bump %.40s: limit major, minor, patch; choose one of them", text);
+}
+
+/* MODEL@VERSION, or with --bump MODEL alone. */
+static int parse_ref(struct options *o, const char *ref)
+{
+	struct sto_error error;
+
+	if (o->import.bump && strchr(ref, '@'))
+		return cmd_fail(&me, CMD_USAGE, "%.120s: with --bump: limit MODEL without a version; leave "
+				"one out", ref);
+	if (sto_ref_parse(ref, o->import.bump != STO_BUMP_NONE, o->import.model, o->import.version, &error))
+		return cmd_fail(&me, CMD_USAGE, "%s", error.text);
+	return CMD_OK;
 }
 
 /* A version of the model that is being imported. */
@@ -83,6 +109,8 @@ static int parse_options(struct options *o, int argc, char **argv)
 		{ "meta", required_argument, NULL, 'm' },
 		{ "meta-file", required_argument, NULL, 'f' },
 		{ "parent", required_argument, NULL, 'p' },
+		{ "bump", required_argument, NULL, 'b' },
+		{ "allow-incompatible", no_argument, NULL, 'a' },
 		{ "json", no_argument, NULL, 'j' },
 		{ 0 },
 	};
@@ -99,6 +127,10 @@ static int parse_options(struct options *o, int argc, char **argv)
 			status = meta_add_file(&me, o->import.meta, optarg);
 		else if (opt == 'p')
 			status = parse_parent(o, optarg);
+		else if (opt == 'b')
+			status = parse_bump(o, optarg);
+		else if (opt == 'a')
+			o->import.allow_incompatible = true;
 		else if (opt == 'j')
 			o->json = true;
 		else
@@ -109,7 +141,6 @@ static int parse_options(struct options *o, int argc, char **argv)
 
 static int parse(struct options *o, int argc, char **argv)
 {
-	struct sto_error error;
 	int status;
 
 	o->import.meta = json_object();
@@ -122,8 +153,9 @@ static int parse(struct options *o, int argc, char **argv)
 		return status;
 	if (argc - optind != 2)
 		return cmd_usage(&me, synopsis);
-	if (sto_ref_parse(argv[optind], 0, o->import.model, o->import.version, &error))
-		return cmd_fail(&me, CMD_USAGE, "%s", error.text);
+	status = parse_ref(o, argv[optind]);
+	if (status)
+		return status;
 	o->import.path = argv[optind + 1];
 	o->import.store = cmd_store(&me, o->import.store);
 	return o->import.store ? CMD_OK : CMD_USAGE;
@@ -171,23 +203,28 @@ static void print_json(const struct options *o, const struct sto_import_result *
 
 	cmd_hex(r->content_hash, MHS_HASH_BYTES, hash);
 	cmd_json_print(json_pack(
-		"{s:s, s:s, s:s, s:s, s:I, s:I, s:i, s:s?, s:s?, s:f}", "model", o->import.model,
-		"version", o->import.version, "image", r->image_path, "content_hash", hash,
+		"{s:s, s:s, s:s, s:s, s:I, s:I, s:i, s:s?, s:s?, s:f, s:o}", "model", o->import.model,
+		"version", r->version, "image", r->image_path, "content_hash", hash,
 		"image_bytes", (json_int_t)r->image_bytes, "source_bytes",
 		(json_int_t)r->source_bytes, "tensors", r->tensor_count, "parent",
-		r->parent[0] ? r->parent : NULL, "quantize", o->quantize, "seconds", r->seconds));
+		r->parent[0] ? r->parent : NULL, "quantize", o->quantize, "seconds", r->seconds,
+		"incompatible", r->incompatible ? json_incref(r->incompatible) : json_array()));
 }
 
 static void print_text(const struct options *o, const struct sto_import_result *r)
 {
 	char hash[2 * MHS_HASH_BYTES + 1] = "";
+	const json_t *text;
+	size_t i;
 
 	cmd_hex(r->content_hash, 8, hash);
 	printf("imported %s@%s: %u tensors, %.1f MB from %.1f MB, content %s..., %.2f s (%.0f "
 	       "MB/s)\n",
-	       o->import.model, o->import.version, r->tensor_count, (double)r->image_bytes / 1e6,
+	       o->import.model, r->version, r->tensor_count, (double)r->image_bytes / 1e6,
 	       (double)r->source_bytes / 1e6, hash, r->seconds,
 	       r->seconds > 0 ? (double)r->source_bytes / 1e6 / r->seconds : 0.0);
+	json_array_foreach(r->incompatible, i, text)
+		printf("allowed though incompatible: %s\n", json_string_value(text));
 }
 
 static int run(struct options *o)
@@ -213,6 +250,7 @@ static int run(struct options *o)
 		print_json(o, &result);
 	else
 		print_text(o, &result);
+	json_decref(result.incompatible);
 	return CMD_OK;
 }
 

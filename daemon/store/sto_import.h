@@ -14,7 +14,9 @@ struct sto_import {
 	const char *store;
 	const char *path;		/* GGUF file or Hugging Face directory */
 	char model[MHS_NAME_BYTES];
-	char version[MHS_SEMVER_BYTES];
+	char version[MHS_SEMVER_BYTES];	/* unused with bump */
+	enum sto_bump bump;		/* take the next number after the highest in the store */
+	bool allow_incompatible;	/* within a MAJOR; recorded in the manifest */
 	uint32_t quantize;		/* enum eng_source to requantise matrices to; 0: keep */
 	uint32_t threads;		/* 0: as many as useful */
 	json_t *meta;			/* training metadata, an object; NULL: none */
@@ -26,6 +28,8 @@ struct sto_import {
 };
 
 struct sto_import_result {
+	char version[MHS_SEMVER_BYTES];
+	json_t *incompatible;		/* what was allowed, texts; the caller releases it; or NULL */
 	char image_path[4096];
 	char parent[MHS_SEMVER_BYTES];	/* as in the manifest; empty: none */
 	uint8_t content_hash[MHS_HASH_BYTES];
@@ -38,7 +42,8 @@ struct sto_import_result {
 /*
  * Import. 0, or negative errno with @error; then the store is as before and no temporary is left.
  * -EEXIST: the version is there already. -EINTR: *stop became true. Within one MAJOR (1 and up) the
- * tokenizer, the vocabulary and the architecture stay and the context does not shrink.
+ * tokenizer, the vocabulary, begin and end tokens, the template and the architecture stay, and the
+ * context does not shrink.
  */
 int sto_import(const struct sto_import *import, struct sto_import_result *result,
 	       struct sto_error *error);

@@ -3,6 +3,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -178,7 +179,16 @@ static void entries_free(struct dirent **entries, int count)
 	free(entries);
 }
 
-static int each_version(const char *store, const char *model, sto_each_fn fn, void *arg)
+static int has_image(const char *store, const char *model, const char *version)
+{
+	char path[4096];
+
+	return sto_image_path(store, model, version, path, sizeof(path)) == 0 &&
+	       faccessat(AT_FDCWD, path, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
+static int each_version(const char *store, const char *model, bool damaged_too, sto_each_fn fn,
+			void *arg)
 {
 	struct dirent **entries = NULL;
 	char path[4096];
@@ -190,22 +200,33 @@ static int each_version(const char *store, const char *model, sto_each_fn fn, vo
 	if (count < 0)	/* gone in between, or a stray file with a good name */
 		return errno == ENOENT || errno == ENOTDIR ? 0 : -errno;
 	for (int i = 0; i < count && !stop; i++) {
-		if (sto_image_path(store, model, entries[i]->d_name, path, sizeof(path)) == 0 &&
-		    faccessat(AT_FDCWD, path, F_OK, AT_SYMLINK_NOFOLLOW) == 0)
+		if (damaged_too || has_image(store, model, entries[i]->d_name))
 			stop = fn(arg, model, entries[i]->d_name);
 	}
 	entries_free(entries, count);
 	return stop;
 }
 
-int sto_versions_each(const char *store, const char *model, sto_each_fn fn, void *arg,
-		      struct sto_error *error)
+static int each_of_model(const char *store, const char *model, bool damaged_too, sto_each_fn fn,
+			 void *arg, struct sto_error *error)
 {
-	int err = each_version(store, model, fn, arg);
+	int err = each_version(store, model, damaged_too, fn, arg);
 
 	if (err < 0)
 		sto_fail(error, "%s/models/%s: %s; check the store", store, model, strerror(-err));
 	return err < 0 ? err : 0;
+}
+
+int sto_versions_each(const char *store, const char *model, sto_each_fn fn, void *arg,
+		      struct sto_error *error)
+{
+	return each_of_model(store, model, false, fn, arg, error);
+}
+
+int sto_entries_each(const char *store, const char *model, sto_each_fn fn, void *arg,
+		     struct sto_error *error)
+{
+	return each_of_model(store, model, true, fn, arg, error);
 }
 
 int sto_store_each(const char *store, sto_each_fn fn, void *arg, struct sto_error *error)
@@ -228,7 +249,7 @@ int sto_store_each(const char *store, sto_each_fn fn, void *arg, struct sto_erro
 		return err;
 	}
 	for (int i = 0; i < count && !err; i++)
-		err = each_version(store, entries[i]->d_name, fn, arg);
+		err = each_version(store, entries[i]->d_name, false, fn, arg);
 	entries_free(entries, count);
 	if (err < 0)
 		sto_fail(error, "%s: %s; check the store", path, strerror(-err));

@@ -66,13 +66,55 @@ refused 1 'parent: tiny@1.0.9 is not in the store' import tiny@1.1.0 "$model" --
 refused 2 'parent 9: limit' import tiny@1.1.0 "$model" --parent 9
 [ ! -e "$MHOST_STORE/models/tiny/1.1.0" ] || fail "a refused import left something"
 
+# -- numbers ----------------------------------------------------------------------------------------
+next() { "$MHOST" import "$1" "$model" --bump "$2" --json | json 'o["version"]'; }
+eq "the first" "$(next first minor)" 1.0.0
+eq "the first, for people" "$("$MHOST" import second "$model" --bump patch | cut -d: -f1)" "imported second@1.0.0"
+eq "patch" "$(next first patch)" 1.0.1
+eq "minor" "$(next first minor)" 1.1.0
+eq "major" "$(next first major)" 2.0.0
+"$MHOST" import first@2.1.0-rc.1 "$model" >/dev/null
+eq "release of a pre-release" "$(next first patch)" 2.1.0
+for i in 1 2 3; do "$MHOST" import first "$model" --bump patch --json >"$dir/bump$i" & done; wait
+eq "three at once" "$(for i in 1 2 3; do json 'o["version"]' <"$dir/bump$i"; done | sort | tr '\n' ' ')" "2.1.1 2.1.2 2.1.3 "
+eq "in the history" "$("$MHOST" history first -n 3 | grep -o '2\.1\.[123]' | sort -u | tr '\n' ' ')" "2.1.1 2.1.2 2.1.3 "
+refused 2 '--bump big: limit' import first "$model" --bump big
+refused 2 'limit MODEL without a version' import first@3.0.0 "$model" --bump major
+"$MHOST" import full@1.0.999999999 "$model" >/dev/null
+refused 1 'full@1.0.999999999: no next version' import full "$model" --bump patch
+
+# -- the promise of a MAJOR -------------------------------------------------------------------------
+# changed FILE EXPRESSION: the tiny model at $dir/changed with the object `o` of that file changed
+changed() {
+	rm -rf "$dir/changed" && cp -r "$model" "$dir/changed" && chmod -R u+w "$dir/changed"
+	python3 - "$dir/changed/$1" "$2" <<-'END'
+		import json, sys
+		o = json.load(open(sys.argv[1]))
+		exec(sys.argv[2])
+		json.dump(o, open(sys.argv[1], "w"))
+	END
+}
+swap='v = o["model"]["vocab"]; v["A"], v["B"] = v["B"], v["A"]; print(min(v["A"], v["B"]))'
+token=$(changed tokenizer.json "$swap")
+refused 1 "tokenizer: token $token (the first of 2 that differ): \"B\", was \"A\" in tiny@1.0.3" import tiny@1.1.0 "$dir/changed"
+"$MHOST" import tiny@2.0.0 "$dir/changed" >/dev/null
+changed tokenizer_config.json 'o["chat_template"] = o["chat_template"].replace("\n", "\n ", 1) + "x"'
+refused 1 'chat template: line ' import tiny@1.1.0 "$dir/changed"
+changed config.json 'o["max_position_embeddings"] //= 2'
+refused 1 'context length (may only grow): 256, was 512 in tiny@1.0.3, limit the same within MAJOR 1' import tiny@1.1.0 "$dir/changed"
+eq "allowed" "$("$MHOST" import tiny@1.1.0 "$dir/changed" --allow-incompatible --json | json 'o["incompatible"]')" \
+	"['context length (may only grow): 256, was 512']"
+eq "in the manifest" "$(manifest 1.1.0 'o["incompatible"]')" "['context length (may only grow): 256, was 512']"
+"$MHOST" history tiny -n 1 | grep -q 'incompatible=\["context length' || fail "the history does not tell what was allowed"
+before=$("$MHOST" history | wc -l)
+
 # -- history ----------------------------------------------------------------------------------------
 "$MHOST" import other@1.0.0 "$model" >/dev/null
-eq "all events" "$("$MHOST" history | wc -l)" 5
-eq "of one model" "$("$MHOST" history tiny | wc -l)" 4
+eq "all events" "$("$MHOST" history | wc -l)" $((before + 1))
+eq "of one model" "$("$MHOST" history tiny | wc -l)" 6
 eq "the last two" "$("$MHOST" history -n 2 --json | python3 -c 'import json, sys
 print([(e["event"], e["model"], e["version"], e["uid"]) for e in map(json.loads, sys.stdin)])')" \
-	"[('import', 'tiny', '1.0.3', $(id -u)), ('import', 'other', '1.0.0', $(id -u))]"
+	"[('import', 'tiny', '1.1.0', $(id -u)), ('import', 'other', '1.0.0', $(id -u))]"
 "$MHOST" history tiny --store "$MHOST_STORE" | grep -q 'import *tiny@1.0.3 .*parent=1.0.1' || fail "no line for people"
 refused 2 '-n x: limit' history -n x
 refused 2 'model name' history Tiny
