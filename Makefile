@@ -90,6 +90,8 @@ STORE_SRC := \
 	daemon/store/sto_tok_pre.c \
 	daemon/store/sto_tok_regex.c \
 	daemon/store/sto_tok_regex_set.c \
+	daemon/store/sto_verify.c \
+	daemon/store/sto_verify_manifest.c \
 	daemon/store/sto_version.c \
 	daemon/store/sto_work.c
 
@@ -154,6 +156,7 @@ CLIENT_SRC := \
 	client/mhost.c
 
 TOOL_SRC := \
+	tools/bar.c \
 	tools/bench.c \
 	tools/bench_fio.c \
 	tools/bench_flip.c \
@@ -181,10 +184,12 @@ TOOL_SRC := \
 	tools/cmd_import.c \
 	tools/cmd_run.c \
 	tools/cmd_tokens.c \
+	tools/cmd_verify.c \
 	tools/ctl.c \
 	tools/meta.c \
 	tools/meta_ini.c \
 	tools/reply.c \
+	tools/stop.c \
 	tools/store.c
 
 # What `mhost bench` looks for beside itself.
@@ -246,6 +251,7 @@ UNIT_TESTS := \
 	tok_json \
 	tok_table \
 	vector \
+	verify \
 	wrk_check
 
 FUZZERS := \

@@ -37,6 +37,7 @@ int cmd_unload(struct cmd *cmd, int argc, char **argv);
 int cmd_activate(struct cmd *cmd, int argc, char **argv);
 int cmd_rollback(struct cmd *cmd, int argc, char **argv);
 int cmd_status(struct cmd *cmd, int argc, char **argv);
+int cmd_verify(struct cmd *cmd, int argc, char **argv);
 int cmd_workers(struct cmd *cmd, int argc, char **argv);
 int cmd_bench(struct cmd *cmd, int argc, char **argv);
 
@@ -56,6 +57,12 @@ int cmd_getopt(const struct cmd *cmd, int argc, char **argv, const char *shorts,
  * or the default. Static memory. NULL: the reason has been printed, CMD_USAGE is due.
  */
 const char *cmd_store(const struct cmd *cmd, const char *given);
+
+/* Progress on standard error. *@shown: -1 before the first call. Clear it before other output. */
+void cmd_bar(int *shown, const char *step, uint64_t done_bytes, uint64_t all_bytes);
+void cmd_bar_clear(int *shown);
+/* SIGINT, SIGTERM and SIGHUP make the answer true, once; the second one kills. */
+const _Atomic int *cmd_catch_signals(void);
 
 /* Whole-string numbers within limits; false when they are not. */
 bool cmd_parse_u64(const char *text, uint64_t low, uint64_t high, uint64_t *value);

@@ -1,23 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /* cmd_import.c: `mhost import`: a model from outside into the store. Needs no daemon. */
-#include <errno.h>
-#include <signal.h>
-#include <stdatomic.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "meta.h"
 #include "sto_import.h"
 
-#define BAR_WIDTH	30
-
 static const char synopsis[] = "MODEL@VERSION PATH | MODEL PATH --bump major|minor|patch [--store DIR] [--quantize q8_0|q4_0|q4_1] "
 			       "[--meta KEY=VALUE]... [--meta-file FILE]... [--parent VERSION] [--allow-incompatible] [--json]";
 
 static const struct cmd me = { .verb = "import" };
-static _Atomic int stop;
 
 static const struct {
 	const char *name;
@@ -161,38 +154,9 @@ static int parse(struct options *o, int argc, char **argv)
 	return o->import.store ? CMD_OK : CMD_USAGE;
 }
 
-/* ---- progress and signals ---------------------------------------------------------------- */
-
-static void on_signal(int number)
+static void draw(void *arg, const char *step, uint64_t done, uint64_t all)
 {
-	(void)number;
-	/* relaxed: a request to give up; nothing is published by it */
-	atomic_store_explicit(&stop, 1, memory_order_relaxed);
-}
-
-static void catch_signals(void)
-{
-	struct sigaction action = { .sa_handler = on_signal, .sa_flags = SA_RESETHAND };
-
-	sigemptyset(&action.sa_mask);
-	sigaction(SIGINT, &action, NULL);
-	sigaction(SIGTERM, &action, NULL);
-	sigaction(SIGHUP, &action, NULL);
-}
-
-static void draw_bar(void *arg, const char *step, uint64_t done, uint64_t all)
-{
-	int *shown = arg, per_mille = all ? (int)(done * 1000 / all) : 1000;
-	char bar[BAR_WIDTH + 1];
-
-	if (per_mille == *shown)
-		return;
-	*shown = per_mille;
-	for (int i = 0; i < BAR_WIDTH; i++)
-		bar[i] = i < per_mille * BAR_WIDTH / 1000 ? '#' : '.';
-	bar[BAR_WIDTH] = '\0';
-	fprintf(stderr, "\r%s [%s] %3d %%  %.1f GB", step, bar, per_mille / 10, (double)done / 1e9);
-	fflush(stderr);
+	cmd_bar(arg, step, done, all);
 }
 
 /* ---- result ------------------------------------------------------------------------------ */
@@ -233,15 +197,13 @@ static int run(struct options *o)
 	struct sto_error error = { "" };
 	int err, shown = -1;
 
-	catch_signals();
-	o->import.stop = &stop;
+	o->import.stop = cmd_catch_signals();
 	if (isatty(STDERR_FILENO)) {
-		o->import.progress = draw_bar;
+		o->import.progress = draw;
 		o->import.progress_arg = &shown;
 	}
 	err = sto_import(&o->import, &result, &error);
-	if (shown >= 0)
-		fprintf(stderr, "\r\033[K");
+	cmd_bar_clear(&shown);
 	if (err)
 		return cmd_fail(&me, CMD_FAILED, "%s", error.text);
 	if (sto_import_log(&o->import, &result, &error))

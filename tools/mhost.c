@@ -30,6 +30,7 @@ static const struct {
 	{ "status", cmd_status, "the host: pages, memory, models, routes" },
 	{ "tokenize", cmd_tokenize, "MODEL [TEXT]" },
 	{ "unload", cmd_unload, "MODEL@VERSION: give its memory back" },
+	{ "verify", cmd_verify, "[MODEL[@VERSION]]: hash the store again and name what is damaged" },
 	{ "workers", cmd_workers, "worker processes, their load and pins" },
 };
 

@@ -67,6 +67,9 @@ int sto_store_each(const char *store, sto_each_fn fn, void *arg, struct sto_erro
 /* The same for the versions of one model. */
 int sto_versions_each(const char *store, const char *model, sto_each_fn fn, void *arg,
 		      struct sto_error *error);
+/* Call @fn for each model, sorted. Stops when it returns != 0; a negative value is returned. */
+typedef int (*sto_model_fn)(void *arg, const char *model);
+int sto_models_each(const char *store, sto_model_fn fn, void *arg, struct sto_error *error);
 /* And those directories with a version's name that hold no image: damaged, but their name is taken. */
 int sto_entries_each(const char *store, const char *model, sto_each_fn fn, void *arg,
 		     struct sto_error *error);

@@ -134,3 +134,28 @@ mv "$MHOST_STORE/history.jsonl" "$dir/kept" && mkdir "$MHOST_STORE/history.jsonl
 "$MHOST" import other@1.0.2 "$model" >/dev/null 2>"$dir/err" || fail "the import failed: $(cat "$dir/err")"
 grep -q 'warning: imported, but not in the history: .*history.jsonl' "$dir/err" || fail "no warning: $(cat "$dir/err")"
 rmdir "$MHOST_STORE/history.jsonl" && mv "$dir/kept" "$MHOST_STORE/history.jsonl"
+
+# -- verify -----------------------------------------------------------------------------------------
+"$MHOST" verify >"$dir/out" || fail "a good store is called damaged: $(cat "$dir/out")"
+eq "versions looked at" "$(grep -c ' good$' "$dir/out")" "$(find "$MHOST_STORE/models" -name image.mhi | wc -l)"
+eq "one version" "$("$MHOST" verify tiny@1.0.1 --json | json 'o["damaged"], [v["version"] for v in o["versions"]]')" "(0, ['1.0.1'])"
+cp -r "$MHOST_STORE" "$dir/hurt"
+image=$dir/hurt/models/tiny/1.0.1/image.mhi
+chmod u+w "$image" "$dir/hurt/models/tiny/1.0.2/manifest.json"
+python3 -c 'import sys
+f = open(sys.argv[1], "r+b"); f.seek(-4096 * 30, 2); b = f.read(1); f.seek(-1, 1); f.write(bytes([b[0] ^ 1]))' "$image"
+sed -i 's/"version": "1.0.2"/"version": "1.0.7"/' "$dir/hurt/models/tiny/1.0.2/manifest.json"
+rm "$dir/hurt/models/other/1.0.0/image.mhi"
+status=0
+"$MHOST" verify --store "$dir/hurt" >"$dir/out" 2>"$dir/err" || status=$?
+eq "damage" "$status $(cat "$dir/err" | cut -d';' -f1)" "1 mhost: verify: 3 of $(find "$MHOST_STORE/models" -name image.mhi | wc -l) versions are damaged"
+grep -q 'tiny@1.0.1 DAMAGED: tensor [a-z].*: its hash' "$dir/out" || fail "the tensor is not named: $(cat "$dir/out")"
+grep -q 'tiny@1.0.2 DAMAGED: manifest: version: 1.0.7, limit 1.0.2' "$dir/out" || fail "the manifest is not named: $(cat "$dir/out")"
+grep -q 'other@1.0.0 DAMAGED: .*No such file' "$dir/out" || fail "the missing image is not named: $(cat "$dir/out")"
+status=0
+"$MHOST" verify tiny --store "$dir/hurt" --json >"$dir/out" 2>/dev/null || status=$?
+eq "damage as JSON" "$status $(json '[v["version"] for v in o["versions"] if not v["good"]], o["damaged"]' <"$dir/out")" \
+	"1 (['1.0.1', '1.0.2'], 2)"
+refused 1 'nosuch is not in the store' verify nosuch
+refused 1 'tiny@9.9.9 is not in the store' verify tiny@9.9.9
+refused 2 'usage: mhost verify' verify a b
