@@ -63,6 +63,7 @@ STORE_SRC := \
 	daemon/store/import_hf.c \
 	daemon/store/import_safetensors.c \
 	daemon/store/sto_compat.c \
+	daemon/store/sto_differ.c \
 	daemon/store/sto_file.c \
 	daemon/store/sto_gguf.c \
 	daemon/store/sto_gguf_cursor.c \
@@ -75,6 +76,7 @@ STORE_SRC := \
 	daemon/store/sto_json.c \
 	daemon/store/sto_manifest.c \
 	daemon/store/sto_model.c \
+	daemon/store/sto_number.c \
 	daemon/store/sto_pack.c \
 	daemon/store/sto_safetensors.c \
 	daemon/store/sto_semver.c \
@@ -88,6 +90,9 @@ STORE_SRC := \
 	daemon/store/sto_tok_pre.c \
 	daemon/store/sto_tok_regex.c \
 	daemon/store/sto_tok_regex_set.c \
+	daemon/store/sto_verify.c \
+	daemon/store/sto_verify_manifest.c \
+	daemon/store/sto_version.c \
 	daemon/store/sto_work.c
 
 COMMON_SRC := \
@@ -170,6 +175,7 @@ CLIENT_SRC := \
 	client/mhost.c
 
 TOOL_SRC := \
+	tools/bar.c \
 	tools/bench.c \
 	tools/bench_fio.c \
 	tools/bench_flip.c \
@@ -194,17 +200,23 @@ TOOL_SRC := \
 	tools/cmd_bench.c \
 	tools/cmd_control.c \
 	tools/cmd_golden.c \
+	tools/cmd_history.c \
 	tools/cmd_import.c \
-	tools/cmd_release.c \
 	tools/cmd_probe.c \
+	tools/cmd_release.c \
 	tools/cmd_run.c \
 	tools/cmd_tokens.c \
+	tools/cmd_verify.c \
 	tools/ctl.c \
 	tools/golden.c \
+	tools/meta.c \
+	tools/meta_ini.c \
 	tools/probe.c \
 	tools/prompts.c \
 	tools/reply.c \
-	tools/stop.c
+	tools/signals.c \
+	tools/stop.c \
+	tools/store.c
 
 # What `mhost bench` looks for beside itself.
 BENCH_SHARE := \
@@ -221,6 +233,7 @@ UNIT_TESTS := \
 	bits \
 	blas \
 	conf \
+	differ \
 	draft \
 	epoch \
 	gguf \
@@ -266,6 +279,7 @@ UNIT_TESTS := \
 	tok_json \
 	tok_table \
 	vector \
+	verify \
 	wrk_check
 
 FUZZERS := \
@@ -294,7 +308,8 @@ SCENARIOS := \
 	tests/scenario/m01_memory.sh \
 	tests/scenario/p01_perf.sh \
 	tests/scenario/v01_flip.sh \
-	tests/scenario/v02_storm.sh
+	tests/scenario/v02_storm.sh \
+	tests/scenario/v03_versions.sh
 
 MAN_PAGES := tools/mhost.1 daemon/supervisor/mhostd.8 daemon/supervisor/mhost.ini.5
 RACE_CHECKS := $(B)/tests/abi/abi_test $(B)/tests/race/explore $(B)/tests/race/r_explore \

@@ -24,6 +24,7 @@ struct cmd {
 typedef int (*cmd_fn)(struct cmd *cmd, int argc, char **argv);
 
 /* One per verb: argv[0] is the verb. */
+int cmd_history(struct cmd *cmd, int argc, char **argv);
 int cmd_import(int argc, char **argv);
 int cmd_run(struct cmd *cmd, int argc, char **argv);
 int cmd_score(struct cmd *cmd, int argc, char **argv);
@@ -43,6 +44,7 @@ int cmd_rollback(struct cmd *cmd, int argc, char **argv);
 int cmd_status(struct cmd *cmd, int argc, char **argv);
 int cmd_golden(struct cmd *cmd, int argc, char **argv);
 int cmd_probe(struct cmd *cmd, int argc, char **argv);
+int cmd_verify(struct cmd *cmd, int argc, char **argv);
 int cmd_workers(struct cmd *cmd, int argc, char **argv);
 int cmd_bench(struct cmd *cmd, int argc, char **argv);
 
@@ -56,6 +58,18 @@ int cmd_usage(const struct cmd *cmd, const char *synopsis);
  */
 int cmd_getopt(const struct cmd *cmd, int argc, char **argv, const char *shorts,
 	       const struct option *longs);
+
+/*
+ * The store of a verb that works without a daemon: @given (--store; may be NULL), else $MHOST_STORE
+ * or the default. Static memory. NULL: the reason has been printed, CMD_USAGE is due.
+ */
+const char *cmd_store(const struct cmd *cmd, const char *given);
+
+/* Progress on standard error. *@shown: -1 before the first call. Clear it before other output. */
+void cmd_bar(int *shown, const char *step, uint64_t done_bytes, uint64_t all_bytes);
+void cmd_bar_clear(int *shown);
+/* SIGINT, SIGTERM and SIGHUP make the answer true, once; the second one kills. */
+const _Atomic int *cmd_catch_signals(void);
 
 /* Whole-string numbers within limits; false when they are not. */
 bool cmd_parse_u64(const char *text, uint64_t low, uint64_t high, uint64_t *value);
