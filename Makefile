@@ -314,10 +314,11 @@ SCENARIOS := \
 MAN_PAGES := tools/mhost.1 daemon/supervisor/mhostd.8 daemon/supervisor/mhost.ini.5
 RACE_CHECKS := $(B)/tests/abi/abi_test $(B)/tests/race/explore $(B)/tests/race/r_explore \
 	$(B)/tests/race/storm_forks tests/race/tsan.sh
+JUDGE_SIMS := $(B)/tests/judge/sim $(foreach n,1 2 3 4 5 6,$(B)/tests/judge/sim_mutant$(n))
 CHECKS    := tests/check-layers.sh $(UNIT_TESTS:%=$(B)/tests/unit/%_test) $(FUZZERS:%=$(B)/tests/fuzz/replay_%) \
-	$(RACE_CHECKS) $(SCENARIOS) \
+	$(RACE_CHECKS) $(JUDGE_SIMS) $(SCENARIOS) \
 	tests/reference/check.sh
-LONG_CHECKS := tests/scenario/v02_storm.sh tests/scenario/k01_kill.sh
+LONG_CHECKS := tests/scenario/v02_storm.sh tests/scenario/k01_kill.sh $(B)/tests/judge/sim
 
 # -- flags -----------------------------------------------------------------------------------------
 WARN    := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wcast-qual -Wvla \
@@ -423,6 +424,14 @@ $(B)/tests/race/storm_weak3: tests/race/storm_threads.c tests/race/storm.c tests
 		$(if $(findstring weak,$@),-DWEAK=$(subst $(B)/tests/race/storm_weak,,$@) -include tests/race/orders.h) \
 		$(filter %.c,$^) -o $@ -lm -pthread
 
+# Releases simulated with the real analysis, and with one mistake in it at a time.
+JUDGE_SRC := $(filter daemon/supervisor/sup_judge%,$(SUP_SRC))
+$(JUDGE_SIMS): tests/judge/sim.c tests/lib/t.c $(JUDGE_SRC) $(wildcard daemon/supervisor/sup_judge*.h)
+	$(call say,SIM,$@)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(ALL_CFLAGS) $(if $(findstring mutant,$@),-DJUDGE_MUTANT=$(subst $(B)/tests/judge/sim_mutant,,$@)) \
+		$(filter %.c,$^) -o $@ -lm $(filter -fsanitize%,$(LIBS))
+
 # Programs that scenarios drive.
 STORMS  := $(B)/tests/scenario/crowd $(B)/tests/scenario/speculate $(B)/tests/scenario/storm $(B)/tests/fault/kill
 $(STORMS): %: %.o $(B)/tests/lib/t_storm.o $(B)/libmhost-all.a
@@ -462,7 +471,7 @@ check: ## all tests, in minutes
 check-long: ## the long campaigns: storms, kills, fuzzing
 	@tools/deps.sh check
 	@$(MAKE) --no-print-directory programs tests
-	@B=$(B) FLIPS=1000000 KILLS=2000 tests/run.sh -t 3600 $(LONG_CHECKS)
+	@B=$(B) FLIPS=1000000 KILLS=2000 JUDGE_RELEASES=10000 tests/run.sh -t 3600 $(LONG_CHECKS)
 
 check-race: $(RACE_TESTS) ## the epoch protocol: all interleavings, mutants, ThreadSanitizer, processes
 	@B=$(B) V=1 tests/run.sh $(RACE_CHECKS)
@@ -510,5 +519,5 @@ clean: ## remove what was built
 	rm -rf $(B)
 
 programs: $(PROGRAMS)
-tests: $(TESTS) $(STORMS) $(B)/example $(RACE_TESTS) $(REPLAYS)
+tests: $(TESTS) $(JUDGE_SIMS) $(STORMS) $(B)/example $(RACE_TESTS) $(REPLAYS)
 .PHONY: all fuzz help deps quickstart check check-long check-race bench-engine bench-kernels check-layers lint install clean programs tests

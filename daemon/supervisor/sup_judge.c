@@ -13,7 +13,7 @@
 void sup_judge_defaults(struct sup_judge_conf *conf)
 {
 	*conf = (struct sup_judge_conf){
-		.alpha = 0.01, .spend_power = 1, .hold_p = 0.05,
+		.alpha = 0.01, .spend_power = 1, .hold_p = 0.01,
 		.samples_min = 50, .samples_full = 2000,
 		.slowdown_tolerated = 1.05, .slowdown_excluded = 1.10, .tail_tolerated = 0.01,
 		.first_token_p95_ms = 500,

@@ -236,6 +236,7 @@ struct share_case {
 	double diff, p, p_limit;	/* against stable, in the whole release */
 	double p_over;			/* against the limit, since the cut */
 	bool strict;
+	bool compared;		/* with stable, earlier in this release */
 };
 
 static enum sup_judge_verdict_kind weigh_share(const struct look *look, const struct share_case *c,
@@ -246,6 +247,11 @@ static enum sup_judge_verdict_kind weigh_share(const struct look *look, const st
 	bool worse = c->diff > c->bounds.tolerated || MUTANT(MUTANT_TOLERANCE);
 
 	*why = NULL;
+	/* more load makes all slow: what was as fast as stable before is not blamed now */
+	if (c->p_over < hold_p && alone && c->compared && !c->strict) {
+		*why = "over the limit, with nothing to compare";
+		return SUP_JUDGE_INCONCLUSIVE;
+	}
 	/* over the limit and not because all are: with nothing to compare, the limit alone */
 	if (c->p_over < c->p_limit && (alone || c->p < c->p_limit)) {
 		*why = "over the limit";
@@ -315,7 +321,8 @@ static void look_share(struct look *look, enum sup_judge_share_kind kind)
 	if (alone ? c.now[SUP_JUDGE_CANDIDATE].n < judge->conf.samples_min :
 	    !enough(look, share->all[SUP_JUDGE_CANDIDATE].n, share->all[SUP_JUDGE_STABLE].n))
 		return;		/* "samples" says so */
-	c.diff = share->info > 0 ? share->diff / share->info : 0;
+	c.compared = share->info > 0;
+	c.diff = c.compared ? share->diff / share->info : 0;
 	c.p = judge_share_p(share);
 	c.p_over = judge_binomial_p(c.now[SUP_JUDGE_CANDIDATE], c.bounds.limit);
 	c.p_limit = alpha_now(look, JUDGE_TIMES + kind, share->info);
