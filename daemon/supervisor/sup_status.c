@@ -11,7 +11,7 @@
 #include <unistd.h>
 
 #include "mhs_stat.h"
-#include "sup_control.h"
+#include "sup_trial.h"
 #include "sup_place.h"
 
 #define MANIFEST_BYTES_MAX	(1u << 20)
@@ -95,11 +95,13 @@ static json_t *status_models(const struct sup *sup)
 
 		for (uint32_t h = 0; h < model->history_count; h++)
 			json_array_append_new(history, json_string(model->history[h]));
-		json_array_append_new(list, json_pack("{s:s, s:o, s:n, s:i, s:o, s:o}",
+		json_array_append_new(list, json_pack("{s:s, s:o, s:s?, s:f, s:o, s:o, s:o}",
 			"name", model->name, "active",
 			model->active ? json_string(model->active->semver) : json_null(),
-			"candidate", "weight", 0, "resident", model_resident(sup, model), "history",
-			history));
+			"candidate", model->candidate ? model->candidate->semver : NULL,
+			"weight", model->trial ? sup_trial_weight(model->trial) / 100.0 : 0.0,
+			"resident", model_resident(sup, model), "history", history, "release",
+			model->trial ? sup_trial_show(model->trial) : json_null()));
 	}
 	return list;
 }
@@ -122,6 +124,15 @@ static int workers_alive(const struct sup *sup)
 	return count;
 }
 
+/* Events that are not on the disk yet, though they should be, and why. */
+static json_t *status_history(struct sup *sup)
+{
+	struct sto_error error;
+	uint64_t behind = sup_scribe_behind(&sup->scribe, &error);
+
+	return json_pack("{s:I, s:s}", "behind", (json_int_t)behind, "note", error.text);
+}
+
 json_t *sup_status(struct sup *sup)
 {
 	json_t *answer = json_pack("{s:s, s:i, s:f, s:o, s:o, s:I, s:s, s:i, s:i, s:i}",
@@ -139,6 +150,7 @@ json_t *sup_status(struct sup *sup)
 	json_object_set_new(answer, "numa", status_numa(sup));
 	json_object_set_new(answer, "memory", status_memory(sup));
 	json_object_set_new(answer, "models", status_models(sup));
+	json_object_set_new(answer, "history", status_history(sup));
 	return answer;
 }
 

@@ -40,6 +40,7 @@
 /* Faults that an operator rehearses a release with, in per cent (wrk_rehearse.c). */
 struct wrk_rehearsal {
 	uint32_t slow, errors, nan, crash;
+	uint64_t replies;			/* begun so far */
 };
 
 /* One attached version. */
@@ -235,8 +236,7 @@ void wrk_reply_note(struct wrk *w, const struct wrk_request *r, uint64_t now);
 void wrk_rehearse_read(const char *model, const char *semver, struct wrk_rehearsal *rehearsal);
 void wrk_rehearse_step(const struct wrk_rehearsal *rehearsal, uint64_t step_ns);
 /* Before the first token. NULL, or why the request is to fail. */
-const char *wrk_rehearse_token(const struct wrk_rehearsal *rehearsal, uint64_t request_id,
-			       float *logits);
+const char *wrk_rehearse_token(struct wrk_rehearsal *rehearsal, float *logits);
 
 /* wrk_check.c: every rule of a request's fields; NULL or what is wrong (static or in @text) */
 const char *wrk_request_check(const struct mhs_request *rq, uint32_t kind, uint32_t payload_bytes,

@@ -168,7 +168,7 @@ static int piece_compare(struct wrk *w, const struct wrk_job *job)
 			continue;
 		/* rehearsed failures other than of numbers show in live traffic alone */
 		if (at == first_output(job))
-			(void)wrk_rehearse_token(&job->candidate->rehearsal, job->request_id, logits);
+			(void)wrk_rehearse_token(&job->candidate->rehearsal, logits);
 		if (eng_diverge(s->logits + (size_t)row * vocab, logits, vocab, job->tokens[at + 1],
 				&d, &bad))
 			return bad & 1 ? -EINVAL : -EDOM;

@@ -113,7 +113,7 @@ static bool rehearse(struct wrk *w, struct wrk_request *r, float *logits)
 	const char *why = NULL;
 
 	if (r->token_count == r->prompt_count)
-		why = wrk_rehearse_token(&r->version->rehearsal, r->rq.request_id, logits);
+		why = wrk_rehearse_token(&r->version->rehearsal, logits);
 	if (why)
 		wrk_request_fail(w, r, MHS_ERR_INTERNAL, "%s", why);
 	return !why;

@@ -59,11 +59,10 @@ void wrk_rehearse_step(const struct wrk_rehearsal *rehearsal, uint64_t step_ns)
 		__builtin_ia32_pause();
 }
 
-const char *wrk_rehearse_token(const struct wrk_rehearsal *rehearsal, uint64_t request_id,
-			       float *logits)
+const char *wrk_rehearse_token(struct wrk_rehearsal *rehearsal, float *logits)
 {
-	/* spread evenly: each of 100 once in 100 requests */
-	uint32_t place = (uint32_t)(request_id % 100 * 61 % 100);
+	/* spread evenly: each of 100 once in 100 replies */
+	uint32_t place = (uint32_t)(rehearsal->replies++ % 100 * 61 % 100);
 
 	if (place < rehearsal->crash)
 		abort();

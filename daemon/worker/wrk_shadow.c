@@ -192,9 +192,8 @@ static bool job_add(struct wrk *w, struct wrk_request *r, uint32_t model,
 	if (!s->count)
 		passes_reset(s);
 	s->jobs[s->count++] = (struct wrk_job){
-		.request_id = r->rq.request_id, .model = model, .stable = stable,
-		.candidate = candidate, .tokens = tokens, .prompt_count = r->prompt_count,
-		.token_count = r->token_count,
+		.model = model, .stable = stable, .candidate = candidate, .tokens = tokens,
+		.prompt_count = r->prompt_count, .token_count = r->token_count,
 	};
 	s->token_count += r->token_count;
 	s->epoch = w->epoch;

@@ -28,7 +28,6 @@ struct wrk_version;
 #define WRK_SHADOW_ROWS		32u		/* of one piece, at most */
 
 struct wrk_job {
-	uint64_t request_id;
 	uint32_t model;				/* on the board */
 	struct wrk_version *stable, *candidate;	/* pinned */
 	uint32_t *tokens;			/* prompt, then output */

@@ -83,7 +83,7 @@ static void bad_messages_leak_nothing(void)
 
 	pair(socks);
 	before = fds_open();
-	send_raw(socks[0], &msg, sizeof(msg), 0, 7);
+	send_raw(socks[0], &msg, sizeof(msg), 0, HERITAGE_FD_MAX + 3);
 	t_eq(hrt_recv(socks[1], &msg, fds, &count), 0);
 	t_need(count == HERITAGE_FD_MAX);
 	for (uint32_t i = 0; i < count; i++)
