@@ -10,30 +10,34 @@
 #include "eng_diverge.h"
 #include "wrk.h"
 
-#define PIECE_NS	1e7f	/* a request that comes meanwhile waits so long at most */
-#define ROWS_FIRST	8u	/* before anything is known */
-#define ROWS_MIN	4u	/* fewer take hardly less time */
+#define PIECE_NS	1e7f	/* a request that comes meanwhile waits about so long at most, */
+#define PIECE_STEPS	2.0f	/* or as long as so many steps of a lone stream */
+#define ROWS_MIN	8u	/* fewer take hardly less time: all weights are read */
+#define ROWS_MORE	2u	/* after a piece that was short enough; else a quarter less */
 #define KV_SHARE	2u	/* of kv_bytes a job may need 1 / KV_SHARE */
 
-static void learn(struct wrk_shadow *s, uint32_t rows, uint64_t ns)
+/* A piece of @rows took @ns: what the next one may have. */
+static void learn(struct wrk_shadow *s, const struct wrk_pace *pace, uint32_t rows, uint64_t ns)
 {
-	float seen = (float)ns / (float)rows;
+	float most = PIECE_STEPS * pace->alone_ns[1];
 
-	s->row_ns = seen > s->row_ns ? seen : s->row_ns + (seen - s->row_ns) / 8;
+	if ((float)ns > (most > PIECE_NS ? most : PIECE_NS))
+		rows -= rows / 4;
+	else if (rows == s->rows)
+		rows += ROWS_MORE;
+	else
+		return;		/* the last of a job: it proves nothing */
+	s->rows = rows > WRK_SHADOW_ROWS ? WRK_SHADOW_ROWS : rows;
 }
 
 /* Rows of the next piece: the last token's row says nothing about the reply. */
-static uint32_t piece_rows(const struct wrk_shadow *s, const struct wrk_job *job)
+static uint32_t piece_rows(struct wrk_shadow *s, const struct wrk_job *job)
 {
-	uint32_t left = job->token_count - 1 - s->computed, rows = ROWS_FIRST;
+	uint32_t left = job->token_count - 1 - s->computed;
 
-	if (s->row_ns > 0) {
-		float most = PIECE_NS / s->row_ns;
-
-		rows = most > WRK_SHADOW_ROWS ? WRK_SHADOW_ROWS : (uint32_t)most;
-		rows = rows < ROWS_MIN ? ROWS_MIN : rows;
-	}
-	return rows < left ? rows : left;
+	if (s->rows < ROWS_MIN)
+		s->rows = ROWS_MIN;
+	return s->rows < left ? s->rows : left;
 }
 
 /* -- memory ------------------------------------------------------------------------------------ */
@@ -256,12 +260,14 @@ static void candidate_step(struct wrk *w, const struct wrk_job *job)
 bool wrk_shadow_step(struct wrk *w)
 {
 	struct wrk_shadow *s = &w->shadow;
+	const struct wrk_pace *pace;
 	uint32_t rows = s->piece;
 	uint64_t start;
 
 	if (!s->count || w->running_count || w->queued_count || w->stopping ||
 	    wrk_lanes_pending(w))
 		return false;
+	pace = &s->jobs[0].stable->pace;
 	start = wrk_now_ns();
 	if (s->piece)
 		candidate_step(w, &s->jobs[0]);
@@ -269,6 +275,6 @@ bool wrk_shadow_step(struct wrk *w)
 		stable_step(w, &s->jobs[0]);
 	rows = rows ? rows : s->piece;
 	if (rows)
-		learn(s, rows, wrk_now_ns() - start);
+		learn(s, pace, rows, wrk_now_ns() - start);
 	return true;
 }

@@ -60,7 +60,7 @@ struct wrk_shadow {
 	uint32_t restarts;
 	float *logits;				/* of that piece, [WRK_SHADOW_ROWS][logits_vocab] */
 	uint32_t logits_vocab;
-	float row_ns;				/* of late; 0: not seen */
+	uint32_t rows;				/* that a piece may have, from what pieces took */
 	uint64_t pair[2];			/* serials of the versions last looked at */
 	bool pair_fits;				/* they have the same tokens */
 	uint64_t steps;				/* done; for tests */
