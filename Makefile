@@ -208,6 +208,7 @@ TOOL_SRC := \
 	tools/cmd_probe.c \
 	tools/cmd_release.c \
 	tools/cmd_run.c \
+	tools/cmd_shadow.c \
 	tools/cmd_tokens.c \
 	tools/cmd_verify.c \
 	tools/ctl.c \
@@ -312,6 +313,7 @@ SCENARIOS := \
 	tests/scenario/k01_kill.sh \
 	tests/scenario/m01_memory.sh \
 	tests/scenario/p01_perf.sh \
+	tests/scenario/s01_shadow.sh \
 	tests/scenario/v01_flip.sh \
 	tests/scenario/v02_storm.sh \
 	tests/scenario/v03_versions.sh
