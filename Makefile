@@ -210,6 +210,7 @@ TOOL_SRC := \
 	tools/cmd_run.c \
 	tools/cmd_shadow.c \
 	tools/cmd_tokens.c \
+	tools/cmd_traffic.c \
 	tools/cmd_verify.c \
 	tools/ctl.c \
 	tools/golden.c \

@@ -37,6 +37,7 @@ static const struct {
 	{ "show", cmd_show, "MODEL@VERSION: manifest, configuration, state" },
 	{ "status", cmd_status, "the host: pages, memory, models, routes" },
 	{ "tokenize", cmd_tokenize, "MODEL [TEXT]" },
+	{ "traffic", cmd_traffic, "MODEL [--clients 8]: ask again and again, check every reply" },
 	{ "unload", cmd_unload, "MODEL@VERSION: give its memory back" },
 	{ "verify", cmd_verify, "[MODEL[@VERSION]]: hash the store again and name what is damaged" },
 	{ "workers", cmd_workers, "worker processes, their load and pins" },

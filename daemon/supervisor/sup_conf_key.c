@@ -63,8 +63,8 @@ static const struct sup_key keys[] = {
 	REAL("hold_p", release.judge.hold_p, 0, 1),
 	KEY("release", "samples_min", sup_set_u32, release.judge.samples_min, 1, 1000000, NULL),
 	KEY("release", "samples_full", sup_set_u32, release.judge.samples_full, 1, 10000000, NULL),
-	REAL("slowdown_tolerated", release.judge.slowdown_tolerated, 1, 10),
-	REAL("slowdown_excluded", release.judge.slowdown_excluded, 1, 10),
+	REAL("slowdown_tolerated", release.judge.slowdown_tolerated, 1, 3),
+	REAL("slowdown_excluded", release.judge.slowdown_excluded, 1, 3),
 	REAL("tail_tolerated", release.judge.tail_tolerated, 0, 1),
 	REAL("first_token_p95_ms", release.judge.first_token_p95_ms, 0, 1e9),
 	REAL("error_rate_max", release.judge.error_rate_max, 0, 1),
@@ -186,8 +186,22 @@ struct sup_model_conf *sup_conf_model(struct sup_conf *conf, const char *name)
 	return model;
 }
 
+/* What the judge makes of its thresholds taken together. */
+static const char *judge_wrong(const struct sup_judge_conf *conf)
+{
+	struct sup_judge *judge = malloc(sizeof(*judge));
+	const char *field = "out of memory";
+
+	if (judge && sup_judge_init(judge, conf, &field) == 0)
+		field = NULL;
+	free(judge);
+	return field;
+}
+
 int sup_conf_check(const struct sup_conf *conf, struct sto_error *error)
 {
+	const char *wrong = judge_wrong(&conf->release.judge);
+
 	if (!conf->store[0])
 		sto_fail(error, "no store; give --store DIR or store = DIR under [mhostd]");
 	else if (!conf->socket[0])
@@ -195,6 +209,9 @@ int sup_conf_check(const struct sup_conf *conf, struct sto_error *error)
 	else if (conf->limits.max_tokens > conf->limits.context)
 		sto_fail(error, "[limits] max_tokens: %u is more than context, %u",
 			 conf->limits.max_tokens, conf->limits.context);
+	else if (wrong)
+		sto_fail(error, "[release] %s: does not go with the other thresholds; see mhost.ini(5)",
+			 wrong);
 	else
 		return 0;
 	return -EINVAL;

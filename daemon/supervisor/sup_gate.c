@@ -58,6 +58,7 @@ bool sup_gate_begin(struct sup_op *op)
 		return false;
 	snprintf(ref, sizeof(ref), "%s@%s", op->model, op->semver);
 	snprintf(socket, sizeof(socket), "MHOST_SOCKET=%s", op->sup->conf.socket);
+	op->gated = true;
 	op->state = OP_WAIT_GATE;
 	op->gate = sup_child_start(op->sup, &plan, &error);
 	if (op->gate)

@@ -31,6 +31,7 @@ struct sup_op {
 	struct sup_trial_plan plan;	/* of OP_RELEASE */
 	/* gate */
 	bool ungated;			/* it went through before, or must not wait */
+	bool gated;			/* a gate was begun */
 	uint32_t gates_passed;
 	struct sup_child *gate;
 	/* flip */

@@ -40,7 +40,7 @@ static void op_refuse(struct sup_op *op)
 	bool at_start = op->at_start, must = op->must;
 
 	sup_conn_refuse(op->conn, "%s", error.text);
-	if (op->kind != OP_UNLOAD && sup->state != SUP_STOPPING)
+	if ((op->loaded || op->gated) && sup->state != SUP_STOPPING)
 		sup_event(sup, "fail", op->model, op->semver, op->uid, error.text, NULL);
 	op_free(op);
 	if (must) {

@@ -52,8 +52,8 @@ static void step_enter(struct sup_trial *trial, const char *why)
 	sup_judge_cut(&t->judge, t->step_begin_ns);
 	sup_trial_clear(t);
 	next_look(t);
-	log_info("%s: %s at %g %% of the requests%s", t->version->semver, t->in_shadow ? "shadow" :
-		 "canary", sup_trial_weight(t) / 100.0, t->held ? ", held" : "");
+	log_info("%s@%s: %s at %g %% of the requests%s", t->model->name, t->version->semver,
+		 t->in_shadow ? "shadow" : "canary", sup_trial_weight(t) / 100.0, t->held ? ", held" : "");
 	trial_event(t, "step", SUP_UID_SELF, why);
 	sup_keep_model(t->model);
 	sup_trial_measure(t);
