@@ -78,6 +78,7 @@ STORE_SRC := \
 	daemon/store/sto_model.c \
 	daemon/store/sto_number.c \
 	daemon/store/sto_pack.c \
+	daemon/store/sto_prune.c \
 	daemon/store/sto_safetensors.c \
 	daemon/store/sto_semver.c \
 	daemon/store/sto_store.c \
@@ -182,6 +183,7 @@ TOOL_SRC := \
 	tools/cmd_control.c \
 	tools/cmd_history.c \
 	tools/cmd_import.c \
+	tools/cmd_prune.c \
 	tools/cmd_run.c \
 	tools/cmd_tokens.c \
 	tools/cmd_verify.c \
@@ -230,6 +232,7 @@ UNIT_TESTS := \
 	pace \
 	pack \
 	prefix \
+	prune \
 	read \
 	ring \
 	ring_peer \

@@ -23,6 +23,7 @@ static const struct {
 	{ "import", import_verb, "MODEL@VERSION PATH: GGUF file or Hugging Face folder into the store" },
 	{ "list", cmd_list, "all versions in the store and their state" },
 	{ "load", cmd_load, "MODEL@VERSION: into memory, without traffic" },
+	{ "prune", cmd_prune, "MODEL --keep N: remove old versions that no route and no rollback needs" },
 	{ "rollback", cmd_rollback, "MODEL [--to VERSION]: back to the version before" },
 	{ "run", cmd_run, "MODEL[@VERSION] [PROMPT]: stream a reply" },
 	{ "score", cmd_score, "MODEL[@VERSION] [TEXT]: log-probability of each token" },

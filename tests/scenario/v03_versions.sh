@@ -159,3 +159,42 @@ eq "damage as JSON" "$status $(json '[v["version"] for v in o["versions"] if not
 refused 1 'nosuch is not in the store' verify nosuch
 refused 1 'tiny@9.9.9 is not in the store' verify tiny@9.9.9
 refused 2 'usage: mhost verify' verify a b
+
+# -- prune ------------------------------------------------------------------------------------------
+stored() { (cd "$MHOST_STORE/models/$1" && echo *); }
+for i in 0 1 2 3 4 5 6; do "$MHOST" import old@1.$i.0 "$model" >/dev/null; done
+refused 2 'usage: mhost prune' prune old
+refused 2 'usage: mhost prune' prune --keep 2
+refused 2 '--keep 0: limit 1..1000000' prune old --keep 0
+refused 2 '--keep -1: limit' prune old --keep -1
+refused 2 '--keep x: limit' prune old --keep x
+refused 2 'model name' prune old@1.0.0 --keep 1
+refused 1 'nosuch is not in the store' prune nosuch --keep 1
+# Without a host the history tells what was routed last.
+echo '{"event":"flip","model":"old","version":"1.1.0","from":"1.0.0"}' >>"$MHOST_STORE/history.jsonl"
+eq "what would go" "$("$MHOST" prune old --keep 4 --dry-run --json | json '[v["version"] for v in o["removed"]], [v["version"] for v in o["protected"]], o["freed_bytes"]')" \
+	"(['1.2.0'], ['1.0.0', '1.1.0'], 0)"
+eq "after a dry run" "$(stored old)" "1.0.0 1.1.0 1.2.0 1.3.0 1.4.0 1.5.0 1.6.0"
+"$MHOST" prune old --keep 4 >"$dir/out"
+grep -q '^removed old@1.2.0, 0.6 MB$' "$dir/out" && grep -q '^kept old@1.0.0: in the history: flip' "$dir/out" ||
+	fail "prune told: $(cat "$dir/out")"
+eq "after" "$(stored old)" "1.0.0 1.1.0 1.3.0 1.4.0 1.5.0 1.6.0"
+eq "in the history" "$("$MHOST" history old -n 1 --json | json 'o["event"], o["version"], o["why"], o["bytes"] > 600000')" \
+	"('prune', '1.2.0', 'older than the 4 kept', True)"
+eq "again" "$("$MHOST" prune old --keep 6)" "nothing to remove"
+# With a host, the host: 1.3.0 is in the rollback history, 1.4.0 active, 1.1.0 in memory.
+host_start --workers 1 --threads 1
+for v in 1.3.0 1.4.0; do "$MHOST" activate old@$v >/dev/null; done
+"$MHOST" load old@1.1.0 >/dev/null
+"$MHOST" prune old --keep 1 --json >"$dir/out"
+eq "protected" "$(json '{v["version"]: v["why"] for v in o["protected"]}' <"$dir/out")" \
+	"{'1.1.0': 'resident', '1.3.0': 'in the rollback history', '1.4.0': 'active'}"
+eq "removed" "$(json '[v["version"] for v in o["removed"]]' <"$dir/out")" "['1.0.0', '1.5.0']"
+eq "after" "$(stored old)" "1.1.0 1.3.0 1.4.0 1.6.0"
+eq "the host serves on" "$("$MHOST" rollback old --json | json 'o["version"], o["read_bytes"]')" "('1.3.0', 0)"
+refused 1 'old@1.5.0 is not in the store' load old@1.5.0
+# That host knows nothing of another store.
+cp -r "$MHOST_STORE" "$dir/other"
+eq "another store" "$("$MHOST" prune old --keep 1 --store "$dir/other" --json | json '[v["version"] for v in o["removed"]]')" "['1.3.0', '1.4.0']"
+host_stop
+[ -z "$(ls "$MHOST_STORE/tmp" 2>/dev/null)" ] || fail "left in tmp: $(ls "$MHOST_STORE/tmp")"
