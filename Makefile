@@ -63,6 +63,8 @@ STORE_SRC := \
 	daemon/store/import_hf.c \
 	daemon/store/import_safetensors.c \
 	daemon/store/sto_compat.c \
+	daemon/store/sto_diff.c \
+	daemon/store/sto_diff_tensors.c \
 	daemon/store/sto_differ.c \
 	daemon/store/sto_file.c \
 	daemon/store/sto_gguf.c \
@@ -76,6 +78,7 @@ STORE_SRC := \
 	daemon/store/sto_json.c \
 	daemon/store/sto_manifest.c \
 	daemon/store/sto_model.c \
+	daemon/store/sto_norms.c \
 	daemon/store/sto_number.c \
 	daemon/store/sto_pack.c \
 	daemon/store/sto_prune.c \
@@ -181,6 +184,7 @@ TOOL_SRC := \
 	tools/cmd.c \
 	tools/cmd_bench.c \
 	tools/cmd_control.c \
+	tools/cmd_diff.c \
 	tools/cmd_history.c \
 	tools/cmd_import.c \
 	tools/cmd_prune.c \
@@ -209,6 +213,7 @@ UNIT_TESTS := \
 	bits \
 	blas \
 	conf \
+	diff \
 	differ \
 	draft \
 	epoch \

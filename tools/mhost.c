@@ -19,6 +19,7 @@ static const struct {
 	{ "activate", cmd_activate, "MODEL@VERSION: load if needed, then route traffic to it" },
 	{ "bench", cmd_bench, "[MODEL]: measure load, flip, round trip, speed, memory" },
 	{ "detokenize", cmd_detokenize, "MODEL --tokens 1,2,3" },
+	{ "diff", cmd_diff, "MODEL@VERSION VERSION: what differs, weights included" },
 	{ "history", cmd_history, "[MODEL] [--follow]: what happened to the versions, who did it and why" },
 	{ "import", import_verb, "MODEL@VERSION PATH: GGUF file or Hugging Face folder into the store" },
 	{ "list", cmd_list, "all versions in the store and their state" },
