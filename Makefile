@@ -75,6 +75,7 @@ STORE_SRC := \
 	daemon/store/sto_history.c \
 	daemon/store/sto_image.c \
 	daemon/store/sto_import.c \
+	daemon/store/sto_import_log.c \
 	daemon/store/sto_json.c \
 	daemon/store/sto_manifest.c \
 	daemon/store/sto_model.c \

@@ -21,6 +21,7 @@ struct sto_import {
 	uint32_t threads;		/* 0: as many as useful */
 	json_t *meta;			/* training metadata, an object; NULL: none */
 	const char *parent;		/* a version of the model; NULL: the highest lower one */
+	const char *why;		/* for the history, UTF-8; NULL: not said */
 	const _Atomic int *stop;	/* set by a signal handler: give up, clean up; or NULL */
 	/* Called now and then, from one thread at a time; or NULL. */
 	void (*progress)(void *arg, const char *step, uint64_t done_bytes, uint64_t all_bytes);

@@ -109,7 +109,9 @@ eq "in the manifest" "$(manifest 1.1.0 'o["incompatible"]')" "['context length (
 before=$("$MHOST" history | wc -l)
 
 # -- history ----------------------------------------------------------------------------------------
-"$MHOST" import other@1.0.0 "$model" >/dev/null
+"$MHOST" import other@1.0.0 "$model" --why "nightly run" >/dev/null
+eq "the reason" "$("$MHOST" history other --json | json 'o["why"]')" "nightly run"
+refused 2 '--why: limit 512' import other@1.0.1 "$model" --why "$(printf '%0600d' 0)"
 eq "all events" "$("$MHOST" history | wc -l)" $((before + 1))
 eq "of one model" "$("$MHOST" history tiny | wc -l)" 6
 eq "the last two" "$("$MHOST" history -n 2 --json | python3 -c 'import json, sys
