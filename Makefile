@@ -25,6 +25,7 @@ SHM_SRC := \
 ENGINE_SRC := \
 	daemon/engine/eng_attend.c \
 	daemon/engine/eng_attention.c \
+	daemon/engine/eng_diverge.c \
 	daemon/engine/eng_llama.c \
 	daemon/engine/eng_matmul.c \
 	daemon/engine/eng_model.c \
@@ -154,6 +155,7 @@ WRK_SRC := \
 	daemon/worker/wrk_admit.c \
 	daemon/worker/wrk_batch.c \
 	daemon/worker/wrk_check.c \
+	daemon/worker/wrk_compare.c \
 	daemon/worker/wrk_control.c \
 	daemon/worker/wrk_draft.c \
 	daemon/worker/wrk_emit.c \
@@ -168,6 +170,7 @@ WRK_SRC := \
 	daemon/worker/wrk_reply.c \
 	daemon/worker/wrk_request.c \
 	daemon/worker/wrk_room.c \
+	daemon/worker/wrk_shadow.c \
 	daemon/worker/wrk_stop.c \
 	daemon/worker/wrk_trial.c \
 	daemon/worker/wrk_version.c
@@ -212,6 +215,7 @@ TOOL_SRC := \
 	tools/cmd_prune.c \
 	tools/cmd_release.c \
 	tools/cmd_run.c \
+	tools/cmd_shadow.c \
 	tools/cmd_tokens.c \
 	tools/cmd_traffic.c \
 	tools/cmd_verify.c \
@@ -242,6 +246,7 @@ UNIT_TESTS := \
 	blas \
 	conf \
 	diff \
+	diverge \
 	differ \
 	draft \
 	epoch \
@@ -275,6 +280,7 @@ UNIT_TESTS := \
 	sample \
 	seg \
 	semver \
+	shadow \
 	spin \
 	stat \
 	steady \
@@ -317,6 +323,7 @@ SCENARIOS := \
 	tests/scenario/k01_kill.sh \
 	tests/scenario/m01_memory.sh \
 	tests/scenario/p01_perf.sh \
+	tests/scenario/s01_shadow.sh \
 	tests/scenario/v01_flip.sh \
 	tests/scenario/v02_storm.sh \
 	tests/scenario/v03_versions.sh

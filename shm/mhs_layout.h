@@ -145,7 +145,8 @@ struct mhs_slot {
 	_Atomic uint64_t adopted_epoch;	/* [W: owner] last epoch adopted, kept while OFFLINE */
 	uint8_t reserved2[16];		/* zero */
 	uint8_t reserved3[3904];	/* zero, to the end of the page */
-	_Atomic uint32_t pins[MHS_VERSION_MAX];	/* [W: owner] running requests per version */
+	/* [W: owner] running requests and comparisons per version */
+	_Atomic uint32_t pins[MHS_VERSION_MAX];
 };
 _Static_assert(offsetof(struct mhs_slot, seen_epoch) == 64, "ABI 1: seen_epoch");
 _Static_assert(offsetof(struct mhs_slot, asleep) == 128, "ABI 1: asleep");
@@ -176,7 +177,7 @@ struct mhs_stats_row {
 	_Atomic uint64_t preemptions;		/* requests that lost their KV pages for a while */
 	_Atomic uint64_t drafted_tokens;	/* rows drafted ahead (since 1.2) */
 	_Atomic uint64_t accepted_tokens;	/* those whose guess was right (since 1.2) */
-	uint64_t reserved0[1];			/* zero */
+	_Atomic uint64_t shadow_dropped;	/* of a candidate: comparisons given up (since 1.3) */
 	_Atomic uint64_t hist[MHS_HIST_COUNT][MHS_HIST_BUCKETS];
 };
 _Static_assert(sizeof(struct mhs_stats_row) == 128 + MHS_HIST_COUNT * MHS_HIST_BUCKETS * 8,

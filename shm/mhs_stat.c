@@ -45,6 +45,7 @@ static void row_claim(struct mhs_stats_row *row, uint64_t id, uint64_t claim)
 	counter_clear(&row->decode_ns);
 	counter_clear(&row->cached_tokens);
 	counter_clear(&row->preemptions);
+	counter_clear(&row->shadow_dropped);
 	for (unsigned int h = 0; h < MHS_HIST_COUNT; h++)
 		for (unsigned int b = 0; b < MHS_HIST_BUCKETS; b++)
 			counter_clear(&row->hist[h][b]);

@@ -46,6 +46,7 @@ int cmd_rollback(struct cmd *cmd, int argc, char **argv);
 int cmd_status(struct cmd *cmd, int argc, char **argv);
 int cmd_golden(struct cmd *cmd, int argc, char **argv);
 int cmd_probe(struct cmd *cmd, int argc, char **argv);
+int cmd_shadow(struct cmd *cmd, int argc, char **argv);
 int cmd_verify(struct cmd *cmd, int argc, char **argv);
 int cmd_traffic(struct cmd *cmd, int argc, char **argv);
 int cmd_workers(struct cmd *cmd, int argc, char **argv);
@@ -159,5 +160,6 @@ typedef bool (*reply_over_fn)(void);
 int reply_collect(struct mhost *s, const struct mhost_request *rq, reply_over_fn is_over,
 		  reply_text_fn on_text, struct reply *reply);
 void reply_free(struct reply *reply);
+const char *reply_finish_name(uint32_t finish);	/* enum mhost_finish, as in JSON */
 
 #endif

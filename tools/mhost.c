@@ -35,6 +35,7 @@ static const struct {
 	{ "rollback", cmd_rollback, "MODEL [--to VERSION]: back to the version before" },
 	{ "run", cmd_run, "MODEL[@VERSION] [PROMPT]: stream a reply" },
 	{ "score", cmd_score, "MODEL[@VERSION] [TEXT]: log-probability of each token" },
+	{ "shadow", cmd_shadow, "MODEL --prompts FILE: replies of the active version and the candidate, side by side" },
 	{ "show", cmd_show, "MODEL@VERSION: manifest, configuration, state" },
 	{ "status", cmd_status, "the host: pages, memory, models, routes" },
 	{ "tokenize", cmd_tokenize, "MODEL [TEXT]" },

@@ -193,3 +193,10 @@ void reply_free(struct reply *reply)
 	free(reply->text);
 	json_decref(reply->logprobs);
 }
+
+const char *reply_finish_name(uint32_t finish)
+{
+	static const char *const names[] = { "", "stop", "length", "cancelled", "error" };
+
+	return finish < 5 ? names[finish] : "error";
+}

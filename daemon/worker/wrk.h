@@ -4,8 +4,8 @@
  * threads.
  *
  * A turn: adopt the epoch, hear the supervisor, take records from the lanes, admit, run one engine
- * step for one version, send what came out. Without work: spin briefly, go offline, sleep on the
- * bells.
+ * step for one version, send what came out; if no request is left, compare a piece of an old one
+ * (wrk_shadow.h). Without work: spin briefly, go offline, sleep on the bells.
  */
 #ifndef WRK_H
 #define WRK_H
@@ -26,6 +26,7 @@
 #include "wrk_draft.h"
 #include "wrk_kv.h"
 #include "wrk_pace.h"
+#include "wrk_shadow.h"
 
 #define WRK_RECORD_BYTES	(512u << 10)	/* largest record taken from a client */
 #define WRK_LANE_RECORDS	32u		/* records taken from one lane in one turn */
@@ -125,6 +126,7 @@ struct wrk_request {
 	bool begun;				/* BEGIN was sent */
 	bool on_trial;				/* it waits for the candidate's first token */
 	bool placed, moved;
+	bool served;				/* its END was sent */
 	uint32_t point;				/* its place in a split, once placed */
 	uint64_t arrived_ns, admitted_ns, first_ns, last_ns, deadline_ns, stalled_ns;
 	uint32_t reason, error;			/* once ENDED */
@@ -171,6 +173,7 @@ struct wrk {
 	uint64_t kv_bytes_used;
 	struct wrk_pool *pools;
 	struct wrk_prefix *prefix;
+	struct wrk_shadow shadow;
 };
 
 uint64_t wrk_now_ns(void);
@@ -251,6 +254,7 @@ bool wrk_admit_one(struct wrk *w, struct wrk_request *r);
 
 /* wrk_batch.c: one engine step; wrk_emit.c: what came out of it */
 bool wrk_batch_step(struct wrk *w);		/* false: nothing to run */
+void wrk_step_mark(struct wrk *w, uint32_t version);	/* whose step runs, for whoever finds us dead */
 bool wrk_emit_has_room(const struct wrk_request *r);
 /* @ahead: the row was drafted. */
 void wrk_emit_token(struct wrk *w, struct wrk_request *r, float *logits, bool ahead);

@@ -241,8 +241,7 @@ static void publish(struct wrk *w, const struct wrk_version *v)
 			wrk_prefix_publish(w, w->running[i]);
 }
 
-/* For whoever finds us dead. */
-static void step_mark(struct wrk *w, uint32_t version)
+void wrk_step_mark(struct wrk *w, uint32_t version)
 {
 	atomic_store_explicit(&w->slot->step_version, version, memory_order_relaxed);
 }
@@ -253,7 +252,7 @@ static int step_run(struct wrk *w, struct wrk_version *v, bool prompts)
 	uint64_t start = wrk_now_ns();
 	int err;
 
-	step_mark(w, v->index);
+	wrk_step_mark(w, v->index);
 	err = eng_step(w->eng, &v->model, w->rows, w->row_count, w->logits);
 	wrk_rehearse_step(&v->rehearsal, wrk_now_ns() - start);
 	if (!err && !prompts)
@@ -280,7 +279,7 @@ bool wrk_batch_step(struct wrk *w)
 		step_failed(w);
 	else
 		rows_emit(w, v);
-	step_mark(w, 0);
+	wrk_step_mark(w, 0);
 	publish(w, v);
 	wrk_pace_note(&v->pace, streaming, w->row_count - streaming, wrk_now_ns() - begin);
 	/* Single writer: a relaxed store is enough for a counter that people read. */

@@ -124,6 +124,7 @@ static bool turn(struct wrk *w)
 
 	/* The epoch comes first: only routes read after it are covered by the grace period. */
 	w->epoch = mhs_epoch_adopt(w->board, w->slot, now);
+	wrk_shadow_look(w);
 	control_look(w, now);
 	worked = wrk_lanes_take(w) > 0;
 	wrk_lanes_ring(w);	/* what needs no step is not to wait for one */
@@ -139,6 +140,8 @@ static bool turn(struct wrk *w)
 	wrk_lanes_ring(w);
 	wrk_requests_reap(w);
 	publish_load(w);
+	if (wrk_shadow_step(w))
+		worked = true;
 	return worked;
 }
 
@@ -303,6 +306,7 @@ void wrk_fini(struct wrk *w)
 	wrk_requests_reap(w);
 	while (w->versions)
 		wrk_version_detach(w, w->versions->index, w->versions->serial);
+	wrk_shadow_fini(w);
 	wrk_pools_fini(w);
 	free(w->prefix);
 	eng_free(&w->eng);

@@ -275,6 +275,7 @@ void wrk_request_flush(struct wrk *w, struct wrk_request *r)
 	if (r->state == WRK_ENDED && end_send(w, r)) {
 		r->lane->request_count--;
 		r->lane = NULL;
+		r->served = true;
 	}
 }
 
@@ -313,7 +314,7 @@ void wrk_requests_drop_lane(struct wrk *w, struct wrk_lane *lane)
 	lane->request_count = 0;
 }
 
-/* Free what has ended and was told. */
+/* Free what has ended and was told; some of it is compared later. */
 void wrk_requests_reap(struct wrk *w)
 {
 	struct wrk_request **at = &w->requests;
@@ -326,6 +327,8 @@ void wrk_requests_reap(struct wrk *w)
 			continue;
 		}
 		*at = r->next;
+		if (r->served)
+			wrk_shadow_offer(w, r);
 		request_free(r);
 	}
 	w->requests_end = at;

@@ -287,6 +287,7 @@ void wrk_version_detach(struct wrk *w, uint32_t index, uint64_t serial)
 		if (v->index != index || v->serial != serial)
 			continue;
 		*at = v->next;
+		wrk_shadow_forget(w, v);
 		wrk_prefix_drop_version(w, v);
 		wrk_version_free(&v);
 		return;

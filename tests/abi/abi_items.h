@@ -92,7 +92,7 @@ static const struct item items[] = {
 	F(mhs_stats_row, preemptions),
 	F(mhs_stats_row, drafted_tokens),
 	F(mhs_stats_row, accepted_tokens),
-	F(mhs_stats_row, reserved0),
+	F(mhs_stats_row, shadow_dropped),
 	F(mhs_stats_row, hist),
 	S(mhs_stats),
 	F(mhs_stats, head),
