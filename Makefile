@@ -246,8 +246,8 @@ UNIT_TESTS := \
 	blas \
 	conf \
 	diff \
-	diverge \
 	differ \
+	diverge \
 	draft \
 	epoch \
 	gguf \
