@@ -32,7 +32,7 @@ load_stop() {
 status_of() { "$MHOST" status --json | json "$1"; }
 route() { status_of '(lambda m: (m["active"], m["candidate"], m["weight"]))(o["models"][0])'; }
 is_active() { [ "$(status_of 'o["models"][0]["active"], o["models"][0]["candidate"]')" = "('$1', None)" ]; }
-release_of() { status_of "(lambda r: $1)(o['models'][0]['release'])"; }
+release_of() { status_of "(lambda r: ($1))(o['models'][0]['release'])"; }
 verdict() { [ "$(release_of 'r["verdict"] and r["verdict"]["kind"]')" = "$1" ]; }
 weight() { [ "$(release_of 'r["weight"]')" = "$1" ]; }
 weight_now() { status_of 'int(o["models"][0]["weight"]) if o["models"][0]["candidate"] else 100'; }
