@@ -96,7 +96,7 @@ static json_t *complete(json_t *event)
 	return line;
 }
 
-/* Text with a newline before (for a line that was cut off) and behind it; free() it. NULL: see *@err. */
+/* Text with a newline before (for a line that was cut off) and behind; free() it. NULL: *@err. */
 static char *make_text(json_t *event, size_t *bytes, int *err, struct sto_error *error)
 {
 	json_t *line;
