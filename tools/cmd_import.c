@@ -10,8 +10,10 @@
 
 #define WHY_BYTES_MAX	512u
 
-static const char synopsis[] = "MODEL@VERSION PATH | MODEL PATH --bump major|minor|patch [--store DIR] [--quantize q8_0|q4_0|q4_1] "
-			       "[--meta KEY=VALUE]... [--meta-file FILE]... [--parent VERSION] [--allow-incompatible] [--golden FILE] [--why TEXT] [--json]";
+static const char synopsis[] =
+	"MODEL@VERSION PATH | MODEL PATH --bump major|minor|patch [--store DIR] "
+	"[--quantize q8_0|q4_0|q4_1] [--meta KEY=VALUE]... [--meta-file FILE]... [--parent VERSION] "
+	"[--allow-incompatible] [--golden FILE] [--why TEXT] [--json]";
 
 static const struct cmd me = { .verb = "import" };
 

@@ -129,7 +129,7 @@ static int open_dir(const char *path, struct sto_error *error)
 	return fd < 0 ? fail(error, path, "opened") : fd;
 }
 
-/* The files of the directory and itself. It has no name in the store any more. */
+/* It has no name in the store any more; an import that begins now may delete it too. */
 static int delete_all(int tmp_fd, const char *name, uint64_t *bytes)
 {
 	int fd = openat(tmp_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
@@ -139,7 +139,7 @@ static int delete_all(int tmp_fd, const char *name, uint64_t *bytes)
 	int err = 0;
 
 	if (!dir) {
-		err = -errno;
+		err = errno == ENOENT ? 0 : -errno;
 		if (fd >= 0)
 			close(fd);
 		return err;
@@ -149,11 +149,13 @@ static int delete_all(int tmp_fd, const char *name, uint64_t *bytes)
 			continue;
 		if (fstatat(fd, entry->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(st.st_mode))
 			*bytes += (uint64_t)st.st_size;
-		if (unlinkat(fd, entry->d_name, 0))
+		if (unlinkat(fd, entry->d_name, 0) && errno != ENOENT)
 			err = -errno;
 	}
 	closedir(dir);
-	return err || unlinkat(tmp_fd, name, AT_REMOVEDIR) == 0 ? err : -errno;
+	if (!err && unlinkat(tmp_fd, name, AT_REMOVEDIR) && errno != ENOENT)
+		err = -errno;
+	return err;
 }
 
 /* The name is that of an import's temporary, which the next import clears away. */
