@@ -64,6 +64,8 @@ STORE_SRC := \
 	daemon/store/import_hf.c \
 	daemon/store/import_safetensors.c \
 	daemon/store/sto_compat.c \
+	daemon/store/sto_diff.c \
+	daemon/store/sto_diff_tensors.c \
 	daemon/store/sto_differ.c \
 	daemon/store/sto_file.c \
 	daemon/store/sto_gguf.c \
@@ -74,11 +76,14 @@ STORE_SRC := \
 	daemon/store/sto_history.c \
 	daemon/store/sto_image.c \
 	daemon/store/sto_import.c \
+	daemon/store/sto_import_log.c \
 	daemon/store/sto_json.c \
 	daemon/store/sto_manifest.c \
 	daemon/store/sto_model.c \
+	daemon/store/sto_norms.c \
 	daemon/store/sto_number.c \
 	daemon/store/sto_pack.c \
+	daemon/store/sto_prune.c \
 	daemon/store/sto_safetensors.c \
 	daemon/store/sto_semver.c \
 	daemon/store/sto_store.c \
@@ -202,10 +207,12 @@ TOOL_SRC := \
 	tools/cmd.c \
 	tools/cmd_bench.c \
 	tools/cmd_control.c \
+	tools/cmd_diff.c \
 	tools/cmd_golden.c \
 	tools/cmd_history.c \
 	tools/cmd_import.c \
 	tools/cmd_probe.c \
+	tools/cmd_prune.c \
 	tools/cmd_release.c \
 	tools/cmd_run.c \
 	tools/cmd_shadow.c \
@@ -238,8 +245,9 @@ UNIT_TESTS := \
 	bits \
 	blas \
 	conf \
-	diverge \
+	diff \
 	differ \
+	diverge \
 	draft \
 	epoch \
 	gguf \
@@ -264,6 +272,7 @@ UNIT_TESTS := \
 	pack \
 	prefix \
 	prompts \
+	prune \
 	read \
 	ring \
 	ring_peer \

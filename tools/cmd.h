@@ -24,8 +24,10 @@ struct cmd {
 typedef int (*cmd_fn)(struct cmd *cmd, int argc, char **argv);
 
 /* One per verb: argv[0] is the verb. */
+int cmd_diff(struct cmd *cmd, int argc, char **argv);
 int cmd_history(struct cmd *cmd, int argc, char **argv);
 int cmd_import(int argc, char **argv);
+int cmd_prune(struct cmd *cmd, int argc, char **argv);
 int cmd_run(struct cmd *cmd, int argc, char **argv);
 int cmd_score(struct cmd *cmd, int argc, char **argv);
 int cmd_tokenize(struct cmd *cmd, int argc, char **argv);
@@ -104,6 +106,8 @@ void cmd_hex(const uint8_t *bytes, size_t count, char *out);
  * object.
  */
 json_t *ctl_call(const struct cmd *cmd, json_t *request);
+/* Whether no host listens there. False also when that cannot be known: ctl_call() will tell. */
+bool ctl_absent(const struct cmd *cmd);
 /* A connection to it, the caller's to close. NULL: the reason has been printed. */
 FILE *ctl_open(const struct cmd *cmd);
 

@@ -8,8 +8,12 @@
 #include "prompts.h"
 #include "sto_import.h"
 
-static const char synopsis[] = "MODEL@VERSION PATH | MODEL PATH --bump major|minor|patch [--store DIR] [--quantize q8_0|q4_0|q4_1] "
-			       "[--meta KEY=VALUE]... [--meta-file FILE]... [--parent VERSION] [--allow-incompatible] [--golden FILE] [--json]";
+#define WHY_BYTES_MAX	512u
+
+static const char synopsis[] =
+	"MODEL@VERSION PATH | MODEL PATH --bump major|minor|patch [--store DIR] "
+	"[--quantize q8_0|q4_0|q4_1] [--meta KEY=VALUE]... [--meta-file FILE]... [--parent VERSION] "
+	"[--allow-incompatible] [--golden FILE] [--why TEXT] [--json]";
 
 static const struct cmd me = { .verb = "import" };
 
@@ -81,6 +85,15 @@ static int parse_parent(struct options *o, const char *text)
 	return CMD_OK;
 }
 
+static int parse_why(struct options *o, const char *text)
+{
+	if (strlen(text) > WHY_BYTES_MAX || !sto_utf8_valid(text, strlen(text), true))
+		return cmd_fail(&me, CMD_USAGE, "--why: limit %u bytes of UTF-8 text; shorten it",
+				WHY_BYTES_MAX);
+	o->import.why = text;
+	return CMD_OK;
+}
+
 /* "parent" among the metadata means the same as --parent. */
 static int take_parent(struct options *o)
 {
@@ -107,6 +120,7 @@ static int parse_options(struct options *o, int argc, char **argv)
 		{ "parent", required_argument, NULL, 'p' },
 		{ "bump", required_argument, NULL, 'b' },
 		{ "allow-incompatible", no_argument, NULL, 'a' },
+		{ "why", required_argument, NULL, 'w' },
 		{ "json", no_argument, NULL, 'j' },
 		{ 0 },
 	};
@@ -127,6 +141,8 @@ static int parse_options(struct options *o, int argc, char **argv)
 			status = parse_parent(o, optarg);
 		else if (opt == 'b')
 			status = parse_bump(o, optarg);
+		else if (opt == 'w')
+			status = parse_why(o, optarg);
 		else if (opt == 'a')
 			o->import.allow_incompatible = true;
 		else if (opt == 'j')

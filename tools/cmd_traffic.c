@@ -20,6 +20,7 @@
 #define CLIENTS_MAX	64u
 #define VERSIONS_MAX	64u
 #define WAIT_MS		200
+#define RETRIES		3u
 #define KEYS_PER_CLIENT	1000000u
 
 struct version {
@@ -38,7 +39,7 @@ struct traffic {
 	/* under lock */
 	struct version versions[VERSIONS_MAX];
 	uint32_t version_count;
-	uint64_t replies, failed, wrong, tokens;
+	uint64_t replies, failed, wrong, tokens, retried;
 	char first[512];	/* what went wrong first */
 };
 
@@ -58,7 +59,7 @@ struct answer {
 	uint64_t bits;		/* FNV-1a of its tokens, never 0 */
 	uint32_t tokens;
 	bool begun, ended;
-	int error;
+	int error, retriable;
 	char message[256];
 };
 
@@ -82,6 +83,7 @@ static void take(struct answer *a, const struct mhost_event *ev)
 	} else if (ev->type == MHOST_EVENT_END) {
 		a->ended = true;
 		a->error = ev->finish == MHOST_FINISH_ERROR ? ev->error : 0;
+		a->retriable = a->error && ev->retriable;
 		snprintf(a->message, sizeof(a->message), "%s", ev->message);
 	}
 }
@@ -149,12 +151,13 @@ static void note(struct traffic *t, uint64_t *count, const char *what, const str
 	++*count;
 }
 
-static void count(struct traffic *t, uint32_t prompt, const struct answer *a)
+static void count(struct traffic *t, uint32_t prompt, const struct answer *a, uint32_t tries)
 {
 	struct version *v;
 
 	pthread_mutex_lock(&t->lock);
 	t->replies++;
+	t->retried += tries;
 	t->tokens += a->tokens;
 	v = a->error || !a->begun ? NULL : version_of(t, a);
 	if (a->error || !a->begun) {
@@ -178,10 +181,16 @@ static void *client_main(void *arg)
 	for (; !is_over(t); c->asked++) {
 		uint32_t prompt = (uint32_t)((c->asked * CLIENTS_MAX + c->index) % t->prompts.count);
 		struct answer a = { .error = 0 };
+		uint32_t tries = 0;
 		bool whole = ask(c, prompt, &a);
 
+		/* as a client should: nothing is wrong with the request */
+		for (; whole && a.retriable && tries < RETRIES; tries++) {
+			a = (struct answer){ .error = 0 };
+			whole = ask(c, prompt, &a);
+		}
 		if (whole || a.error)
-			count(t, prompt, &a);
+			count(t, prompt, &a, tries);
 		if (!whole)
 			break;
 		nanosleep(&think, NULL);
@@ -226,14 +235,16 @@ static void print(const struct traffic *t)
 		json_object_set_new(versions, t->versions[i].name,
 				    json_integer((json_int_t)t->versions[i].replies));
 	if (t->cmd->json) {
-		cmd_json_print(json_pack("{s:s, s:I, s:I, s:I, s:I, s:s, s:o}", "model", t->model,
-			"replies", (json_int_t)t->replies, "failed", (json_int_t)t->failed,
+		cmd_json_print(json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:s, s:o}", "model", t->model,
+			"replies", (json_int_t)t->replies, "retried", (json_int_t)t->retried, "failed", (json_int_t)t->failed,
 			"wrong", (json_int_t)t->wrong, "tokens", (json_int_t)t->tokens,
 			"first", t->first, "versions", versions));
 		return;
 	}
-	printf("%llu replies, %llu tokens, %llu failed, %llu wrong\n", (unsigned long long)t->replies,
-	       (unsigned long long)t->tokens, (unsigned long long)t->failed, (unsigned long long)t->wrong);
+	printf("%llu replies, %llu tokens, %llu retried, %llu failed, %llu wrong\n",
+	       (unsigned long long)t->replies, (unsigned long long)t->tokens,
+	       (unsigned long long)t->retried, (unsigned long long)t->failed,
+	       (unsigned long long)t->wrong);
 	for (uint32_t i = 0; i < t->version_count; i++)
 		printf("  %-16s %10llu\n", t->versions[i].name, (unsigned long long)t->versions[i].replies);
 	if (t->first[0])

@@ -3,6 +3,7 @@
  * sto_store.h: the store, a directory of immutable images and manifests.
  *
  *   STORE/models/NAME/VERSION/{image.mhi,manifest.json[,golden.jsonl]}
+ *   STORE/history.jsonl	(sto_history.h)
  *
  * A version is written under STORE/tmp/, fsynced, made read-only and renamed into place: it is
  * there whole or not at all. Functions return 0 or negative errno and put one line into struct

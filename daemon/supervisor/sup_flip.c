@@ -158,7 +158,8 @@ static void flip_tell(struct sup_op *op)
 		  op->uid, op->why, json_pack("{s:s?, s:I, s:I}", "from", op->from[0] ? op->from : NULL,
 					      "epoch", (json_int_t)op->epoch, "read_bytes",
 					      (json_int_t)op->read_bytes));
-	sup_keep_model(sup_model_find(op->sup, op->model));
+	if (!op->at_start)	/* else it still has to take what was kept */
+		sup_keep_model(sup_model_find(op->sup, op->model));
 }
 
 void sup_op_wait_adopted(struct sup_op *op)

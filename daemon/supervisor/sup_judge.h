@@ -38,6 +38,7 @@ enum sup_judge_hard { SUP_JUDGE_NAN, SUP_JUDGE_CRASH, SUP_JUDGE_HASH, SUP_JUDGE_
 /* Flags of a look. */
 #define SUP_JUDGE_FULL		1u	/* a pass moves all traffic: the full evidence is needed */
 #define SUP_JUDGE_ALONE		2u	/* all traffic is on the candidate: only limits are tested */
+#define SUP_JUDGE_UNROUTED	4u	/* none is: only comparisons, and those are needed */
 
 /* Rates are shares of requests, 0..1. */
 struct sup_judge_conf {

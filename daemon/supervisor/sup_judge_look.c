@@ -371,6 +371,21 @@ static void look_samples(struct look *look)
 			      worth, judge->conf.samples_full);
 }
 
+/* What the requests that were routed tell. */
+static void look_traffic(struct look *look)
+{
+	look_samples(look);
+	for (uint32_t k = 0; k < JUDGE_COUNTED; k++)
+		if (k != JUDGE_LATE || look->judge->conf.first_token_p95_ms > 0)
+			look_share(look, k);
+	if (!(look->flags & SUP_JUDGE_ALONE)) {
+		for (uint32_t t = 0; t < JUDGE_TIMES; t++)
+			look_time(look, t);
+		look_tail(look, JUDGE_TAIL_FIRST, "first_token_tail", "first token");
+		look_tail(look, JUDGE_TAIL_TOKEN, "token_time_tail", "time per token");
+	}
+}
+
 static int worse_first(const void *a, const void *b)
 {
 	const struct sup_judge_finding *x = a, *y = b;
@@ -389,17 +404,9 @@ void sup_judge_look(struct sup_judge *judge, uint32_t flags, struct sup_judge_ve
 	judge->scratch = judge->sums;
 	judge_block_fold(judge, &judge->scratch);
 	look_hard(&look);
-	look_samples(&look);
-	for (uint32_t k = 0; k < JUDGE_COUNTED; k++)
-		if (k != JUDGE_LATE || judge->conf.first_token_p95_ms > 0)
-			look_share(&look, k);
-	if (!(flags & SUP_JUDGE_ALONE)) {
-		for (uint32_t t = 0; t < JUDGE_TIMES; t++)
-			look_time(&look, t);
-		look_tail(&look, JUDGE_TAIL_FIRST, "first_token_tail", "first token");
-		look_tail(&look, JUDGE_TAIL_TOKEN, "token_time_tail", "time per token");
-	}
-	judge_shadow_look(judge, verdict);
+	if (!(flags & SUP_JUDGE_UNROUTED))
+		look_traffic(&look);
+	judge_shadow_look(judge, flags & SUP_JUDGE_UNROUTED, verdict);
 	judge_hooks_look(judge, verdict);
 	qsort(verdict->findings, verdict->finding_count, sizeof(verdict->findings[0]), worse_first);
 	if (verdict->finding_count) {

@@ -47,7 +47,7 @@ void judge_block_fold(const struct sup_judge *judge, struct judge_sums *sums);
 struct sup_judge_finding *judge_finding(struct sup_judge_verdict *verdict, const char *metric,
 					enum sup_judge_verdict_kind kind, const char *format, ...)
 	__attribute__((format(printf, 4, 5)));
-void judge_shadow_look(const struct sup_judge *judge, struct sup_judge_verdict *verdict);
+void judge_shadow_look(const struct sup_judge *judge, bool needed, struct sup_judge_verdict *verdict);
 void judge_hooks_look(const struct sup_judge *judge, struct sup_judge_verdict *verdict);
 
 #endif

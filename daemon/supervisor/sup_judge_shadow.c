@@ -84,19 +84,19 @@ static void weigh(struct sup_judge_verdict *verdict, const char *metric, const c
 	f->limit = limit;
 }
 
-void judge_shadow_look(const struct sup_judge *judge, struct sup_judge_verdict *verdict)
+void judge_shadow_look(const struct sup_judge *judge, bool needed, struct sup_judge_verdict *verdict)
 {
 	const struct judge_shadow *sh = &judge->shadow;
 	const struct sup_judge_conf *conf = &judge->conf;
 	double value, se;
 
+	needed = needed || conf->shadow_required;
 	if (sh->broken)
 		judge_finding(verdict, "shadow_nan", SUP_JUDGE_FAIL,
 			      "shadow: a divergence or log-probability is NaN or infinite")->hard = true;
 	if (sh->n < conf->shadow_samples_min) {
-		if (sh->n || conf->shadow_required)
-			judge_finding(verdict, "shadow",
-				      conf->shadow_required ? SUP_JUDGE_INCONCLUSIVE : SUP_JUDGE_PASS,
+		if (sh->n || needed)
+			judge_finding(verdict, "shadow", needed ? SUP_JUDGE_INCONCLUSIVE : SUP_JUDGE_PASS,
 				      "shadow: %llu replies compared, %u needed", (unsigned long long)sh->n,
 				      conf->shadow_samples_min);
 		return;

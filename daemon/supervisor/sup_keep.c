@@ -160,8 +160,12 @@ void sup_keep_apply(struct sup *sup, const char *name)
 	struct sup_model *model = sup_model_find(sup, name);
 	struct sup_trial_plan plan = { .shadow = false };
 
-	if (!state || !model)
+	if (!model)
 		return;
+	if (!state) {
+		sup_keep_model(model);
+		return;
+	}
 	history = json_object_get(state, "history");
 	for (size_t i = 0; i < json_array_size(history); i++) {
 		const char *semver = json_string_value(json_array_get(history, i));
@@ -171,9 +175,13 @@ void sup_keep_apply(struct sup *sup, const char *name)
 	}
 	release = json_object_get(state, "release");
 	plan_read(release, &plan);
-	if (release && is_version(text_of(release, "version")) && plan_good(&plan))
+	/* With a release the file stays as it is until that has begun again. */
+	if (release && is_version(text_of(release, "version")) && plan_good(&plan)) {
 		sup_op_release(sup, NULL, name, text_of(release, "version"), &plan);
-	else if (release)
-		log_warning("%s: the release in its state is damaged and does not go on", name);
+	} else {
+		if (release)
+			log_warning("%s: the release in its state is damaged and does not go on", name);
+		sup_keep_model(model);
+	}
 	json_object_del(sup->kept, name);
 }

@@ -42,6 +42,8 @@ static void op_refuse(struct sup_op *op)
 	sup_conn_refuse(op->conn, "%s", error.text);
 	if ((op->loaded || op->gated) && sup->state != SUP_STOPPING)
 		sup_event(sup, "fail", op->model, op->semver, op->uid, error.text, NULL);
+	if (op->plan.resumed)
+		sup_keep_model(sup_model_find(sup, op->model));
 	op_free(op);
 	if (must) {
 		sup_fatal(sup, "%s", error.text);	/* aborts the other operations */

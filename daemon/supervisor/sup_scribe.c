@@ -137,7 +137,7 @@ static void wait_ms(struct sup_scribe *scribe, long ms)
 {
 	struct timespec until;
 
-	clock_gettime(CLOCK_REALTIME, &until);
+	clock_gettime(CLOCK_MONOTONIC, &until);
 	until.tv_sec += ms / 1000;
 	pthread_cond_timedwait(&scribe->moved, &scribe->lock, &until);
 }
@@ -185,12 +185,16 @@ static void *scribe_main(void *arg)
 
 int sup_scribe_open(struct sup_scribe *scribe, const char *store)
 {
+	pthread_condattr_t attr;
 	int err;
 
 	*scribe = (struct sup_scribe){ .events = json_array(), .states = json_object() };
 	snprintf(scribe->store, sizeof(scribe->store), "%s", store);
 	pthread_mutex_init(&scribe->lock, NULL);
-	pthread_cond_init(&scribe->moved, NULL);
+	pthread_condattr_init(&attr);
+	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);	/* the other one jumps */
+	pthread_cond_init(&scribe->moved, &attr);
+	pthread_condattr_destroy(&attr);
 	err = -pthread_create(&scribe->thread, NULL, scribe_main, scribe);
 	scribe->started = !err;
 	return err;

@@ -149,12 +149,13 @@ static void trial_passed(struct sup_trial *trial, const char *why)
 /* A pass moves everything, or what follows has no stable cohort beside it. */
 static uint32_t look_flags(const struct sup_trial *trial)
 {
-	bool full = !trial->in_shadow && (next_weight(trial) == MHS_ROUTE_WEIGHT_MAX ||
-					  is_last_step(trial));
+	bool whole = sup_trial_weight(trial) == MHS_ROUTE_WEIGHT_MAX;
 
-	return (full ? SUP_JUDGE_FULL : 0u) |
-	       (!trial->in_shadow && sup_trial_weight(trial) == MHS_ROUTE_WEIGHT_MAX ?
-		SUP_JUDGE_ALONE : 0u);
+	if (trial->in_shadow)
+		return SUP_JUDGE_UNROUTED;
+	if (whole || is_last_step(trial) || next_weight(trial) == MHS_ROUTE_WEIGHT_MAX)
+		return SUP_JUDGE_FULL | (whole ? SUP_JUDGE_ALONE : 0u);
+	return 0;
 }
 
 /*

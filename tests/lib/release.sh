@@ -32,9 +32,10 @@ load_stop() {
 status_of() { "$MHOST" status --json | json "$1"; }
 route() { status_of '(lambda m: (m["active"], m["candidate"], m["weight"]))(o["models"][0])'; }
 is_active() { [ "$(status_of 'o["models"][0]["active"], o["models"][0]["candidate"]')" = "('$1', None)" ]; }
-release_of() { status_of "(lambda r: $1)(o['models'][0]['release'])"; }
+release_of() { status_of "(lambda r: ($1))(o['models'][0]['release'])"; }
 verdict() { [ "$(release_of 'r["verdict"] and r["verdict"]["kind"]')" = "$1" ]; }
 weight() { [ "$(release_of 'r["weight"]')" = "$1" ]; }
+weight_now() { status_of 'int(o["models"][0]["weight"]) if o["models"][0]["candidate"] else 100'; }
 state() { [ "$(release_of 'r["state"]')" = "$1" ]; }
 
 # refused "COMMAND ARGUMENTS" WORDS: status 1 or 2, and one line with the words.
@@ -55,3 +56,5 @@ print("#", " ".join(words)); sys.exit(" ".join(words) != sys.argv[1])' "$1"
 }
 # The same, waited for: the history is written a little later.
 story_is() { (wait_for 5 story "$1") || { story "$1"; fail "another story"; }; }
+release_at() { [ "$(release_of 'r["step"]')" -ge "$1" ] 2>/dev/null || is_active "${2:-1.1.0}"; }
+kept() { [ "$(json '(o.get("release") or {"step": 99})["step"]' <"$MHOST_STORE/state/tiny.json")" -ge "$1" ]; }

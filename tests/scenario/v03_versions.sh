@@ -109,7 +109,9 @@ eq "in the manifest" "$(manifest 1.1.0 'o["incompatible"]')" "['context length (
 before=$("$MHOST" history | wc -l)
 
 # -- history ----------------------------------------------------------------------------------------
-"$MHOST" import other@1.0.0 "$model" >/dev/null
+"$MHOST" import other@1.0.0 "$model" --why "nightly run" >/dev/null
+eq "the reason" "$("$MHOST" history other --json | json 'o["why"]')" "nightly run"
+refused 2 '--why: limit 512' import other@1.0.1 "$model" --why "$(printf '%0600d' 0)"
 eq "all events" "$("$MHOST" history | wc -l)" $((before + 1))
 eq "of one model" "$("$MHOST" history tiny | wc -l)" 6
 eq "the last two" "$("$MHOST" history -n 2 --json | python3 -c 'import json, sys
@@ -159,3 +161,85 @@ eq "damage as JSON" "$status $(json '[v["version"] for v in o["versions"] if not
 refused 1 'nosuch is not in the store' verify nosuch
 refused 1 'tiny@9.9.9 is not in the store' verify tiny@9.9.9
 refused 2 'usage: mhost verify' verify a b
+
+# -- diff -------------------------------------------------------------------------------------------
+"$MHOST" import talk@1.0.0 "$model" --meta lr=1 >/dev/null
+"$MHOST" import talk@1.1.0 "$here/tools/tiny/model-b" --meta lr=2 >/dev/null
+"$MHOST" diff talk@1.0.0 1.1.0 --json >"$dir/diff"
+eq "the rest is the same" "$(json 'o["config"], o["tokenizer"], o["template"], [s["field"] for s in o["sources"]]' <"$dir/diff")" \
+	"([], [], [], ['model.safetensors'])"
+eq "metadata" "$(json '[m for m in o["metadata"] if m["field"] == "meta.lr"]' <"$dir/diff")" "[{'field': 'meta.lr', 'a': '1', 'b': '2'}]"
+# Norms by other means: straight from the two files, whose weights the images hold as they came.
+python3 - "$model" "$here/tools/tiny/model-b" "$dir/diff" <<'END' || fail "norms differ from those of the files"
+import json, struct, sys
+def tensors(path):
+	data = open(path + "/model.safetensors", "rb").read()
+	n = struct.unpack("<Q", data[:8])[0]
+	for name, t in json.loads(data[8:8 + n]).items():
+		if name != "__metadata__":
+			raw = data[8 + n + t["data_offsets"][0]:8 + n + t["data_offsets"][1]]
+			assert t["dtype"] == "BF16", t["dtype"]
+			words = struct.unpack("<%dH" % (len(raw) // 2), raw)
+			yield name, struct.unpack("<%df" % len(words), struct.pack("<%dI" % len(words), *(w << 16 for w in words)))
+a, b = dict(tensors(sys.argv[1])), dict(tensors(sys.argv[2]))
+told = {t["tensor"]: t for t in json.load(open(sys.argv[3]))["tensors"]["changed"]}
+assert set(told) == {n for n in a if a[n] != b[n]} and len(told) > 20, sorted(told)
+for name, t in told.items():
+	diff = [y - x for x, y in zip(a[name], b[name])]
+	relative = (sum(d * d for d in diff) / sum(x * x for x in a[name])) ** 0.5
+	assert abs(t["relative"] / relative - 1) < 1e-6 and abs(t["max_abs"] - max(map(abs, diff))) < 1e-6, (t, relative)
+END
+"$MHOST" diff talk@1.0.0 talk@1.1.0 >"$dir/out"
+grep -q '^model.layers.1.mlp.up_proj.weight  *BF16 ' "$dir/out" && grep -q '^tokenizer  the same$' "$dir/out" || fail "diff told: $(cat "$dir/out")"
+eq "a version and itself" "$("$MHOST" diff tiny@1.0.0 1.0.0 --json | json 'o["metadata"], o["tensors"]["changed"], o["tensors"]["unchanged"]')" "([], [], 30)"
+eq "another type" "$("$MHOST" diff tiny@1.0.0 1.0.1 --json | json '{(t["type_a"], t["type_b"], t["relative"] < 0.01) for t in o["tensors"]["changed"]}')" \
+	"{('BF16', 'Q8', True)}"
+"$MHOST" diff tiny@1.0.0 tiny@2.0.0 | grep -q "^tokenizer  tokenizer: token $token (the first of 2 that differ): \"A\" -> \"B\"" ||
+	fail "the token is not named: $("$MHOST" diff tiny@1.0.0 tiny@2.0.0)"
+refused 1 'tiny@9.9.9: ' diff tiny@1.0.0 9.9.9
+refused 1 'nosuch@1.0.0: ' diff nosuch@1.0.0 tiny@1.0.0
+refused 2 'usage: mhost diff' diff tiny@1.0.0
+refused 2 'is not a version' diff tiny 1.0.0
+refused 2 'is not a version' diff tiny@1.0.0 x
+
+# -- prune ------------------------------------------------------------------------------------------
+stored() { (cd "$MHOST_STORE/models/$1" && echo *); }
+for i in 0 1 2 3 4 5 6; do "$MHOST" import old@1.$i.0 "$model" >/dev/null; done
+refused 2 'usage: mhost prune' prune old
+refused 2 'usage: mhost prune' prune --keep 2
+refused 2 '--keep 0: limit 1..1000000' prune old --keep 0
+refused 2 '--keep -1: limit' prune old --keep -1
+refused 2 '--keep x: limit' prune old --keep x
+refused 2 'model name' prune old@1.0.0 --keep 1
+refused 1 'nosuch is not in the store' prune nosuch --keep 1
+# Without a host the history tells what was routed last.
+echo '{"event":"flip","model":"old","version":"1.1.0","from":"1.0.0"}' >>"$MHOST_STORE/history.jsonl"
+eq "what would go" "$("$MHOST" prune old --keep 4 --dry-run --json | json '[v["version"] for v in o["removed"]], [v["version"] for v in o["protected"]], o["freed_bytes"]')" \
+	"(['1.2.0'], ['1.0.0', '1.1.0'], 0)"
+eq "after a dry run" "$(stored old)" "1.0.0 1.1.0 1.2.0 1.3.0 1.4.0 1.5.0 1.6.0"
+"$MHOST" prune old --keep 4 >"$dir/out"
+grep -q '^removed old@1.2.0, 0.6 MB$' "$dir/out" && grep -q '^kept old@1.0.0: in the history: flip' "$dir/out" ||
+	fail "prune told: $(cat "$dir/out")"
+eq "after" "$(stored old)" "1.0.0 1.1.0 1.3.0 1.4.0 1.5.0 1.6.0"
+eq "in the history" "$("$MHOST" history old -n 1 --json | json 'o["event"], o["version"], o["why"], o["bytes"] > 600000')" \
+	"('prune', '1.2.0', 'older than the 4 kept', True)"
+eq "again" "$("$MHOST" prune old --keep 6)" "nothing to remove"
+# With a host, the host: 1.3.0 is in the rollback history, 1.4.0 active, 1.1.0 in memory.
+host_start --workers 1 --threads 1
+for v in 1.3.0 1.4.0; do "$MHOST" activate old@$v >/dev/null; done
+"$MHOST" load old@1.1.0 >/dev/null
+"$MHOST" prune old --keep 1 --json >"$dir/out"
+eq "protected" "$(json '{v["version"]: v["why"] for v in o["protected"]}' <"$dir/out")" \
+	"{'1.1.0': 'resident', '1.3.0': 'in the rollback history', '1.4.0': 'active'}"
+eq "removed" "$(json '[v["version"] for v in o["removed"]]' <"$dir/out")" "['1.0.0', '1.5.0']"
+eq "after" "$(stored old)" "1.1.0 1.3.0 1.4.0 1.6.0"
+eq "the host serves on" "$("$MHOST" rollback old --json | json 'o["version"], o["read_bytes"]')" "('1.3.0', 0)"
+refused 1 'old@1.5.0 is not in the store' load old@1.5.0
+# That host knows nothing of another store, whose history does; without one only the newest stays.
+cp -r "$MHOST_STORE" "$dir/other"
+removed() { "$MHOST" prune old --keep 1 --store "$dir/other" --json | json '[v["version"] for v in o["removed"]]'; }
+eq "another store" "$(removed)" "[]"
+rm "$dir/other/history.jsonl"
+eq "another store without history" "$(removed)" "['1.1.0', '1.3.0', '1.4.0']"
+host_stop
+[ -z "$(ls "$MHOST_STORE/tmp" 2>/dev/null)" ] || fail "left in tmp: $(ls "$MHOST_STORE/tmp")"
