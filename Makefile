@@ -171,6 +171,7 @@ WRK_SRC := \
 	daemon/worker/wrk_request.c \
 	daemon/worker/wrk_room.c \
 	daemon/worker/wrk_shadow.c \
+	daemon/worker/wrk_speed.c \
 	daemon/worker/wrk_stop.c \
 	daemon/worker/wrk_trial.c \
 	daemon/worker/wrk_version.c

@@ -225,7 +225,9 @@ struct mhs_reply {
 	uint32_t compared_count;	/* output tokens */
 	uint32_t top1_count;		/* of them: both rank the same token first */
 	float logprob, stable_logprob;	/* mean over the output tokens, natural logarithm */
-	uint64_t candidate_ns, stable_ns;	/* COMPARED: engine time of each */
+	/* engine time, and what the active version takes for the same: of the comparison; of the steps
+	   beside another version that could be held against its steps of as many rows */
+	uint64_t own_ns, stable_ns;
 };
 _Static_assert(sizeof(struct mhs_reply) == MHS_REPLY_WORDS * 8, "ABI 1: reply");
 

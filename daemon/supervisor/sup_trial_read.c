@@ -110,7 +110,7 @@ static void compared(struct sup_trial *trial, const struct mhs_reply *reply)
 		.stable_logprob_sum = (double)reply->stable_logprob * count,
 		.candidate_logprob_sum = (double)reply->logprob * count,
 		.stable_ns = reply->stable_ns,
-		.candidate_ns = reply->candidate_ns,
+		.candidate_ns = reply->own_ns,
 	};
 
 	if (cohort_of(trial, reply->version_serial) != SUP_JUDGE_CANDIDATE ||

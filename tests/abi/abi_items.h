@@ -118,7 +118,7 @@ static const struct item items[] = {
 	F(mhs_reply, top1_count),
 	F(mhs_reply, logprob),
 	F(mhs_reply, stable_logprob),
-	F(mhs_reply, candidate_ns),
+	F(mhs_reply, own_ns),
 	F(mhs_reply, stable_ns),
 	S(mhs_reply_slot),
 	F(mhs_reply_slot, number),
