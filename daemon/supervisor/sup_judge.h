@@ -18,8 +18,9 @@
 #include <stdint.h>
 
 #define SUP_JUDGE_BLOCK		4096u	/* samples of the present block */
-#define SUP_JUDGE_RATIOS	13u	/* slowdowns at which ranks are compared */
+#define SUP_JUDGE_RATIOS	7u	/* slowdowns at which ranks are compared */
 #define SUP_JUDGE_EXACT		512u	/* events up to which shares are compared exactly */
+#define SUP_JUDGE_SESSIONS	1024u	/* counters of sessions; those beyond share them */
 #define SUP_JUDGE_HOOKS		8u
 #define SUP_JUDGE_FINDINGS	32u
 #define SUP_JUDGE_NAME_BYTES	32u
@@ -51,6 +52,7 @@ struct sup_judge_conf {
 	double tail_tolerated;		/* share of requests that may be slow so, yet rare */
 	double first_token_p95_ms;	/* limit; 0: none */
 	double error_rate_max, error_rate_tolerated;	/* limit; difference to stable */
+	double error_rate_excluded;	/* difference to be excluded before all traffic moves */
 	double empty_rate_max, empty_rate_tolerated;
 	double repeating_rate_max, repeating_rate_tolerated;
 	uint32_t shadow_samples_min;	/* comparisons; below, they decide nothing */
@@ -67,6 +69,7 @@ struct sup_judge_sample {
 	enum sup_judge_cohort cohort;
 	enum sup_judge_outcome outcome;
 	uint32_t flags;			/* SUP_JUDGE_S_* */
+	uint64_t session;		/* hash of the key that its cohort stuck to; 0: none */
 	uint64_t ended_ns;		/* when; any clock that only grows */
 	uint64_t queue_ns, first_token_ns, total_ns;
 	uint32_t prompt_count, cached_count, output_count;	/* tokens */
@@ -116,11 +119,13 @@ enum sup_judge_share_kind {
 #define JUDGE_BUCKETS	640u
 #define JUDGE_HISTOGRAMS (JUDGE_TIMES + 1)	/* of each time, and of the first token with the queue */
 
-/* A request's times in the present block; below 0: it has none. */
+/* A request in the present block. */
 struct judge_value {
-	float ns[JUDGE_TIMES];
+	float ns[JUDGE_TIMES];		/* below 0: none */
 	uint8_t band[JUDGE_TIMES];
 	uint8_t cohort;
+	uint8_t counts, events;		/* bit k: it counts towards share k; it has the event */
+	uint16_t session;
 };
 
 /* Requests and those with the event, of one cohort. */
@@ -142,7 +147,13 @@ struct judge_share {
 	struct judge_count all[2];	/* in strata that had both cohorts */
 };
 
+/* What each session adds to a test's sum: those who come often make it less certain. */
+struct judge_cluster {
+	double q[SUP_JUDGE_SESSIONS];
+};
+
 struct judge_sums {
+	struct judge_cluster cluster[JUDGE_TESTS];	/* times, then shares; with sessions only */
 	struct judge_rank rank[JUDGE_TIMES];
 	struct judge_share share[JUDGE_SHARES];
 	double tail_over[JUDGE_SHARES - JUDGE_COUNTED];	/* as diff, of what is slower than tolerated */
@@ -170,13 +181,13 @@ struct sup_judge {
 	uint64_t block_begin_ns;
 	uint32_t block_count;
 	struct judge_value block[SUP_JUDGE_BLOCK];
-	struct judge_count block_shares[JUDGE_COUNTED][2];
 	struct judge_sums sums, scratch;	/* blocks before; with the present one */
 	/* since the cut */
 	struct judge_count cut_shares[JUDGE_COUNTED][2];
 	uint32_t buckets[JUDGE_HISTOGRAMS][2][JUDGE_BUCKETS];
 	/* whole release */
 	uint64_t counts[2], time_counts[JUDGE_TIMES], hards[SUP_JUDGE_HARDS], cancelled[2];
+	bool sessions;			/* some request had one */
 	struct judge_spend spend[JUDGE_TESTS];
 	struct judge_shadow shadow;
 	uint32_t hook_count;
@@ -191,7 +202,7 @@ struct sup_judge {
 
 void sup_judge_defaults(struct sup_judge_conf *conf);
 /*
- * Begin a release. @judge is the caller's memory, about 170 KiB; nothing is to be freed. 0, or
+ * Begin a release. @judge is the caller's memory, about 350 KiB; nothing is to be freed. 0, or
  * -EINVAL with the wrong field's name in *@field.
  */
 int sup_judge_init(struct sup_judge *judge, const struct sup_judge_conf *conf, const char **field);
