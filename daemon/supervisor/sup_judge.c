@@ -261,7 +261,8 @@ static uint8_t band_of(uint64_t tokens)
 	return band;
 }
 
-static void count(struct sup_judge *judge, struct judge_value *value, enum sup_judge_share_kind kind, bool event)
+static void count(struct sup_judge *judge, struct judge_value *value, enum sup_judge_share_kind kind,
+		  bool event)
 {
 	value->counts |= (uint8_t)(1u << kind);
 	value->events |= (uint8_t)((unsigned int)event << kind);
@@ -348,6 +349,14 @@ void sup_judge_add(struct sup_judge *judge, const struct sup_judge_sample *s)
 	count(judge, value, JUDGE_EMPTY, s->flags & SUP_JUDGE_S_EMPTY);
 	count(judge, value, JUDGE_REPEATING, s->flags & SUP_JUDGE_S_REPEATING);
 	add_times(judge, value, s);
+}
+
+bool sup_judge_is_hard(const struct sup_judge *judge)
+{
+	for (uint32_t i = 0; i < SUP_JUDGE_HARDS; i++)
+		if (judge->hards[i])
+			return true;
+	return judge->shadow.broken;
 }
 
 void sup_judge_hard(struct sup_judge *judge, enum sup_judge_hard hard, uint64_t times)

@@ -9,7 +9,9 @@
  *	sup_judge_add(judge, &sample);			for each request of either cohort
  *	sup_judge_look(judge, flags, &verdict);		once per interval; only PASS promotes
  *
- * Measured by tests/judge/sim.c with the defaults: see the table at the end of JUDGE.md.
+ * Measured by tests/judge/sim.c with the defaults, steps 1, 5, 25, 50, 100 % and eight kinds of traffic:
+ * 0.24 % of 10,000 equal versions are rolled back; of versions 10 % slower (in all, per token only, to the
+ * first token only) 99.96, 99.9 and 99.7 %, and all with 3 points more errors. Few requests always hold.
  */
 #ifndef SUP_JUDGE_H
 #define SUP_JUDGE_H
@@ -212,6 +214,8 @@ void sup_judge_add(struct sup_judge *judge, const struct sup_judge_sample *sampl
 void sup_judge_compare_add(struct sup_judge *judge, const struct sup_judge_comparison *comparison);
 /* The candidate did what no version may, @count times: any look fails from now on. */
 void sup_judge_hard(struct sup_judge *judge, enum sup_judge_hard hard, uint64_t count);
+/* Cheap, for after each request: is there reason to look, and roll back, at once? */
+bool sup_judge_is_hard(const struct sup_judge *judge);
 /*
  * The latest @value of an operator's hook; NAN: it gave none. A value outside fails, whatever the
  * traffic. 0; -ENOSPC after SUP_JUDGE_HOOKS names, -EINVAL for a name empty or too long.

@@ -5,8 +5,8 @@
 
 #include "sup_judge_priv.h"
 
-static enum sup_judge_verdict_kind weigh_time(const struct judge_look *look, enum sup_judge_time time, double p,
-					      double p_limit, const char **why)
+static enum sup_judge_verdict_kind weigh_time(const struct judge_look *look, enum sup_judge_time time,
+					      double p, double p_limit, const char **why)
 {
 	const struct judge_rank *rank = &look->sums->rank[time];
 	const struct sup_judge *judge = look->judge;
@@ -72,7 +72,8 @@ void judge_look_time(struct judge_look *look, enum sup_judge_time time)
  * Of the slowest twentieth, does the candidate have more than its part? It matters when it still has so
  * once its times are divided by the tolerated slowdown.
  */
-void judge_look_tail(struct judge_look *look, enum sup_judge_share_kind kind, const char *name, const char *words)
+void judge_look_tail(struct judge_look *look, enum sup_judge_share_kind kind, const char *name,
+		     const char *words)
 {
 	const struct judge_share *share = &look->sums->share[kind];
 	const struct sup_judge_conf *conf = &look->judge->conf;
@@ -80,13 +81,15 @@ void judge_look_tail(struct judge_look *look, enum sup_judge_share_kind kind, co
 	double over, p, p_limit;
 	struct sup_judge_finding *f;
 
-	if (!judge_enough(look, share->all[SUP_JUDGE_CANDIDATE].n, share->all[SUP_JUDGE_STABLE].n) || share->info == 0)
+	if (share->info == 0 ||
+	    !judge_enough(look, share->all[SUP_JUDGE_CANDIDATE].n, share->all[SUP_JUDGE_STABLE].n))
 		return;		/* the time itself says so */
 	over = look->sums->tail_over[kind - JUDGE_COUNTED] / share->info;
 	p = judge_look_share_p(look, kind);
 	p_limit = judge_alpha_now(look, JUDGE_TIMES + kind, share->info);
 	if (over > conf->tail_tolerated || MUTANT(MUTANT_TOLERANCE))
-		verdict = p < p_limit ? SUP_JUDGE_FAIL : p < conf->hold_p ? SUP_JUDGE_INCONCLUSIVE : SUP_JUDGE_PASS;
+		verdict = p < p_limit ? SUP_JUDGE_FAIL :
+			  p < conf->hold_p ? SUP_JUDGE_INCONCLUSIVE : SUP_JUDGE_PASS;
 	f = judge_finding(look->verdict, name, verdict,
 			  "%s: %.3g %% of the candidate's and %.3g %% of stable's are in the slowest 5 %%, "
 			  "exact test", words, 100 * judge_rate(share->all[SUP_JUDGE_CANDIDATE]),

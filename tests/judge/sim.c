@@ -237,8 +237,8 @@ static struct tally simulate(const char *what, const struct model *m, struct cha
 	t.passed = by[SUP_JUDGE_PASS];
 	t.failed = by[SUP_JUDGE_FAIL];
 	t.held = by[SUP_JUDGE_INCONCLUSIVE];
-	printf("# %-28s %-13s %5u releases: %6.2f %% rolled back, %6.2f %% promoted, %6.2f %% held; %6.0f requests\n",
-	       what, m->name, releases, 100.0 * t.failed / releases, 100.0 * t.passed / releases,
+	printf("# %-28s %-13s %5u releases: %6.2f %% rolled back, %6.2f %% promoted, %6.2f %% held; "
+	       "%6.0f requests\n", what, m->name, releases, 100.0 * t.failed / releases, 100.0 * t.passed / releases,
 	       100.0 * t.held / releases, t.requests);
 	return t;
 }

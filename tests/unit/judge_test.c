@@ -381,7 +381,9 @@ static void hard_at_any_count(void)
 		begin();
 		sup_judge_hard(&judge, i, 0);
 		t_eq(look(0), SUP_JUDGE_INCONCLUSIVE);
+		t_ok(!sup_judge_is_hard(&judge));
 		sup_judge_hard(&judge, i, 1);
+		t_ok(sup_judge_is_hard(&judge));
 		t_eq(look(0), SUP_JUDGE_FAIL);
 		t_ok(verdict.hard && verdict.findings[0].hard);
 	}
@@ -552,6 +554,7 @@ static void shadow(void)
 	begin();
 	c.kl_sum = NAN;
 	sup_judge_compare_add(&judge, &c);
+	t_ok(sup_judge_is_hard(&judge));
 	t_eq(look(0), SUP_JUDGE_FAIL);
 	t_ok(verdict.hard);
 	begin();
