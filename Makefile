@@ -122,8 +122,11 @@ SUP_SRC := \
 	daemon/supervisor/sup_judge.c \
 	daemon/supervisor/sup_judge_look.c \
 	daemon/supervisor/sup_judge_rank.c \
+	daemon/supervisor/sup_judge_session.c \
 	daemon/supervisor/sup_judge_shadow.c \
 	daemon/supervisor/sup_judge_share.c \
+	daemon/supervisor/sup_judge_time.c \
+	daemon/supervisor/sup_judge_weigh.c \
 	daemon/supervisor/sup_keep.c \
 	daemon/supervisor/sup_lane.c \
 	daemon/supervisor/sup_load.c \
@@ -332,7 +335,7 @@ SCENARIOS := \
 MAN_PAGES := tools/mhost.1 daemon/supervisor/mhostd.8 daemon/supervisor/mhost.ini.5
 RACE_CHECKS := $(B)/tests/abi/abi_test $(B)/tests/race/explore $(B)/tests/race/r_explore \
 	$(B)/tests/race/storm_forks tests/race/tsan.sh
-JUDGE_SIMS := $(B)/tests/judge/sim $(foreach n,1 2 3 4 5 6,$(B)/tests/judge/sim_mutant$(n))
+JUDGE_SIMS := $(B)/tests/judge/sim $(foreach n,1 2 3 4 5 6 7,$(B)/tests/judge/sim_mutant$(n))
 CHECKS    := tests/check-layers.sh $(UNIT_TESTS:%=$(B)/tests/unit/%_test) $(FUZZERS:%=$(B)/tests/fuzz/replay_%) \
 	$(RACE_CHECKS) $(JUDGE_SIMS) $(SCENARIOS) \
 	tests/reference/check.sh
