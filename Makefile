@@ -223,6 +223,7 @@ TOOL_SRC := \
 	tools/cmd_tokens.c \
 	tools/cmd_traffic.c \
 	tools/cmd_verify.c \
+	tools/cmd_watch.c \
 	tools/ctl.c \
 	tools/golden.c \
 	tools/meta.c \
@@ -232,7 +233,12 @@ TOOL_SRC := \
 	tools/reply.c \
 	tools/signals.c \
 	tools/stop.c \
-	tools/store.c
+	tools/store.c \
+	tools/watch_dir.c \
+	tools/watch_import.c \
+	tools/watch_look.c \
+	tools/watch_release.c \
+	tools/watch_state.c
 
 # What `mhost bench` looks for beside itself.
 BENCH_SHARE := \
@@ -330,7 +336,8 @@ SCENARIOS := \
 	tests/scenario/s01_shadow.sh \
 	tests/scenario/v01_flip.sh \
 	tests/scenario/v02_storm.sh \
-	tests/scenario/v03_versions.sh
+	tests/scenario/v03_versions.sh \
+	tests/scenario/w01_watch.sh
 
 MAN_PAGES := tools/mhost.1 daemon/supervisor/mhostd.8 daemon/supervisor/mhost.ini.5
 RACE_CHECKS := $(B)/tests/abi/abi_test $(B)/tests/race/explore $(B)/tests/race/r_explore \
