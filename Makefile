@@ -152,6 +152,7 @@ SUP_SRC := \
 	daemon/supervisor/sup_trial_show.c \
 	daemon/supervisor/sup_uring.c \
 	daemon/supervisor/sup_version.c \
+	daemon/supervisor/sup_watch.c \
 	daemon/supervisor/sup_worker.c
 
 WRK_SRC := \
@@ -337,7 +338,12 @@ SCENARIOS := \
 	tests/scenario/v01_flip.sh \
 	tests/scenario/v02_storm.sh \
 	tests/scenario/v03_versions.sh \
-	tests/scenario/w01_watch.sh
+	tests/scenario/v04_release.sh \
+	tests/scenario/v05_bad_release.sh \
+	tests/scenario/v06_restart.sh \
+	tests/scenario/v07_shadow.sh \
+	tests/scenario/w01_watch.sh \
+	tests/scenario/w02_watch_host.sh
 
 MAN_PAGES := tools/mhost.1 daemon/supervisor/mhostd.8 daemon/supervisor/mhost.ini.5
 RACE_CHECKS := $(B)/tests/abi/abi_test $(B)/tests/race/explore $(B)/tests/race/r_explore \
