@@ -342,6 +342,7 @@ SCENARIOS := \
 	tests/scenario/v05_bad_release.sh \
 	tests/scenario/v06_restart.sh \
 	tests/scenario/v07_shadow.sh \
+	tests/scenario/v08_evidence.sh \
 	tests/scenario/w01_watch.sh \
 	tests/scenario/w02_watch_host.sh
 
