@@ -106,7 +106,8 @@ struct sup_options {
 int sup_options_parse(int argc, char **argv, struct sup_options *options, struct sto_error *error);
 
 /*
- * Defaults, then the file, then the options. 0, or -EINVAL with "FILE:LINE: [section] key: what".
+ * Defaults, then the file, then the options. 0, or -EINVAL with "FILE:LINE: [section] key: what"; no
+ * line when values do not go together.
  * @conf is written only on success.
  */
 int sup_conf_read(const struct sup_options *options, struct sup_conf *conf, struct sto_error *error);
