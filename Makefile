@@ -278,6 +278,7 @@ UNIT_TESTS := \
 	ring_peer \
 	safetensors \
 	sample \
+	scribe \
 	seg \
 	semver \
 	shadow \
