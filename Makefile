@@ -244,6 +244,7 @@ UNIT_TESTS := \
 	bell \
 	bits \
 	blas \
+	child \
 	conf \
 	diff \
 	differ \
