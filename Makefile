@@ -284,6 +284,7 @@ UNIT_TESTS := \
 	semver \
 	shadow \
 	spin \
+	split \
 	stat \
 	steady \
 	sup_client \
@@ -296,6 +297,7 @@ UNIT_TESTS := \
 	tok_gguf \
 	tok_json \
 	tok_table \
+	trial \
 	vector \
 	verify \
 	wrk_check
