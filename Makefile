@@ -275,6 +275,7 @@ UNIT_TESTS := \
 	prompts \
 	prune \
 	read \
+	rehearse \
 	ring \
 	ring_peer \
 	safetensors \
