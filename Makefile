@@ -310,6 +310,7 @@ FUZZERS := \
 	hf_config \
 	lane \
 	safetensors \
+	state \
 	tok_blob \
 	tok_json
 

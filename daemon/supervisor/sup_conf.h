@@ -43,6 +43,7 @@ struct sup_model_conf {
 };
 
 #define SUP_STEPS_MAX		32u
+#define SUP_INTERVAL_MAX_S	(7u * 86400u)
 #define SUP_COMMAND_BYTES	512u
 #define SUP_METRIC_BYTES	SUP_JUDGE_NAME_BYTES
 

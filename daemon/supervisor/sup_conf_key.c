@@ -48,7 +48,7 @@ static const struct sup_key keys[] = {
 	KEY("mhostd", "restore", sup_set_bool, restore, 0, 0, NULL),
 	KEY("release", "steps", sup_set_steps, release.steps, 0, 0, NULL),
 	KEY("release", "shadow", sup_set_weight, release.shadow_weight, 0, 0, NULL),
-	KEY("release", "interval", sup_set_duration, release.interval_s, 1, 7 * 86400, NULL),
+	KEY("release", "interval", sup_set_duration, release.interval_s, 1, SUP_INTERVAL_MAX_S, NULL),
 	KEY("release", "guard", sup_set_duration, release.guard_s, 0, 7 * 86400, NULL),
 	KEY("release", "golden_timeout", sup_set_duration, release.golden_timeout_s, 1, 86400, NULL),
 	KEY("release", "probe_count", sup_set_u32, release.probe_count, 0, 100000, NULL),
