@@ -336,7 +336,8 @@ SCENARIOS := \
 	tests/scenario/v04_release.sh \
 	tests/scenario/v05_bad_release.sh \
 	tests/scenario/v06_restart.sh \
-	tests/scenario/v07_shadow.sh
+	tests/scenario/v07_shadow.sh \
+	tests/scenario/v08_overtaken.sh
 
 MAN_PAGES := tools/mhost.1 daemon/supervisor/mhostd.8 daemon/supervisor/mhost.ini.5
 RACE_CHECKS := $(B)/tests/abi/abi_test $(B)/tests/race/explore $(B)/tests/race/r_explore \
