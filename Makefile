@@ -122,8 +122,11 @@ SUP_SRC := \
 	daemon/supervisor/sup_judge.c \
 	daemon/supervisor/sup_judge_look.c \
 	daemon/supervisor/sup_judge_rank.c \
+	daemon/supervisor/sup_judge_session.c \
 	daemon/supervisor/sup_judge_shadow.c \
 	daemon/supervisor/sup_judge_share.c \
+	daemon/supervisor/sup_judge_time.c \
+	daemon/supervisor/sup_judge_weigh.c \
 	daemon/supervisor/sup_keep.c \
 	daemon/supervisor/sup_lane.c \
 	daemon/supervisor/sup_load.c \
@@ -171,6 +174,7 @@ WRK_SRC := \
 	daemon/worker/wrk_request.c \
 	daemon/worker/wrk_room.c \
 	daemon/worker/wrk_shadow.c \
+	daemon/worker/wrk_speed.c \
 	daemon/worker/wrk_stop.c \
 	daemon/worker/wrk_trial.c \
 	daemon/worker/wrk_version.c
@@ -219,6 +223,7 @@ TOOL_SRC := \
 	tools/cmd_tokens.c \
 	tools/cmd_traffic.c \
 	tools/cmd_verify.c \
+	tools/cmd_watch.c \
 	tools/ctl.c \
 	tools/golden.c \
 	tools/meta.c \
@@ -228,7 +233,12 @@ TOOL_SRC := \
 	tools/reply.c \
 	tools/signals.c \
 	tools/stop.c \
-	tools/store.c
+	tools/store.c \
+	tools/watch_dir.c \
+	tools/watch_import.c \
+	tools/watch_look.c \
+	tools/watch_release.c \
+	tools/watch_state.c
 
 # What `mhost bench` looks for beside itself.
 BENCH_SHARE := \
@@ -337,12 +347,13 @@ SCENARIOS := \
 	tests/scenario/v05_bad_release.sh \
 	tests/scenario/v06_restart.sh \
 	tests/scenario/v07_shadow.sh \
-	tests/scenario/v08_overtaken.sh
+	tests/scenario/v08_overtaken.sh \
+	tests/scenario/w01_watch.sh
 
 MAN_PAGES := tools/mhost.1 daemon/supervisor/mhostd.8 daemon/supervisor/mhost.ini.5
 RACE_CHECKS := $(B)/tests/abi/abi_test $(B)/tests/race/explore $(B)/tests/race/r_explore \
 	$(B)/tests/race/storm_forks tests/race/tsan.sh
-JUDGE_SIMS := $(B)/tests/judge/sim $(foreach n,1 2 3 4 5 6,$(B)/tests/judge/sim_mutant$(n))
+JUDGE_SIMS := $(B)/tests/judge/sim $(foreach n,1 2 3 4 5 6 7,$(B)/tests/judge/sim_mutant$(n))
 CHECKS    := tests/check-layers.sh $(UNIT_TESTS:%=$(B)/tests/unit/%_test) $(FUZZERS:%=$(B)/tests/fuzz/replay_%) \
 	$(RACE_CHECKS) $(JUDGE_SIMS) $(SCENARIOS) \
 	tests/reference/check.sh

@@ -80,6 +80,9 @@ static void ended(struct sup_trial *trial, const struct mhs_reply *reply)
 		.queue_ns = reply->queue_ns,
 		.first_token_ns = reply->first_token_ns,
 		.total_ns = reply->total_ns,
+		.session = reply->session,
+		.own_ns = reply->own_ns,
+		.usual_ns = reply->stable_ns,
 		.prompt_count = reply->prompt_count,
 		.cached_count = reply->cached_count,
 		.output_count = reply->output_count,
@@ -110,7 +113,7 @@ static void compared(struct sup_trial *trial, const struct mhs_reply *reply)
 		.stable_logprob_sum = (double)reply->stable_logprob * count,
 		.candidate_logprob_sum = (double)reply->logprob * count,
 		.stable_ns = reply->stable_ns,
-		.candidate_ns = reply->candidate_ns,
+		.candidate_ns = reply->own_ns,
 	};
 
 	if (cohort_of(trial, reply->version_serial) != SUP_JUDGE_CANDIDATE ||

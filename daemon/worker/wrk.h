@@ -58,6 +58,7 @@ struct wrk_version {
 	bool float_rows;
 	struct wrk_pool *pool;			/* KV pages of this size */
 	struct wrk_costs costs;
+	struct wrk_costs turn_costs;		/* of steps after another version's */
 	struct wrk_pace pace;
 	struct wrk_rehearsal rehearsal;
 	struct wrk_version *next;
@@ -128,6 +129,8 @@ struct wrk_request {
 	bool placed, moved;
 	bool served;				/* its END was sent */
 	uint32_t point;				/* its place in a split, once placed */
+	/* of its steps that could be compared: their time, and the active version's for as many rows */
+	uint64_t own_ns, usual_ns;
 	uint64_t arrived_ns, admitted_ns, first_ns, last_ns, deadline_ns, stalled_ns;
 	uint32_t reason, error;			/* once ENDED */
 	char message[MHS_MESSAGE_BYTES];
@@ -161,6 +164,7 @@ struct wrk {
 	struct mhs_spin spin;
 	uint32_t spin_ns;			/* of the present wait */
 	uint64_t moved_ns;			/* to another CPU, last */
+	uint64_t stepped;			/* serial of the last step's version */
 	uint32_t turn;				/* rotates versions and prompts */
 	bool initialised, stopping, orphan;
 	float *logits;				/* [WRK_LOGITS_ROWS + 1][logits_vocab] */
@@ -228,6 +232,9 @@ bool wrk_trial_may_hold(const struct wrk_request *r);
 uint32_t wrk_trial_held_bytes(const struct wrk_request *r);	/* room that the show needs */
 void wrk_trial_show(struct wrk *w, struct wrk_request *r);
 void wrk_trial_move(struct wrk_request *r);	/* released already: off to the active version */
+
+/* wrk_speed.c: a step of @v without prompts took @ns, beside another version's */
+void wrk_speed_note(struct wrk *w, struct wrk_version *v, uint64_t ns);
 
 /* wrk_reply.c: the record of an end, for release decisions */
 void wrk_reply_note(struct wrk *w, const struct wrk_request *r, uint64_t now);

@@ -249,14 +249,19 @@ void wrk_step_mark(struct wrk *w, uint32_t version)
 /* Runs the rows; steps without prompts teach what rows cost. */
 static int step_run(struct wrk *w, struct wrk_version *v, bool prompts)
 {
-	uint64_t start = wrk_now_ns();
+	uint64_t start = wrk_now_ns(), ns;
 	int err;
 
 	wrk_step_mark(w, v->index);
 	err = eng_step(w->eng, &v->model, w->rows, w->row_count, w->logits);
 	wrk_rehearse_step(&v->rehearsal, wrk_now_ns() - start);
-	if (!err && !prompts)
-		wrk_costs_add(&v->costs, w->row_count, wrk_now_ns() - start);
+	ns = wrk_now_ns() - start;
+	if (!err && !prompts) {
+		wrk_costs_add(&v->costs, w->row_count, ns);
+		wrk_speed_note(w, v, ns);
+	} else {
+		w->stepped = v->serial;
+	}
 	return err;
 }
 

@@ -202,7 +202,7 @@ static void job_note(struct wrk *w, const struct wrk_job *job, uint32_t error)
 		.top1_count = t->top1_count,
 		.logprob = (float)(t->logprob / n),
 		.stable_logprob = (float)(t->stable_logprob / n),
-		.candidate_ns = s->candidate.ns,
+		.own_ns = s->candidate.ns,
 		.stable_ns = s->stable.ns,
 	};
 

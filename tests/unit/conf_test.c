@@ -156,6 +156,7 @@ static void a_release(void)
 			 "metric_timeout = 3s\nalpha = 0.05\nhold_p = 0\nsamples_min = 5\nsamples_full = 10\n"
 			 "slowdown_tolerated = 1.2\nslowdown_excluded = 1.2\ntail_tolerated = 1\n"
 			 "first_token_p95_ms = 0\nerror_rate_max = .25\nerror_rate_tolerated = 0.1\n"
+			 "error_rate_excluded = 0.1\nwall_times = yes\n"
 			 "empty_rate_max = 1\nempty_rate_tolerated = 1\nrepeating_rate_max = 0.5\n"
 			 "repeating_rate_tolerated = 0.5\nshadow_samples_min = 7\nkl_max = 2\ntop1_min = 0.9\n"
 			 "perplexity_ratio_max = 1\n") == 0);
@@ -177,6 +178,8 @@ static void a_release(void)
 	t_near(r->metric_max, 100, 0);
 	t_near(r->judge.error_rate_max, 0.25, 0);
 	t_eq(r->judge.samples_full, 10);
+	t_eq(r->judge.wall_times, true);
+	t_near(r->judge.error_rate_excluded, 0.1, 0);
 	t_near(r->judge.top1_min, 0.9, 0);
 	t_need(read_text(BASE) == 0);
 	t_eq(conf.restore, true);
@@ -249,6 +252,7 @@ static void bad_reals(void)
 	ALL_REFUSED("error_rate_max", "is no number; give 0 to 1", "", "inf", "-inf", "nan", "NAN", "infinity",
 		    "0x1p-2", "1e", "e1", ".", "-", "--1", "+0.5", "0.5x", "0,5", "5 %", "1e999", "1_0");
 	ALL_REFUSED("error_rate_max", "out of range; give 0 to 1", "-0.1", "1.0001", "5", "1e300");
+	ALL_REFUSED("error_rate_excluded", "out of range", "2");
 	ALL_REFUSED("alpha", "out of range", "0", "1e-7", "0.51");
 	ALL_REFUSED("hold_p", "out of range", "0.6");
 	ALL_REFUSED("slowdown_tolerated", "out of range", "0.9", "3.1");
@@ -289,6 +293,7 @@ static void thresholds_that_do_not_go_together(void)
 		 ": [release] samples_full: does not go with the other thresholds; see mhost.ini(5)");
 	t_str_eq(refused(RELEASE "slowdown_tolerated = 1.2\n"),
 		 ": [release] slowdown_excluded: does not go with the other thresholds; see mhost.ini(5)");
+	t_ok(strstr(refused(RELEASE "error_rate_tolerated = 0.1\n"), "[release] error_rate_excluded: does not"));
 	t_str_eq(refused(RELEASE "metric_min = 2\nmetric_max = -2\n"),
 		 ": [release] metric_min: 2 is more than metric_max, -2");
 	t_eq(read_text(RELEASE "metric_min = 2\nmetric_max = 2\n"), 0);

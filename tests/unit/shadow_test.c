@@ -380,7 +380,7 @@ static void check_record(const struct mhs_reply *reply, const struct seen *s, ui
 	t_eq(reply->prompt_count, s->prompt_count);
 	t_eq(reply->version_serial, (uint64_t)(10 + candidate) << 12 | candidate);
 	t_eq(reply->stable_serial, (uint64_t)(10 + STABLE) << 12 | STABLE);
-	t_ok(reply->stable_ns && reply->candidate_ns && reply->ended_ns && !reply->error);
+	t_ok(reply->stable_ns && reply->own_ns && reply->ended_ns && !reply->error);
 	free(p);
 	free(q);
 }
