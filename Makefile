@@ -152,6 +152,7 @@ SUP_SRC := \
 	daemon/supervisor/sup_trial_show.c \
 	daemon/supervisor/sup_uring.c \
 	daemon/supervisor/sup_version.c \
+	daemon/supervisor/sup_watch.c \
 	daemon/supervisor/sup_worker.c
 
 WRK_SRC := \
@@ -347,8 +348,10 @@ SCENARIOS := \
 	tests/scenario/v05_bad_release.sh \
 	tests/scenario/v06_restart.sh \
 	tests/scenario/v07_shadow.sh \
-	tests/scenario/v08_overtaken.sh \
-	tests/scenario/w01_watch.sh
+	tests/scenario/v08_evidence.sh \
+	tests/scenario/v09_overtaken.sh \
+	tests/scenario/w01_watch.sh \
+	tests/scenario/w02_watch_host.sh
 
 MAN_PAGES := tools/mhost.1 daemon/supervisor/mhostd.8 daemon/supervisor/mhost.ini.5
 RACE_CHECKS := $(B)/tests/abi/abi_test $(B)/tests/race/explore $(B)/tests/race/r_explore \

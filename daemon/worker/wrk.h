@@ -46,6 +46,7 @@ struct wrk_rehearsal {
 /* One attached version. */
 struct wrk_version {
 	uint32_t index;
+	int model_index;			/* on the board; negative: not looked up yet */
 	uint64_t serial;
 	struct mhs_map maps[MHS_EXTENT_MAX];
 	const uint8_t *base;			/* the image */
@@ -58,7 +59,7 @@ struct wrk_version {
 	bool float_rows;
 	struct wrk_pool *pool;			/* KV pages of this size */
 	struct wrk_costs costs;
-	struct wrk_costs turn_costs;		/* of steps after another version's */
+	struct wrk_costs turn_costs[2];		/* of steps after its own, after another version's */
 	struct wrk_pace pace;
 	struct wrk_rehearsal rehearsal;
 	struct wrk_version *next;
