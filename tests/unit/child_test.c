@@ -85,6 +85,10 @@ static void how_it_ended(void)
 	run("kill -SEGV $$");
 	t_eq(ended.status, 128 + SIGSEGV);
 	t_ok(!ended.timed_out);
+	t_need(start("exit 5", NULL, NULL, 0));	/* no limit */
+	t_ok(!sup.loop.timers);
+	turn_until_none();
+	t_eq(ended.status, 5);
 	run("kill -PIPE $$; exit 1");	/* we ignore it, it does not */
 	t_eq(ended.status, 128 + SIGPIPE);
 }
