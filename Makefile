@@ -255,6 +255,7 @@ UNIT_TESTS := \
 	bell \
 	bits \
 	blas \
+	child \
 	conf \
 	diff \
 	differ \
@@ -285,14 +286,17 @@ UNIT_TESTS := \
 	prompts \
 	prune \
 	read \
+	rehearse \
 	ring \
 	ring_peer \
 	safetensors \
 	sample \
+	scribe \
 	seg \
 	semver \
 	shadow \
 	spin \
+	split \
 	stat \
 	steady \
 	sup_client \
@@ -305,6 +309,7 @@ UNIT_TESTS := \
 	tok_gguf \
 	tok_json \
 	tok_table \
+	trial \
 	vector \
 	verify \
 	wrk_check
@@ -316,6 +321,7 @@ FUZZERS := \
 	hf_config \
 	lane \
 	safetensors \
+	state \
 	tok_blob \
 	tok_json
 
@@ -343,6 +349,7 @@ SCENARIOS := \
 	tests/scenario/v06_restart.sh \
 	tests/scenario/v07_shadow.sh \
 	tests/scenario/v08_evidence.sh \
+	tests/scenario/v09_overtaken.sh \
 	tests/scenario/w01_watch.sh \
 	tests/scenario/w02_watch_host.sh
 
