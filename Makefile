@@ -16,6 +16,7 @@ SHM_SRC := \
 	shm/mhs_attach.c \
 	shm/mhs_bell.c \
 	shm/mhs_epoch.c \
+	shm/mhs_extent.c \
 	shm/mhs_image.c \
 	shm/mhs_ring.c \
 	shm/mhs_seg.c \
@@ -196,6 +197,7 @@ UNIT_TESTS := \
 	conf \
 	draft \
 	epoch \
+	extents \
 	gguf \
 	gguf_cut \
 	hf_config \
