@@ -88,6 +88,7 @@ STORE_SRC := \
 	daemon/store/sto_tok_pre.c \
 	daemon/store/sto_tok_regex.c \
 	daemon/store/sto_tok_regex_set.c \
+	daemon/store/sto_version.c \
 	daemon/store/sto_work.c
 
 COMMON_SRC := \
