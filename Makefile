@@ -96,6 +96,7 @@ COMMON_SRC := \
 	daemon/common/log.c
 
 SUP_SRC := \
+	daemon/supervisor/sup_arena.c \
 	daemon/supervisor/sup_board.c \
 	daemon/supervisor/sup_client.c \
 	daemon/supervisor/sup_command.c \
@@ -110,6 +111,7 @@ SUP_SRC := \
 	daemon/supervisor/sup_message.c \
 	daemon/supervisor/sup_notify.c \
 	daemon/supervisor/sup_options.c \
+	daemon/supervisor/sup_packs.c \
 	daemon/supervisor/sup_pages.c \
 	daemon/supervisor/sup_place.c \
 	daemon/supervisor/sup_read.c \

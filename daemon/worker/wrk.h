@@ -36,13 +36,23 @@
 #define WRK_SLOW_READER_NS	UINT64_C(10000000000)
 #define WRK_NS_PER_MS		UINT64_C(1000000)
 
+/* A pack that is mapped, once for all versions that use it. */
+struct wrk_pack {
+	struct wrk_pack *next;
+	uint8_t content_hash[MHS_HASH_BYTES];
+	uint64_t pack_bytes;
+	uint32_t version_count;
+	struct mhs_map map;
+};
+
 /* One attached version. */
 struct wrk_version {
 	uint32_t index;
 	uint64_t serial;
-	struct mhs_map maps[MHS_EXTENT_MAX];
-	const uint8_t *base;			/* the image */
-	const struct mhs_image_header *image;
+	struct mhs_map map;			/* of the image's own segment */
+	const struct mhs_image_header *image;	/* it begins with the header */
+	struct wrk_pack *packs[MHS_PACK_MAX];	/* segments 1.. */
+	uint32_t pack_count;
 	struct eng_model model;
 	struct eng_tok *tok;
 	struct eng_sampler *sampler;
@@ -132,6 +142,7 @@ struct wrk {
 	struct hrt_limits limits;
 	struct eng *eng;
 	struct wrk_version *versions;
+	struct wrk_pack *packs;			/* what the versions share */
 	struct wrk_lane *lanes;
 	struct wrk_request *requests;		/* oldest first */
 	struct wrk_request **requests_end;
@@ -170,7 +181,7 @@ void wrk_control_say(struct wrk *w, uint32_t type, uint32_t index, uint64_t seri
 int wrk_version_attach(struct wrk *w, const struct hrt_msg *msg, const int *fds,
 		       struct hrt_attached *took, char text[HERITAGE_TEXT_BYTES]);
 void wrk_version_detach(struct wrk *w, uint32_t index, uint64_t serial);
-void wrk_version_free(struct wrk_version **version);
+void wrk_version_free(struct wrk *w, struct wrk_version **version);
 struct wrk_version *wrk_version_by_index(struct wrk *w, uint32_t index);
 struct wrk_version *wrk_version_by_name(struct wrk *w, const char *model, const char *semver);
 

@@ -69,7 +69,7 @@ static int worker_make(void)
 	struct hrt_msg msg = { .type = HRT_ATTACH, .index = 1, .serial = 1 };
 	char text[HERITAGE_TEXT_BYTES] = "";
 	struct hrt_attached took;
-	int fd = image_segment(&msg.attach.image_bytes), err;
+	int fd = image_segment(&msg.attach.file_bytes), err;
 
 	w.epoll = epoll_create1(EPOLL_CLOEXEC);
 	w.orphan = true;
@@ -80,8 +80,7 @@ static int worker_make(void)
 					.speculate = HRT_SPECULATE_YES };
 	w.record = malloc(WRK_RECORD_BYTES);
 	w.requests_end = &w.requests;
-	msg.attach.fd_count = msg.attach.extent_count = 1;
-	msg.attach.extents[0].length_bytes = msg.attach.image_bytes;
+	msg.attach.fd_count = 1;
 	memcpy(msg.attach.content_hash, board.versions[1].content_hash, MHS_HASH_BYTES);
 	atomic_init(&board.versions[1].state, MHS_STATE_READY);
 	err = fd < 0 ? fd : eng_new(&w.eng, ENG_ISA_AUTO, 1);
