@@ -63,12 +63,14 @@ STORE_SRC := \
 	daemon/store/import_gguf_config.c \
 	daemon/store/import_hf.c \
 	daemon/store/import_safetensors.c \
+	daemon/store/sto_blob.c \
 	daemon/store/sto_compat.c \
 	daemon/store/sto_file.c \
 	daemon/store/sto_gguf.c \
 	daemon/store/sto_gguf_cursor.c \
 	daemon/store/sto_gguf_get.c \
 	daemon/store/sto_gguf_tensors.c \
+	daemon/store/sto_hash.c \
 	daemon/store/sto_hf_config.c \
 	daemon/store/sto_image.c \
 	daemon/store/sto_import.c \
@@ -76,8 +78,10 @@ STORE_SRC := \
 	daemon/store/sto_manifest.c \
 	daemon/store/sto_model.c \
 	daemon/store/sto_pack.c \
+	daemon/store/sto_packs.c \
 	daemon/store/sto_safetensors.c \
 	daemon/store/sto_semver.c \
+	daemon/store/sto_share.c \
 	daemon/store/sto_store.c \
 	daemon/store/sto_tok.c \
 	daemon/store/sto_tok_gguf.c \
@@ -227,6 +231,7 @@ UNIT_TESTS := \
 	sample \
 	seg \
 	semver \
+	share \
 	spin \
 	stat \
 	steady \

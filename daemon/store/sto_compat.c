@@ -6,7 +6,6 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "sto_image_priv.h"
 
@@ -52,10 +51,10 @@ static int compare_config(const struct sto_import *import, const struct sto_mode
 }
 
 /* Whether the compiled tokenizer in the image is the same. 1: differs. */
-static int compare_tokenizer(const struct sto_model *model, int fd,
-			     const struct mhs_image_header *old, struct sto_error *error)
+static int compare_tokenizer(const struct sto_model *model, struct sto_version *v,
+			     struct sto_error *error)
 {
-	const struct sto_file image = { .path = (char[]){ STO_IMAGE_NAME }, .fd = fd };
+	const struct mhs_image_header *old = &v->header;
 	uint8_t *blob;
 	int err;
 
@@ -66,8 +65,7 @@ static int compare_tokenizer(const struct sto_model *model, int fd,
 		sto_fail(error, "tokenizer: out of memory; free some");
 		return -ENOMEM;
 	}
-	err = sto_file_read(&image, blob, model->tokenizer_bytes, old->tokenizer.offset_bytes,
-			    error);
+	err = sto_version_read(v, blob, model->tokenizer_bytes, old->tokenizer.offset_bytes, error);
 	if (!err)
 		err = memcmp(blob, model->tokenizer, model->tokenizer_bytes) != 0;
 	free(blob);
@@ -78,9 +76,9 @@ int sto_compat_check(const struct sto_import *import, const struct sto_model *mo
 		     struct sto_error *error)
 {
 	struct relative r = { .version = import->version };
-	struct mhs_image_header old;
+	struct sto_version old;
 	uint32_t parts[3];
-	int fd, err;
+	int err;
 
 	sto_semver_parse(import->version, parts, NULL);
 	r.major = parts[0];
@@ -89,12 +87,12 @@ int sto_compat_check(const struct sto_import *import, const struct sto_model *mo
 	err = sto_versions_each(import->store, import->model, note_relative, &r, error);
 	if (err || !r.found[0])
 		return err;
-	fd = sto_image_open(import->store, import->model, r.found, &old, error);
-	if (fd < 0)
-		return fd;
-	err = compare_config(import, model, &r, &old, error);
+	err = sto_version_open(import->store, import->model, r.found, &old, error);
+	if (err)
+		return err;
+	err = compare_config(import, model, &r, &old.header, error);
 	if (!err)
-		err = compare_tokenizer(model, fd, &old, error);
-	close(fd);
+		err = compare_tokenizer(model, &old, error);
+	sto_version_close(&old);
 	return err > 0 ? refuse(import, &r, "tokenizer", "differs from", error) : err;
 }

@@ -86,8 +86,7 @@ static int sync_dir(const char *path, struct sto_error *error)
 
 static void remove_temp(int tmp_fd, int fd, const char *name)
 {
-	unlinkat(fd, STO_IMAGE_NAME, 0);
-	unlinkat(fd, STO_MANIFEST_NAME, 0);
+	sto_dir_clear(fd);
 	unlinkat(tmp_fd, name, AT_REMOVEDIR);
 }
 
@@ -241,28 +240,13 @@ static int move_into_place(const struct sto_import *import, const struct temp *t
 	return err;
 }
 
-static int write_image(const struct sto_import *import, struct sto_model *model, int dir_fd,
-		       struct mhs_image_header *header, struct sto_error *error)
-{
-	int fd = openat(dir_fd, STO_IMAGE_NAME, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
-	int err;
-
-	if (fd < 0)
-		return io_error(error, STO_IMAGE_NAME, "made");
-	err = sto_image_write(import, model, fd, header, error);
-	if (!err && fchmod(fd, 0444))
-		err = io_error(error, STO_IMAGE_NAME, "made read-only");
-	close(fd);
-	return err;
-}
-
 static int write_version(const struct sto_import *import, struct sto_model *model,
 			 const struct temp *temp, struct sto_import_result *result,
 			 struct sto_error *error)
 {
 	struct parent_search search = { .version = import->version };
 	struct mhs_image_header header;
-	int err = write_image(import, model, temp->fd, &header, error);
+	int err = sto_image_write(import, model, temp->fd, &header, &result->stored_bytes, error);
 
 	for (uint32_t i = 0; i < model->file_count && !err; i++)
 		err = sto_file_unchanged(&model->files[i], error);

@@ -2,7 +2,9 @@
 /* sto_version.c: the image of a version as one run of bytes, read from wherever they lie. */
 #include "sto_version.h"
 
+#include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -217,4 +219,21 @@ void sto_version_close(struct sto_version *v)
 	v->fd = -1;
 	free(v->base);
 	v->base = NULL;
+}
+
+void sto_dir_clear(int fd)
+{
+	int scan_fd = openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *dir = scan_fd < 0 ? NULL : fdopendir(scan_fd);
+	struct dirent *entry;
+
+	if (!dir) {
+		if (scan_fd >= 0)
+			close(scan_fd);
+		return;
+	}
+	while ((entry = readdir(dir)))
+		if (strcmp(entry->d_name, ".") && strcmp(entry->d_name, ".."))
+			unlinkat(fd, entry->d_name, 0);
+	closedir(dir);
 }

@@ -43,6 +43,9 @@ int sto_tables_read(int fd, const struct mhs_image_header *header, uint8_t *base
 int sto_tables_check(const struct mhs_image_header *header, const uint8_t *base,
 		     struct sto_error *error);
 
+/* Remove all files of the directory @fd of a version; shared packs lose this name only. Best effort. */
+void sto_dir_clear(int fd);
+
 /* File name of the pack with this content hash. */
 void sto_pack_name(const uint8_t hash[MHS_HASH_BYTES], char name[STO_PACK_NAME_BYTES]);
 /*
