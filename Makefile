@@ -270,6 +270,7 @@ SCENARIOS := \
 	tests/scenario/d01_speculate.sh \
 	tests/scenario/k01_kill.sh \
 	tests/scenario/m01_memory.sh \
+	tests/scenario/m02_shared.sh \
 	tests/scenario/p01_perf.sh \
 	tests/scenario/v01_flip.sh \
 	tests/scenario/v02_storm.sh
