@@ -223,6 +223,7 @@ UNIT_TESTS := \
 	model \
 	pace \
 	pack \
+	packs \
 	prefix \
 	read \
 	ring \
