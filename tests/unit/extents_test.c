@@ -216,6 +216,43 @@ static void without_packs(void)
 	t_ok(segment == 0 && at == 5 * PAGE);
 }
 
+/* Whatever stands in the tables: refused, or every tensor lies inside its segment. */
+static void hostile_tables(void)
+{
+	static const uint64_t words[] = { 0, 1, PAGE, 2 * PAGE, 5 * PAGE, 16 * PAGE, UINT64_MAX,
+					  UINT64_MAX - 4095, UINT64_C(1) << 63, UINT32_MAX };
+	uint64_t seed = 11;
+	uint32_t passed = 0;
+
+	for (int round = 0; round < 200000; round++) {
+		const char *field;
+
+		build();
+		for (uint64_t n = 1 + t_random(&seed) % 2; n; n--) {
+			/* a word of the tensor, extent or pack table */
+			uint64_t at = (t_random(&seed) % 3 ? 3 : 2) * PAGE + t_random(&seed) % 48 * 8;
+
+			memcpy(file.bytes + at, &words[t_random(&seed) % 10], 8);
+		}
+		if (check(&field))
+			continue;
+		passed++;
+		for (uint32_t i = 0; i < image.tensor_count; i++) {
+			uint64_t at, end = sizeof(file), length = tensors()[i].length_bytes;
+			uint32_t segment;
+
+			t_need(!mhs_image_locate(&image, &file, tensors()[i].offset_bytes, length,
+						 &segment, &at));
+			t_need(segment <= image.pack_count);
+			if (segment)
+				end = packs()[segment - 1].pack_bytes;
+			t_need(at <= end && length <= end - at);
+		}
+	}
+	printf("# %u of 200000 passed\n", passed);
+	t_ok(passed > 1000);
+}
+
 static struct mhs_pack_header pack;
 
 static void pack_build(void)
@@ -268,6 +305,7 @@ int main(void)
 	T_RUN(what_they_cover);
 	T_RUN(pack_fields);
 	T_RUN(without_packs);
+	T_RUN(hostile_tables);
 	T_RUN(pack_headers);
 	return t_done();
 }
