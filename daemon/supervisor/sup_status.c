@@ -10,7 +10,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "mhs_attach.h"
 #include "mhs_stat.h"
+#include "sto_version.h"
 #include "sup_control.h"
 #include "sup_place.h"
 
@@ -349,28 +351,49 @@ static json_t *show_extents(const struct sup_version *version)
 	return list;
 }
 
+/* The packs on disk, and how many versions have each. */
+static json_t *show_packs(struct sto_version *v)
+{
+	json_t *list = json_array();
+
+	for (uint32_t i = 0; v->base && i < v->header.pack_count; i++) {
+		const struct mhs_image_pack *pack = &mhs_image_packs(&v->header, v->base)[i];
+		char name[STO_PACK_NAME_BYTES], path[4096];
+		struct stat st = { 0 };
+
+		sto_pack_name(pack->content_hash, name);
+		if (sto_version_path(v->store, v->model, v->semver, name, path, sizeof(path)) == 0)
+			lstat(path, &st);
+		json_array_append_new(list, json_pack("{s:o, s:I, s:i}", "pack",
+			show_hash(pack->content_hash), "bytes", (json_int_t)pack->pack_bytes, "links",
+			(int)st.st_nlink));
+	}
+	return list;
+}
+
 json_t *sup_status_show(struct sup *sup, const char *model, const char *semver,
 			struct sto_error *error)
 {
 	const struct sup_version *version = sup_version_find(sup, model, semver);
-	struct mhs_image_header header;
+	const struct mhs_image_header *header;
+	struct sto_version v;
 	json_t *answer;
 	char path[4096];
-	int fd;
 
 	if (sto_image_path(sup->conf.store, model, semver, path, sizeof(path)) || access(path, F_OK)) {
 		sto_fail(error, "%s@%s is not in the store %s; import it first", model, semver,
 			 sup->conf.store);
 		return NULL;
 	}
-	fd = sto_image_open(sup->conf.store, model, semver, &header, error);
-	if (fd < 0)
+	if (sto_version_open(sup->conf.store, model, semver, &v, error))
 		return NULL;
-	close(fd);
-	answer = json_pack("{s:s, s:s, s:s, s:I, s:o, s:o, s:o, s:o}", "model", model, "version", semver,
-		"state", state_of(sup, model, semver), "bytes", (json_int_t)header.image_bytes,
-		"content_hash", show_hash(header.content_hash), "path", sup_json_text(path),
-		"config", show_config(&header), "manifest", show_manifest(sup, model, semver));
+	header = &v.header;
+	answer = json_pack("{s:s, s:s, s:s, s:I, s:o, s:o, s:o, s:o, s:o}", "model", model, "version", semver,
+		"state", state_of(sup, model, semver), "bytes", (json_int_t)header->image_bytes,
+		"content_hash", show_hash(header->content_hash), "path", sup_json_text(path),
+		"config", show_config(header), "manifest", show_manifest(sup, model, semver), "packs",
+		show_packs(&v));
+	sto_version_close(&v);
 	if (version && sup_version_is_public(version))
 		json_object_set_new(answer, "extents", show_extents(version));
 	return answer;

@@ -58,6 +58,7 @@ echo "# ran: memory: one version $one_memory, ten $ten_memory: $(python3 -c "pri
 	"rungs $("$MHOST" show big@1.5.0 --json | json '[x["rung"] for x in o["extents"]]')"
 at_most "memory of ten versions" "$ten_memory / $one_memory" 2.1
 eq "memory by the kernel's count" "$(arenas)" "$ten_memory"
+eq "versions that have the first pack" "$("$MHOST" show big@1.5.0 --json | json 'max(x["links"] for x in o["packs"])')" 10
 eq "versions that use the first pack" "$("$MHOST" show big@1.5.0 --json | json 'max(x["versions"] for x in o["extents"])')" 10
 for k in 0 1 2 3 4 5 6 7 8 9; do bits big@1.$k.0 >"$dir/r$k"; done
 cmp -s "$dir/r4" "$dir/r5" && fail "two versions reply alike"
@@ -71,6 +72,7 @@ freed=$("$MHOST" unload big@1.9.0 --json | json 'o["freed_bytes"]')
 at_most "memory freed with a variant" 0.08 "$freed / $one_memory"
 at_most "memory freed with a variant" "$freed / $one_memory" 0.13
 rm -rf "$MHOST_STORE/models/big/1.0.0"
+eq "versions that still have it" "$("$MHOST" show big@1.5.0 --json | json 'max(x["links"] for x in o["packs"])')" 9
 "$MHOST" unload big@1.4.0 >/dev/null
 load big@1.4.0 >/dev/null
 load big@1.9.0 >/dev/null
