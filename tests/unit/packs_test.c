@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* packs_test.c: the loader on versions that share packs: each is read once, kept once, freed with the last. */
+/*
+ * packs_test.c: the loader on versions that share packs: each is read once, kept once, freed with
+ * the last. The functions of sup_place.h are defined here, so the machine has the nodes that we say.
+ */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -13,8 +16,20 @@
 #include "sto_import.h"
 #include "sto_version.h"
 #include "sup_load.h"
+#include "sup_place.h"
 #include "t.h"
 #include "t_gguf.h"
+
+static uint32_t nodes = 1;
+static uint32_t bound_count[2];
+
+uint32_t sup_place_nodes(void) { return nodes; }
+void sup_place_interleave(void) { }
+void sup_place_bind(uint32_t node) { bound_count[node]++; }
+void sup_place_enter(uint32_t node) { (void)node; }
+void sup_place_leave(void) { }
+const char *sup_place_note(void) { return ""; }
+uint32_t sup_place_cpus(void) { return 1; }
 
 static int fds_open(void)
 {
@@ -181,6 +196,41 @@ static void loads_at_one_time(void)
 	t_eq(fds_open(), before);
 }
 
+/* One copy of each pack on each node; tables once. */
+static void packs_have_replicas(void)
+{
+	struct sup_load *a = load_new("m", "1.0.0"), *b = load_new("m", "1.1.0");
+	int before = fds_open();
+
+	nodes = 2;
+	a->numa = b->numa = SUP_NUMA_REPLICATE;
+	t_need(sup_load_run(a) == 0 && sup_load_run(b) == 0);
+	t_eq(a->own.count, 1);
+	t_eq(sup_arenas_on(&a->own, 1)->fd, a->own.each[0].fd);
+	t_ok(bound_count[0] == 2 && bound_count[1] == 2);	/* two packs, each on both */
+	for (uint32_t i = 1; i <= b->pack_count; i++) {
+		const struct sup_arenas *arenas = sup_load_segment(b, i);
+		struct mhs_map maps[2];
+
+		t_need(arenas->count == 2);
+		t_eq(sup_arenas_on(arenas, 0)->node, 0);
+		t_eq(sup_arenas_on(arenas, 1)->node, 1);
+		for (uint32_t n = 0; n < 2; n++)
+			t_need(!mhs_seg_map_ro(sup_arenas_on(arenas, n)->fd, arenas->file_bytes, 0, &maps[n]));
+		t_mem_eq(maps[0].addr, maps[1].addr, arenas->file_bytes);
+		mhs_seg_unmap(&maps[0]);
+		mhs_seg_unmap(&maps[1]);
+	}
+	is_whole(b);
+	t_eq(sup_packs_bytes(), sup_arenas_bytes(&b->packs[0]->arenas) +
+	     sup_arenas_bytes(&a->packs[0]->arenas));
+	load_free(&a);
+	load_free(&b);
+	t_eq(sup_packs_bytes(), 0);
+	t_eq(fds_open(), before);
+	nodes = 1;
+}
+
 /* Path of the pack with @index in the version's table. */
 static const char *pack_path(const char *model, const char *version, uint32_t index)
 {
@@ -287,6 +337,7 @@ int main(void)
 {
 	T_RUN(loads_only_what_is_new);
 	T_RUN(loads_at_one_time);
+	T_RUN(packs_have_replicas);
 	T_RUN(damage_is_named);
 	T_RUN(waiters_survive_a_failure);
 	return t_done();
