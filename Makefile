@@ -26,6 +26,7 @@ SHM_SRC := \
 ENGINE_SRC := \
 	daemon/engine/eng_attend.c \
 	daemon/engine/eng_attention.c \
+	daemon/engine/eng_diverge.c \
 	daemon/engine/eng_llama.c \
 	daemon/engine/eng_matmul.c \
 	daemon/engine/eng_model.c \
@@ -65,6 +66,9 @@ STORE_SRC := \
 	daemon/store/import_safetensors.c \
 	daemon/store/sto_blob.c \
 	daemon/store/sto_compat.c \
+	daemon/store/sto_diff.c \
+	daemon/store/sto_diff_tensors.c \
+	daemon/store/sto_differ.c \
 	daemon/store/sto_file.c \
 	daemon/store/sto_gguf.c \
 	daemon/store/sto_gguf_cursor.c \
@@ -72,13 +76,18 @@ STORE_SRC := \
 	daemon/store/sto_gguf_tensors.c \
 	daemon/store/sto_hash.c \
 	daemon/store/sto_hf_config.c \
+	daemon/store/sto_history.c \
 	daemon/store/sto_image.c \
 	daemon/store/sto_import.c \
+	daemon/store/sto_import_log.c \
 	daemon/store/sto_json.c \
 	daemon/store/sto_manifest.c \
 	daemon/store/sto_model.c \
+	daemon/store/sto_norms.c \
+	daemon/store/sto_number.c \
 	daemon/store/sto_pack.c \
 	daemon/store/sto_packs.c \
+	daemon/store/sto_prune.c \
 	daemon/store/sto_safetensors.c \
 	daemon/store/sto_semver.c \
 	daemon/store/sto_share.c \
@@ -92,6 +101,9 @@ STORE_SRC := \
 	daemon/store/sto_tok_pre.c \
 	daemon/store/sto_tok_regex.c \
 	daemon/store/sto_tok_regex_set.c \
+	daemon/store/sto_verify.c \
+	daemon/store/sto_verify_manifest.c \
+	daemon/store/sto_verify_packs.c \
 	daemon/store/sto_version.c \
 	daemon/store/sto_work.c
 
@@ -101,14 +113,25 @@ COMMON_SRC := \
 
 SUP_SRC := \
 	daemon/supervisor/sup_arena.c \
+	daemon/supervisor/sup_ask.c \
 	daemon/supervisor/sup_board.c \
+	daemon/supervisor/sup_child.c \
 	daemon/supervisor/sup_client.c \
 	daemon/supervisor/sup_command.c \
 	daemon/supervisor/sup_conf.c \
 	daemon/supervisor/sup_conf_key.c \
+	daemon/supervisor/sup_conf_value.c \
 	daemon/supervisor/sup_control.c \
+	daemon/supervisor/sup_event.c \
 	daemon/supervisor/sup_fill.c \
 	daemon/supervisor/sup_flip.c \
+	daemon/supervisor/sup_gate.c \
+	daemon/supervisor/sup_judge.c \
+	daemon/supervisor/sup_judge_look.c \
+	daemon/supervisor/sup_judge_rank.c \
+	daemon/supervisor/sup_judge_shadow.c \
+	daemon/supervisor/sup_judge_share.c \
+	daemon/supervisor/sup_keep.c \
 	daemon/supervisor/sup_lane.c \
 	daemon/supervisor/sup_load.c \
 	daemon/supervisor/sup_loop.c \
@@ -124,9 +147,14 @@ SUP_SRC := \
 	daemon/supervisor/sup_release.c \
 	daemon/supervisor/sup_reload.c \
 	daemon/supervisor/sup_run.c \
+	daemon/supervisor/sup_scribe.c \
 	daemon/supervisor/sup_sock.c \
 	daemon/supervisor/sup_spawn.c \
 	daemon/supervisor/sup_status.c \
+	daemon/supervisor/sup_trial.c \
+	daemon/supervisor/sup_trial_help.c \
+	daemon/supervisor/sup_trial_read.c \
+	daemon/supervisor/sup_trial_show.c \
 	daemon/supervisor/sup_uring.c \
 	daemon/supervisor/sup_version.c \
 	daemon/supervisor/sup_worker.c
@@ -135,6 +163,7 @@ WRK_SRC := \
 	daemon/worker/wrk_admit.c \
 	daemon/worker/wrk_batch.c \
 	daemon/worker/wrk_check.c \
+	daemon/worker/wrk_compare.c \
 	daemon/worker/wrk_control.c \
 	daemon/worker/wrk_draft.c \
 	daemon/worker/wrk_emit.c \
@@ -145,9 +174,14 @@ WRK_SRC := \
 	daemon/worker/wrk_plan.c \
 	daemon/worker/wrk_prefix.c \
 	daemon/worker/wrk_queue.c \
+	daemon/worker/wrk_rehearse.c \
+	daemon/worker/wrk_reply.c \
 	daemon/worker/wrk_request.c \
 	daemon/worker/wrk_room.c \
+	daemon/worker/wrk_shadow.c \
+	daemon/worker/wrk_speed.c \
 	daemon/worker/wrk_stop.c \
+	daemon/worker/wrk_trial.c \
 	daemon/worker/wrk_version.c
 
 CLIENT_SRC := \
@@ -158,6 +192,7 @@ CLIENT_SRC := \
 	client/mhost.c
 
 TOOL_SRC := \
+	tools/bar.c \
 	tools/bench.c \
 	tools/bench_fio.c \
 	tools/bench_flip.c \
@@ -181,11 +216,28 @@ TOOL_SRC := \
 	tools/cmd.c \
 	tools/cmd_bench.c \
 	tools/cmd_control.c \
+	tools/cmd_diff.c \
+	tools/cmd_golden.c \
+	tools/cmd_history.c \
 	tools/cmd_import.c \
+	tools/cmd_probe.c \
+	tools/cmd_prune.c \
+	tools/cmd_release.c \
 	tools/cmd_run.c \
+	tools/cmd_shadow.c \
 	tools/cmd_tokens.c \
+	tools/cmd_traffic.c \
+	tools/cmd_verify.c \
 	tools/ctl.c \
-	tools/reply.c
+	tools/golden.c \
+	tools/meta.c \
+	tools/meta_ini.c \
+	tools/probe.c \
+	tools/prompts.c \
+	tools/reply.c \
+	tools/signals.c \
+	tools/stop.c \
+	tools/store.c
 
 # What `mhost bench` looks for beside itself.
 BENCH_SHARE := \
@@ -202,12 +254,16 @@ UNIT_TESTS := \
 	bits \
 	blas \
 	conf \
+	diff \
+	differ \
+	diverge \
 	draft \
 	epoch \
 	extents \
 	gguf \
 	gguf_cut \
 	hf_config \
+	history \
 	hrt \
 	image \
 	image_check \
@@ -218,6 +274,7 @@ UNIT_TESTS := \
 	import_bad \
 	import_hf \
 	import_memory \
+	judge \
 	kernels \
 	load \
 	model \
@@ -225,6 +282,8 @@ UNIT_TESTS := \
 	pack \
 	packs \
 	prefix \
+	prompts \
+	prune \
 	read \
 	ring \
 	ring_peer \
@@ -233,6 +292,7 @@ UNIT_TESTS := \
 	seg \
 	semver \
 	share \
+	shadow \
 	spin \
 	stat \
 	steady \
@@ -247,6 +307,7 @@ UNIT_TESTS := \
 	tok_json \
 	tok_table \
 	vector \
+	verify \
 	wrk_check
 
 FUZZERS := \
@@ -269,20 +330,25 @@ SCENARIOS := \
 	tests/scenario/c02_levels.sh \
 	tests/scenario/c03_user.sh \
 	tests/scenario/d01_speculate.sh \
+	tests/scenario/g01_golden.sh \
+	tests/scenario/g02_probe.sh \
 	tests/scenario/k01_kill.sh \
 	tests/scenario/m01_memory.sh \
 	tests/scenario/m02_shared.sh \
 	tests/scenario/p01_perf.sh \
+	tests/scenario/s01_shadow.sh \
 	tests/scenario/v01_flip.sh \
-	tests/scenario/v02_storm.sh
+	tests/scenario/v02_storm.sh \
+	tests/scenario/v03_versions.sh
 
 MAN_PAGES := tools/mhost.1 daemon/supervisor/mhostd.8 daemon/supervisor/mhost.ini.5
 RACE_CHECKS := $(B)/tests/abi/abi_test $(B)/tests/race/explore $(B)/tests/race/r_explore \
 	$(B)/tests/race/storm_forks tests/race/tsan.sh
+JUDGE_SIMS := $(B)/tests/judge/sim $(foreach n,1 2 3 4 5 6,$(B)/tests/judge/sim_mutant$(n))
 CHECKS    := tests/check-layers.sh $(UNIT_TESTS:%=$(B)/tests/unit/%_test) $(FUZZERS:%=$(B)/tests/fuzz/replay_%) \
-	$(RACE_CHECKS) $(SCENARIOS) \
+	$(RACE_CHECKS) $(JUDGE_SIMS) $(SCENARIOS) \
 	tests/reference/check.sh
-LONG_CHECKS := tests/scenario/v02_storm.sh tests/scenario/k01_kill.sh
+LONG_CHECKS := tests/scenario/v02_storm.sh tests/scenario/k01_kill.sh $(B)/tests/judge/sim
 
 # -- flags -----------------------------------------------------------------------------------------
 WARN    := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wcast-qual -Wvla \
@@ -388,6 +454,14 @@ $(B)/tests/race/storm_weak3: tests/race/storm_threads.c tests/race/storm.c tests
 		$(if $(findstring weak,$@),-DWEAK=$(subst $(B)/tests/race/storm_weak,,$@) -include tests/race/orders.h) \
 		$(filter %.c,$^) -o $@ -lm -pthread
 
+# Releases simulated with the real analysis, and with one mistake in it at a time.
+JUDGE_SRC := $(filter daemon/supervisor/sup_judge%,$(SUP_SRC))
+$(JUDGE_SIMS): tests/judge/sim.c tests/lib/t.c $(JUDGE_SRC) $(wildcard daemon/supervisor/sup_judge*.h)
+	$(call say,SIM,$@)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(ALL_CFLAGS) $(if $(findstring mutant,$@),-DJUDGE_MUTANT=$(subst $(B)/tests/judge/sim_mutant,,$@)) \
+		$(filter %.c,$^) -o $@ -lm $(filter -fsanitize%,$(LIBS))
+
 # Programs that scenarios drive.
 STORMS  := $(B)/tests/scenario/crowd $(B)/tests/scenario/speculate $(B)/tests/scenario/storm $(B)/tests/fault/kill
 $(STORMS): %: %.o $(B)/tests/lib/t_storm.o $(B)/libmhost-all.a
@@ -427,7 +501,7 @@ check: ## all tests, in minutes
 check-long: ## the long campaigns: storms, kills, fuzzing
 	@tools/deps.sh check
 	@$(MAKE) --no-print-directory programs tests
-	@B=$(B) FLIPS=1000000 KILLS=2000 tests/run.sh -t 3600 $(LONG_CHECKS)
+	@B=$(B) FLIPS=1000000 KILLS=2000 JUDGE_RELEASES=10000 tests/run.sh -t 3600 $(LONG_CHECKS)
 
 check-race: $(RACE_TESTS) ## the epoch protocol: all interleavings, mutants, ThreadSanitizer, processes
 	@B=$(B) V=1 tests/run.sh $(RACE_CHECKS)
@@ -475,5 +549,5 @@ clean: ## remove what was built
 	rm -rf $(B)
 
 programs: $(PROGRAMS)
-tests: $(TESTS) $(STORMS) $(B)/example $(RACE_TESTS) $(REPLAYS)
+tests: $(TESTS) $(JUDGE_SIMS) $(STORMS) $(B)/example $(RACE_TESTS) $(REPLAYS)
 .PHONY: all fuzz help deps quickstart check check-long check-race bench-engine bench-kernels check-layers lint install clean programs tests

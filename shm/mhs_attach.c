@@ -15,6 +15,8 @@ static uint64_t kind_bytes(uint64_t magic)
 		return sizeof(struct mhs_slot);
 	case MHS_MAGIC_STATS:
 		return sizeof(struct mhs_stats);
+	case MHS_MAGIC_REPLIES:
+		return sizeof(struct mhs_replies);
 	case MHS_MAGIC_LANE:
 		return sizeof(struct mhs_lane);
 	default:

@@ -68,6 +68,7 @@
 #define MHS_STORE(ptr, value, order)	atomic_store_explicit(ptr, value, order)
 #endif
 
+#define ROUTE_STRIDE	6181u
 #define ROUTE_KEY_SALT	UINT64_C(0x6d686f7374726f75)
 
 static uint64_t clock_ns(void)
@@ -108,15 +109,22 @@ static uint64_t mix64(uint64_t z)
 	return z ^ (z >> 31);
 }
 
-uint32_t mhs_route_pick(const struct mhs_route *route, uint64_t key)
+uint32_t mhs_route_point(uint64_t key)
 {
-	uint64_t point;
+	return (uint32_t)(((unsigned __int128)mix64(key ^ ROUTE_KEY_SALT) *
+			   MHS_ROUTE_WEIGHT_MAX) >> 64);
+}
 
+uint32_t mhs_route_turn(uint64_t turn)
+{
+	/* coprime to 10000 and near its golden section: every point once, neighbours far apart */
+	return (uint32_t)(turn % MHS_ROUTE_WEIGHT_MAX * ROUTE_STRIDE % MHS_ROUTE_WEIGHT_MAX);
+}
+
+uint32_t mhs_route_pick(const struct mhs_route *route, uint32_t point)
+{
 	if (route->mode != MHS_MODE_CANARY || route->candidate == 0)
 		return route->active;
-	/* The key's place on a scale of 10000: fixed, so a larger weight only adds keys. */
-	point = (uint64_t)(((unsigned __int128)mix64(key ^ ROUTE_KEY_SALT) *
-			    MHS_ROUTE_WEIGHT_MAX) >> 64);
 	return point < route->weight ? route->candidate : route->active;
 }
 
@@ -182,17 +190,16 @@ int mhs_pin_version(const struct mhs_board *board, struct mhs_slot *slot, uint32
 }
 
 int mhs_pin_route(const struct mhs_board *board, struct mhs_slot *slot, uint32_t model,
-		  uint64_t key)
+		  uint32_t point, struct mhs_route *route)
 {
-	struct mhs_route route;
 	uint32_t version;
 	int err;
 
 	if (model >= MHS_MODEL_MAX)
 		return -ENOENT;
 	/* E3 after E2; pairs with E5 before E9 */
-	route = mhs_route_unpack(MHS_LOAD(&board->models[model].route, memory_order_seq_cst));
-	version = mhs_route_pick(&route, key);
+	*route = mhs_route_unpack(MHS_LOAD(&board->models[model].route, memory_order_seq_cst));
+	version = mhs_route_pick(route, point);
 	if (version == 0)
 		return -ENOENT;
 	err = mhs_pin_version(board, slot, version);

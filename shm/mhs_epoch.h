@@ -23,10 +23,18 @@ struct mhs_route {
 uint64_t mhs_route_pack(const struct mhs_route *route);
 struct mhs_route mhs_route_unpack(uint64_t word);
 /*
- * The version index that a request with @key (session key, or a fresh random number) goes to.
- * Keyed hash of (key, model): a key that was on the candidate stays there as the weight grows.
+ * A split puts each request on a scale of MHS_ROUTE_WEIGHT_MAX points; those below the weight go to
+ * the candidate, so whoever was there stays there as the weight grows.
+ * Of a session @key: a keyed hash, equal numbers of keys on each point.
  */
-uint32_t mhs_route_pick(const struct mhs_route *route, uint64_t key);
+uint32_t mhs_route_point(uint64_t key);
+/*
+ * Of the @turn-th request without a key: spread evenly, each point once in MHS_ROUTE_WEIGHT_MAX
+ * turns, so the share is exact over time.
+ */
+uint32_t mhs_route_turn(uint64_t turn);
+/* The version index that a request at @point goes to. */
+uint32_t mhs_route_pick(const struct mhs_route *route, uint32_t point);
 
 /* ---- worker: owns @slot -------------------------------------------------------------------- */
 
@@ -48,13 +56,14 @@ void mhs_epoch_offline(struct mhs_slot *slot);
 bool mhs_epoch_moved(const struct mhs_board *board, uint64_t epoch);
 
 /*
- * Pin the version that @model's route gives for @key; only between adopt and the end of the turn.
- * Returns the version index (> 0); -ENOENT: no active version; -EAGAIN: the version named is
- * being withdrawn (the next turn sees the new route).
+ * Pin the version that @model's route gives at @point (MHS_ROUTE_WEIGHT_MAX: the active one, whatever
+ * the weight); only between adopt and the end of the turn. Returns the version index (> 0) and the
+ * route that it was taken from; -ENOENT: no active version; -EAGAIN: the version named is being
+ * withdrawn (the next turn sees the new route).
  * Entries of board->versions may be read in the turn too, as long as their state may be pinned.
  */
 int mhs_pin_route(const struct mhs_board *board, struct mhs_slot *slot, uint32_t model,
-		  uint64_t key);
+		  uint32_t point, struct mhs_route *route);
 /*
  * Pin a named version, in a turn as well. 0; -ENOENT: not in a state that may be pinned; -EINVAL:
  * index out of range.

@@ -14,7 +14,7 @@
 #include <stdint.h>
 
 #define MHS_ABI_MAJOR		1u
-#define MHS_ABI_MINOR		2u
+#define MHS_ABI_MINOR		3u
 #define MHS_LINE_BYTES		64u
 #define MHS_PAGE_BYTES		4096u
 #define MHS_MODEL_MAX		256u	/* models on one board */
@@ -33,6 +33,7 @@
 #define MHS_MAGIC_SLOT		UINT64_C(0x31746f6c7320686d)	/* "mh slot1" */
 #define MHS_MAGIC_STATS		UINT64_C(0x317374617473686d)	/* "mhstats1" */
 #define MHS_MAGIC_LANE		UINT64_C(0x31656e616c20686d)	/* "mh lane1" */
+#define MHS_MAGIC_REPLIES	UINT64_C(0x31796c706572686d)	/* "mhreply1" */
 
 _Static_assert(ATOMIC_LLONG_LOCK_FREE == 2, "64-bit atomics must work across processes");
 _Static_assert(ATOMIC_INT_LOCK_FREE == 2, "32-bit atomics must work across processes");
@@ -137,14 +138,15 @@ struct mhs_slot {
 	_Atomic uint32_t asleep;	/* [W: owner] 1: ring my bell after a publication */
 	_Atomic uint32_t running;	/* [W: owner] requests in the batch; for people only */
 	_Atomic uint32_t queued;	/* [W: owner] requests waiting; for people only */
-	uint32_t reserved1;		/* zero */
+	_Atomic uint32_t step_version;	/* [W: owner] index whose step runs, 0: none (since 1.3) */
 	_Atomic uint64_t turn_ns;	/* [W: owner] CLOCK_MONOTONIC when that turn began */
 	_Atomic uint64_t adopted_ns;	/* [W: owner] CLOCK_MONOTONIC when adopted_epoch grew */
 	_Atomic uint64_t steps;		/* [W: owner] engine steps done */
 	_Atomic uint64_t adopted_epoch;	/* [W: owner] last epoch adopted, kept while OFFLINE */
 	uint8_t reserved2[16];		/* zero */
 	uint8_t reserved3[3904];	/* zero, to the end of the page */
-	_Atomic uint32_t pins[MHS_VERSION_MAX];	/* [W: owner] running requests per version */
+	/* [W: owner] running requests and comparisons per version */
+	_Atomic uint32_t pins[MHS_VERSION_MAX];
 };
 _Static_assert(offsetof(struct mhs_slot, seen_epoch) == 64, "ABI 1: seen_epoch");
 _Static_assert(offsetof(struct mhs_slot, asleep) == 128, "ABI 1: asleep");
@@ -175,7 +177,7 @@ struct mhs_stats_row {
 	_Atomic uint64_t preemptions;		/* requests that lost their KV pages for a while */
 	_Atomic uint64_t drafted_tokens;	/* rows drafted ahead (since 1.2) */
 	_Atomic uint64_t accepted_tokens;	/* those whose guess was right (since 1.2) */
-	uint64_t reserved0[1];			/* zero */
+	_Atomic uint64_t shadow_dropped;	/* of a candidate: comparisons given up (since 1.3) */
 	_Atomic uint64_t hist[MHS_HIST_COUNT][MHS_HIST_BUCKETS];
 };
 _Static_assert(sizeof(struct mhs_stats_row) == 128 + MHS_HIST_COUNT * MHS_HIST_BUCKETS * 8,
@@ -186,6 +188,62 @@ struct mhs_stats {
 	struct mhs_stats_row rows[MHS_STATS_ROWS];
 };
 _Static_assert(offsetof(struct mhs_stats, rows) == MHS_LINE_BYTES, "ABI 1: rows");
+
+/* ---- replies: one per worker, written by that worker, the supervisor reads it as hostile ----- */
+
+#define MHS_REPLY_COUNT	2048u	/* records kept; a power of two */
+#define MHS_REPLY_WORDS	15u
+
+enum mhs_reply_kind {
+	MHS_REPLY_ENDED = 1,		/* a request that ran ended */
+	MHS_REPLY_COMPARED = 2,		/* a candidate was compared with the active version */
+};
+
+enum mhs_reply_flag {
+	MHS_REPLY_EMPTY		= 1u << 0,	/* stopped at once, no text */
+	MHS_REPLY_REPEATING	= 1u << 1,	/* its end says the same again and again */
+	MHS_REPLY_MOVED		= 1u << 2,	/* failed unseen; the active version answered */
+};
+
+/* What release decisions are made of. Times are CLOCK_MONOTONIC or durations. */
+struct mhs_reply {
+	uint64_t version_serial;	/* serial << 12 | index */
+	uint32_t kind;			/* enum mhs_reply_kind */
+	uint32_t flags;			/* enum mhs_reply_flag */
+	uint32_t reason;		/* ENDED: enum mhs_end_reason */
+	uint32_t error;			/* enum mhs_end_error */
+	uint32_t prompt_count;		/* tokens */
+	uint32_t output_count;
+	uint64_t ended_ns;
+	uint64_t queue_ns;		/* arrival to admission */
+	uint64_t first_token_ns;	/* arrival to first token, 0: none came */
+	uint64_t total_ns;		/* arrival to end */
+	uint32_t cached_count;		/* of prompt_count */
+	uint32_t first_divergence;	/* COMPARED: output token, UINT32_MAX: none */
+	uint64_t stable_serial;		/* COMPARED: as version_serial, of the active version */
+	float kl_mean, kl_max;		/* nats, of active from candidate, over the output tokens */
+	uint32_t compared_count;	/* output tokens */
+	uint32_t top1_count;		/* of them: both rank the same token first */
+	float logprob, stable_logprob;	/* mean over the output tokens, natural logarithm */
+	/* engine time, and what the active version takes for the same: of the comparison; of the steps
+	   beside another version that could be held against its steps of as many rows */
+	uint64_t own_ns, stable_ns;
+};
+_Static_assert(sizeof(struct mhs_reply) == MHS_REPLY_WORDS * 8, "ABI 1: reply");
+
+struct mhs_reply_slot {
+	_Atomic uint64_t number;		/* of the record, from 1; 0: being written */
+	_Atomic uint64_t words[MHS_REPLY_WORDS];
+};
+
+struct mhs_replies {
+	struct mhs_header head;
+	_Atomic uint64_t count;			/* [W: owner] records ever written */
+	uint8_t reserved0[56];			/* zero */
+	struct mhs_reply_slot slots[MHS_REPLY_COUNT];	/* [W: owner] number n at (n - 1) % COUNT */
+};
+_Static_assert(offsetof(struct mhs_replies, slots) == 128, "ABI 1: replies");
+_Static_assert(sizeof(struct mhs_replies) == 128 + MHS_REPLY_COUNT * 128, "ABI 1: replies");
 
 /* ---- lane: one client x one worker, two SPSC byte rings ----------------------------------- */
 

@@ -2,6 +2,9 @@
 /* mhs_stat.c: one writer, so a load and a store make an increment. */
 #include "mhs_stat.h"
 
+#include <errno.h>
+#include <string.h>
+
 #define US_NS	UINT64_C(1000)
 
 void mhs_stats_add(_Atomic uint64_t *counter, uint64_t n)
@@ -42,6 +45,7 @@ static void row_claim(struct mhs_stats_row *row, uint64_t id, uint64_t claim)
 	counter_clear(&row->decode_ns);
 	counter_clear(&row->cached_tokens);
 	counter_clear(&row->preemptions);
+	counter_clear(&row->shadow_dropped);
 	for (unsigned int h = 0; h < MHS_HIST_COUNT; h++)
 		for (unsigned int b = 0; b < MHS_HIST_BUCKETS; b++)
 			counter_clear(&row->hist[h][b]);
@@ -131,4 +135,45 @@ uint64_t mhs_hist_quantile_ns(const uint64_t counts[MHS_HIST_BUCKETS], double q)
 		below += (double)counts[b];
 	}
 	return bucket_value(last, rank - below, counts[last]);
+}
+
+/*
+ * T1 to T4 as for a row: the number 0 hides the slot before a word changes, the new one shows it when
+ * all are there.
+ */
+void mhs_reply_put(struct mhs_replies *replies, const struct mhs_reply *reply)
+{
+	uint64_t number = atomic_load_explicit(&replies->count, memory_order_relaxed) + 1;
+	struct mhs_reply_slot *slot = &replies->slots[(number - 1) % MHS_REPLY_COUNT];
+	uint64_t words[MHS_REPLY_WORDS];
+
+	memcpy(words, reply, sizeof(words));
+	atomic_store_explicit(&slot->number, 0, memory_order_relaxed);	/* T1 */
+	for (uint32_t i = 0; i < MHS_REPLY_WORDS; i++)
+		atomic_store_explicit(&slot->words[i], words[i], memory_order_release);	/* T2 */
+	atomic_store_explicit(&slot->number, number, memory_order_release);	/* T4 */
+	/* T5 after T4; pairs with T6: a number below the count can be read */
+	atomic_store_explicit(&replies->count, number, memory_order_release);
+}
+
+uint64_t mhs_reply_count(const struct mhs_replies *replies)
+{
+	return atomic_load_explicit(&replies->count, memory_order_acquire);	/* T6 pairs with T5 */
+}
+
+int mhs_reply_get(const struct mhs_replies *replies, uint64_t number, struct mhs_reply *reply)
+{
+	const struct mhs_reply_slot *slot = &replies->slots[(number - 1) % MHS_REPLY_COUNT];
+	uint64_t words[MHS_REPLY_WORDS];
+
+	/* acquire pairs with T4 */
+	if (number == 0 || atomic_load_explicit(&slot->number, memory_order_acquire) != number)
+		return -ESTALE;
+	for (uint32_t i = 0; i < MHS_REPLY_WORDS; i++)
+		words[i] = mhs_stats_get(&slot->words[i]);	/* T3 pairs with T2 */
+	/* After a T3 that read a newer word, T1 is seen here. */
+	if (atomic_load_explicit(&slot->number, memory_order_relaxed) != number)
+		return -ESTALE;
+	memcpy(reply, words, sizeof(*reply));
+	return 0;
 }

@@ -24,4 +24,13 @@ uint64_t mhs_hist_bucket_limit_ns(uint32_t bucket);	/* exclusive upper limit */
 /* The q quantile (0..1) of a private copy of one histogram, in ns; 0 when empty. */
 uint64_t mhs_hist_quantile_ns(const uint64_t counts[MHS_HIST_BUCKETS], double q);
 
+/*
+ * The ring of replies: one writer that never waits, any readers. Number n is the n-th record, from 1.
+ */
+void mhs_reply_put(struct mhs_replies *replies, const struct mhs_reply *reply);
+/* Records ever written. A hostile writer may say anything. */
+uint64_t mhs_reply_count(const struct mhs_replies *replies);
+/* 0; -ESTALE: written over, or not there. */
+int mhs_reply_get(const struct mhs_replies *replies, uint64_t number, struct mhs_reply *reply);
+
 #endif

@@ -32,7 +32,8 @@ forbid 'shm client daemon tools' 't(_[a-z]+)?\.h' 'nothing includes tests'
 # The bench's raw read is what the loader is measured against, so it shares no code with it.
 only 'daemon/supervisor/sup_uring\.[ch]|tools/bench_raw\.c' 'liburing' \
 	'only the loader and the bench that it is measured against include liburing'
-only 'daemon/supervisor/sup_conf[a-z_]*\.c' 'ini\.h' 'only the configuration includes inih'
+only 'daemon/supervisor/sup_conf[a-z_]*\.c|tools/meta_ini\.c' 'ini\.h' \
+	'only the configuration and the reader of metadata files include inih'
 only 'daemon/engine/kernels/' '(cblas|openblas|immintrin|x86intrin)' 'only kernels include BLAS or intrinsics'
 only 'daemon/supervisor/sup_place\.c' 'numa' 'only placement includes libnuma'
 # A private header stays in its folder.

@@ -24,7 +24,10 @@ struct cmd {
 typedef int (*cmd_fn)(struct cmd *cmd, int argc, char **argv);
 
 /* One per verb: argv[0] is the verb. */
+int cmd_diff(struct cmd *cmd, int argc, char **argv);
+int cmd_history(struct cmd *cmd, int argc, char **argv);
 int cmd_import(int argc, char **argv);
+int cmd_prune(struct cmd *cmd, int argc, char **argv);
 int cmd_run(struct cmd *cmd, int argc, char **argv);
 int cmd_score(struct cmd *cmd, int argc, char **argv);
 int cmd_tokenize(struct cmd *cmd, int argc, char **argv);
@@ -33,9 +36,19 @@ int cmd_list(struct cmd *cmd, int argc, char **argv);
 int cmd_show(struct cmd *cmd, int argc, char **argv);
 int cmd_load(struct cmd *cmd, int argc, char **argv);
 int cmd_unload(struct cmd *cmd, int argc, char **argv);
+int cmd_abort(struct cmd *cmd, int argc, char **argv);
+int cmd_hold(struct cmd *cmd, int argc, char **argv);
+int cmd_promote(struct cmd *cmd, int argc, char **argv);
+int cmd_release(struct cmd *cmd, int argc, char **argv);
+int cmd_resume(struct cmd *cmd, int argc, char **argv);
 int cmd_activate(struct cmd *cmd, int argc, char **argv);
 int cmd_rollback(struct cmd *cmd, int argc, char **argv);
 int cmd_status(struct cmd *cmd, int argc, char **argv);
+int cmd_golden(struct cmd *cmd, int argc, char **argv);
+int cmd_probe(struct cmd *cmd, int argc, char **argv);
+int cmd_shadow(struct cmd *cmd, int argc, char **argv);
+int cmd_verify(struct cmd *cmd, int argc, char **argv);
+int cmd_traffic(struct cmd *cmd, int argc, char **argv);
 int cmd_workers(struct cmd *cmd, int argc, char **argv);
 int cmd_bench(struct cmd *cmd, int argc, char **argv);
 
@@ -49,6 +62,18 @@ int cmd_usage(const struct cmd *cmd, const char *synopsis);
  */
 int cmd_getopt(const struct cmd *cmd, int argc, char **argv, const char *shorts,
 	       const struct option *longs);
+
+/*
+ * The store of a verb that works without a daemon: @given (--store; may be NULL), else $MHOST_STORE
+ * or the default. Static memory. NULL: the reason has been printed, CMD_USAGE is due.
+ */
+const char *cmd_store(const struct cmd *cmd, const char *given);
+
+/* Progress on standard error. *@shown: -1 before the first call. Clear it before other output. */
+void cmd_bar(int *shown, const char *step, uint64_t done_bytes, uint64_t all_bytes);
+void cmd_bar_clear(int *shown);
+/* SIGINT, SIGTERM and SIGHUP make the answer true, once; the second one kills. */
+const _Atomic int *cmd_catch_signals(void);
 
 /* Whole-string numbers within limits; false when they are not. */
 bool cmd_parse_u64(const char *text, uint64_t low, uint64_t high, uint64_t *value);
@@ -81,8 +106,24 @@ void cmd_hex(const uint8_t *bytes, size_t count, char *out);
  * object.
  */
 json_t *ctl_call(const struct cmd *cmd, json_t *request);
+/* Whether no host listens there. False also when that cannot be known: ctl_call() will tell. */
+bool ctl_absent(const struct cmd *cmd);
 /* A connection to it, the caller's to close. NULL: the reason has been printed. */
 FILE *ctl_open(const struct cmd *cmd);
+
+/* ---- stop.c: verbs that others start, and that end in time ------------------------------------- */
+
+#define STOP_LIMIT_DEFAULT_S	600u
+#define STOP_LIMIT_MAX_S	86400u
+
+/* From now on SIGINT, SIGTERM and the passing of @limit_s seconds (0: no limit) ask for an end. */
+void stop_begin(uint32_t limit_s);
+bool stop_is_signalled(void);
+bool stop_is_over(void);	/* signalled, or out of time */
+/* Says which of the two it was; CMD_FAILED. */
+int stop_fail(const struct cmd *cmd);
+/* --limit SECONDS in 1..STOP_LIMIT_MAX_S. CMD_OK, or CMD_USAGE with the reason printed. */
+int stop_parse_limit(const struct cmd *cmd, const char *text, uint32_t *limit_s);
 
 /* ---- reply.c: run one request to its end ----------------------------------------------------- */
 
@@ -110,6 +151,15 @@ typedef void (*reply_text_fn)(const char *text, size_t bytes);
  */
 int reply_run(const struct cmd *cmd, const struct mhost_request *rq, reply_text_fn on_text,
 	      struct reply *reply);
+/*
+ * The same on a session that is open: submit once, read to the end into a zeroed @reply; @is_over is
+ * asked now and then, and once it is true the request is cancelled. 0 with an end, which may be an
+ * error; a negative code when the session failed; -ETIMEDOUT: no end within seconds of a cancel.
+ */
+typedef bool (*reply_over_fn)(void);
+int reply_collect(struct mhost *s, const struct mhost_request *rq, reply_over_fn is_over,
+		  reply_text_fn on_text, struct reply *reply);
 void reply_free(struct reply *reply);
+const char *reply_finish_name(uint32_t finish);	/* enum mhost_finish, as in JSON */
 
 #endif

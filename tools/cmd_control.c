@@ -222,3 +222,56 @@ int cmd_rollback(struct cmd *cmd, int argc, char **argv)
 		json_object_set_new(request, "to", json_string(to));
 	return call(cmd, request, print_flip);
 }
+
+/* One MODEL and perhaps a reason. */
+static int call_model(struct cmd *cmd, int argc, char **argv, print_fn print)
+{
+	static const struct option options[] = { { "why", required_argument, NULL, 'y' }, { 0 } };
+	const char *why = NULL;
+	json_t *request;
+	int opt;
+
+	while ((opt = cmd_getopt(cmd, argc, argv, ":", options)) != -1) {
+		if (opt != 'y')
+			return CMD_USAGE;
+		why = optarg;
+	}
+	if (argc - optind != 1 || strchr(argv[optind], '@'))
+		return cmd_usage(cmd, "MODEL [--why TEXT]");
+	request = json_pack("{s:s, s:s}", "command", cmd->verb, "model", argv[optind]);
+	if (why)
+		json_object_set_new(request, "why", json_string(why));
+	return call(cmd, request, print);
+}
+
+static void print_abort(const json_t *answer)
+{
+	printf("%s@%s: release ended, all traffic is on %s\n", text_of(answer, "model"),
+	       text_of(answer, "version"), text_of(answer, "active"));
+}
+
+static void print_state(const json_t *answer)
+{
+	printf("%s@%s: %s at %g %%, %s\n", text_of(answer, "model"), text_of(answer, "version"),
+	       text_of(answer, "mode"), number_of(answer, "weight"), text_of(answer, "state"));
+}
+
+int cmd_abort(struct cmd *cmd, int argc, char **argv)
+{
+	return call_model(cmd, argc, argv, print_abort);
+}
+
+int cmd_hold(struct cmd *cmd, int argc, char **argv)
+{
+	return call_model(cmd, argc, argv, print_state);
+}
+
+int cmd_resume(struct cmd *cmd, int argc, char **argv)
+{
+	return call_model(cmd, argc, argv, print_state);
+}
+
+int cmd_promote(struct cmd *cmd, int argc, char **argv)
+{
+	return call_model(cmd, argc, argv, print_flip);
+}

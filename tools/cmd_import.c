@@ -1,23 +1,21 @@
 /* SPDX-License-Identifier: MIT */
 /* cmd_import.c: `mhost import`: a model from outside into the store. Needs no daemon. */
-#include <errno.h>
-#include <signal.h>
-#include <stdatomic.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "cmd.h"
+#include "meta.h"
+#include "prompts.h"
 #include "sto_import.h"
 
-#define BAR_WIDTH	30
+#define WHY_BYTES_MAX	512u
 
-static const char synopsis[] = "MODEL@VERSION PATH [--store DIR] [--quantize q8_0|q4_0|q4_1] "
-			       "[--meta KEY=VALUE]... [--json]";
+static const char synopsis[] =
+	"MODEL@VERSION PATH | MODEL PATH --bump major|minor|patch [--store DIR] "
+	"[--quantize q8_0|q4_0|q4_1] [--meta KEY=VALUE]... [--meta-file FILE]... [--parent VERSION] "
+	"[--allow-incompatible] [--golden FILE] [--why TEXT] [--json]";
 
 static const struct cmd me = { .verb = "import" };
-static _Atomic int stop;
 
 static const struct {
 	const char *name;
@@ -29,8 +27,8 @@ static const struct {
 struct options {
 	struct sto_import import;
 	const char *quantize;	/* its name; NULL: keep */
-	struct sto_meta meta[STO_META_MAX];
-	char store[4096];
+	const char *golden;	/* --golden, or NULL */
+	char parent[256];	/* when the metadata names it */
 	bool json;
 };
 
@@ -49,71 +47,80 @@ static int parse_quantize(struct options *o, const char *text)
 			"--quantize %.40s: limit q8_0, q4_0, q4_1; choose one of them", text);
 }
 
-static bool meta_key_good(const char *key, size_t bytes)
+static int parse_bump(struct options *o, const char *text)
 {
-	if (bytes == 0 || bytes > STO_META_KEY_MAX)
-		return false;
-	for (size_t i = 0; i < bytes; i++)
-		if (!strchr("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-",
-			    key[i]))
-			return false;
-	return true;
+	static const char *const parts[] = { NULL, "major", "minor", "patch" };
+
+	for (uint32_t i = STO_BUMP_MAJOR; i <= STO_BUMP_PATCH; i++) {
+		if (strcmp(text, parts[i]))
+			continue;
+		o->import.bump = i;
+		return CMD_OK;
+	}
+	return cmd_fail(&me, CMD_USAGE, "--bump %.40s: limit major, minor, patch; choose one of them", text);
 }
 
-/* KEY=VALUE in place. */
-static int parse_meta(struct options *o, char *text)
+/* MODEL@VERSION, or with --bump MODEL alone. */
+static int parse_ref(struct options *o, const char *ref)
 {
-	char *equals = strchr(text, '=');
+	struct sto_error error;
 
-	if (!equals || !meta_key_good(text, (size_t)(equals - text)))
-		return cmd_fail(&me, CMD_USAGE,
-				"--meta %.80s: limit KEY=VALUE with a key of 1..%u characters a-z "
-				"A-Z 0-9 . _ -; correct it",
-				text, STO_META_KEY_MAX);
-	*equals++ = '\0';
-	if (strlen(equals) > STO_META_VALUE_MAX || !sto_utf8_valid(equals, strlen(equals), true))
-		return cmd_fail(&me, CMD_USAGE,
-				"--meta %s: value: limit %u bytes of UTF-8 text; shorten it", text,
-				STO_META_VALUE_MAX);
-	for (uint32_t i = 0; i < o->import.meta_count; i++)
-		if (!strcmp(o->meta[i].key, text))
-			return cmd_fail(&me, CMD_USAGE,
-					"--meta %s: given twice, limit once; remove one", text);
-	if (o->import.meta_count == STO_META_MAX)
-		return cmd_fail(&me, CMD_USAGE, "--meta: too many, limit %u; put several into one",
-				STO_META_MAX);
-	o->meta[o->import.meta_count++] = (struct sto_meta){ text, equals };
+	if (o->import.bump && strchr(ref, '@'))
+		return cmd_fail(&me, CMD_USAGE, "%.120s: with --bump: limit MODEL without a version; leave "
+				"one out", ref);
+	if (sto_ref_parse(ref, o->import.bump != STO_BUMP_NONE, o->import.model, o->import.version, &error))
+		return cmd_fail(&me, CMD_USAGE, "%s", error.text);
 	return CMD_OK;
 }
 
-static int default_store(struct options *o)
+/* A version of the model that is being imported. */
+static int parse_parent(struct options *o, const char *text)
 {
-	const char *env = getenv("MHOST_STORE"), *home = getenv("HOME");
-	int n;
+	uint32_t parts[3];
 
-	if (env && env[0])
-		n = snprintf(o->store, sizeof(o->store), "%s", env);
-	else if (geteuid() == 0)
-		n = snprintf(o->store, sizeof(o->store), "/var/lib/mhost");
-	else if (home && home[0])
-		n = snprintf(o->store, sizeof(o->store), "%s/.local/share/mhost", home);
-	else
-		return cmd_fail(&me, CMD_USAGE,
-				"store: HOME and MHOST_STORE are not set; give --store DIR");
-	if (n >= (int)sizeof(o->store))
-		return cmd_fail(&me, CMD_USAGE,
-				"store: path too long, limit %zu bytes; give --store DIR",
-				sizeof(o->store) - 1);
-	o->import.store = o->store;
+	if (sto_semver_parse(text, parts, NULL))
+		return cmd_fail(&me, CMD_USAGE, "parent %.64s: limit MAJOR.MINOR.PATCH[-PRERELEASE], a "
+				"version of the same model; correct it", text);
+	o->import.parent = text;
 	return CMD_OK;
+}
+
+static int parse_why(struct options *o, const char *text)
+{
+	if (strlen(text) > WHY_BYTES_MAX || !sto_utf8_valid(text, strlen(text), true))
+		return cmd_fail(&me, CMD_USAGE, "--why: limit %u bytes of UTF-8 text; shorten it",
+				WHY_BYTES_MAX);
+	o->import.why = text;
+	return CMD_OK;
+}
+
+/* "parent" among the metadata means the same as --parent. */
+static int take_parent(struct options *o)
+{
+	json_t *parent = json_object_get(o->import.meta, "parent");
+
+	if (!parent)
+		return CMD_OK;
+	if (o->import.parent || !json_is_string(parent))
+		return cmd_fail(&me, CMD_USAGE, "parent in the metadata: limit one version as text, and not "
+				"with --parent; remove one");
+	snprintf(o->parent, sizeof(o->parent), "%s", json_string_value(parent));
+	json_object_del(o->import.meta, "parent");
+	return parse_parent(o, o->parent);
 }
 
 static int parse_options(struct options *o, int argc, char **argv)
 {
 	static const struct option longs[] = {
 		{ "store", required_argument, NULL, 's' },
+		{ "golden", required_argument, NULL, 'g' },
 		{ "quantize", required_argument, NULL, 'q' },
 		{ "meta", required_argument, NULL, 'm' },
+		{ "meta-file", required_argument, NULL, 'f' },
+		{ "parent", required_argument, NULL, 'p' },
+		{ "bump", required_argument, NULL, 'b' },
+		{ "allow-incompatible", no_argument, NULL, 'a' },
+		{ "why", required_argument, NULL, 'w' },
 		{ "json", no_argument, NULL, 'j' },
 		{ 0 },
 	};
@@ -122,10 +129,22 @@ static int parse_options(struct options *o, int argc, char **argv)
 	while (!status && (opt = cmd_getopt(&me, argc, argv, ":", longs)) != -1) {
 		if (opt == 's')
 			o->import.store = optarg;
+		else if (opt == 'g')
+			o->golden = optarg;
 		else if (opt == 'q')
 			status = parse_quantize(o, optarg);
 		else if (opt == 'm')
-			status = parse_meta(o, optarg);
+			status = meta_add_pair(&me, o->import.meta, optarg);
+		else if (opt == 'f')
+			status = meta_add_file(&me, o->import.meta, optarg);
+		else if (opt == 'p')
+			status = parse_parent(o, optarg);
+		else if (opt == 'b')
+			status = parse_bump(o, optarg);
+		else if (opt == 'w')
+			status = parse_why(o, optarg);
+		else if (opt == 'a')
+			o->import.allow_incompatible = true;
 		else if (opt == 'j')
 			o->json = true;
 		else
@@ -136,54 +155,47 @@ static int parse_options(struct options *o, int argc, char **argv)
 
 static int parse(struct options *o, int argc, char **argv)
 {
-	struct sto_error error;
-	int status = parse_options(o, argc, argv);
+	int status;
 
+	o->import.meta = json_object();
+	status = parse_options(o, argc, argv);
+	if (!status)
+		status = take_parent(o);
+	if (!status)
+		status = meta_check(&me, o->import.meta);
 	if (status)
 		return status;
 	if (argc - optind != 2)
 		return cmd_usage(&me, synopsis);
-	if (sto_ref_parse(argv[optind], 0, o->import.model, o->import.version, &error))
-		return cmd_fail(&me, CMD_USAGE, "%s", error.text);
+	status = parse_ref(o, argv[optind]);
+	if (status)
+		return status;
 	o->import.path = argv[optind + 1];
-	o->import.meta = o->meta;
-	if (o->import.store && o->import.store[0])
+	o->import.store = cmd_store(&me, o->import.store);
+	return o->import.store ? CMD_OK : CMD_USAGE;
+}
+
+/* The golden cases, whole and checked; what is read here is what is stored. */
+static int load_golden(struct options *o)
+{
+	char error[PROMPTS_ERROR_BYTES], *data;
+	struct prompts cases = { 0 };
+	int err;
+
+	if (!o->golden)
 		return CMD_OK;
-	return default_store(o);
+	err = prompts_load(o->golden, &data, &o->import.golden_bytes, error);
+	o->import.golden = data;
+	if (!err)
+		err = prompts_parse(o->golden, data, o->import.golden_bytes, PROMPTS_GOLDEN, &cases,
+				    error);
+	prompts_free(&cases);
+	return err ? cmd_fail(&me, CMD_FAILED, "%s", error) : CMD_OK;
 }
 
-/* ---- progress and signals ---------------------------------------------------------------- */
-
-static void on_signal(int number)
+static void draw(void *arg, const char *step, uint64_t done, uint64_t all)
 {
-	(void)number;
-	/* relaxed: a request to give up; nothing is published by it */
-	atomic_store_explicit(&stop, 1, memory_order_relaxed);
-}
-
-static void catch_signals(void)
-{
-	struct sigaction action = { .sa_handler = on_signal, .sa_flags = SA_RESETHAND };
-
-	sigemptyset(&action.sa_mask);
-	sigaction(SIGINT, &action, NULL);
-	sigaction(SIGTERM, &action, NULL);
-	sigaction(SIGHUP, &action, NULL);
-}
-
-static void draw_bar(void *arg, const char *step, uint64_t done, uint64_t all)
-{
-	int *shown = arg, per_mille = all ? (int)(done * 1000 / all) : 1000;
-	char bar[BAR_WIDTH + 1];
-
-	if (per_mille == *shown)
-		return;
-	*shown = per_mille;
-	for (int i = 0; i < BAR_WIDTH; i++)
-		bar[i] = i < per_mille * BAR_WIDTH / 1000 ? '#' : '.';
-	bar[BAR_WIDTH] = '\0';
-	fprintf(stderr, "\r%s [%s] %3d %%  %.1f GB", step, bar, per_mille / 10, (double)done / 1e9);
-	fflush(stderr);
+	cmd_bar(arg, step, done, all);
 }
 
 /* ---- result ------------------------------------------------------------------------------ */
@@ -194,49 +206,66 @@ static void print_json(const struct options *o, const struct sto_import_result *
 
 	cmd_hex(r->content_hash, MHS_HASH_BYTES, hash);
 	cmd_json_print(json_pack(
-		"{s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:i, s:s?, s:s?, s:f}", "model", o->import.model,
-		"version", o->import.version, "image", r->image_path, "content_hash", hash,
+		"{s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:i, s:s?, s:s?, s:f, s:o}", "model",
+		o->import.model, "version", r->version, "image", r->image_path, "content_hash", hash,
 		"image_bytes", (json_int_t)r->image_bytes, "stored_bytes",
-		(json_int_t)r->stored_bytes, "source_bytes", (json_int_t)r->source_bytes, "tensors", r->tensor_count, "parent",
-		r->parent[0] ? r->parent : NULL, "quantize", o->quantize, "seconds", r->seconds));
+		(json_int_t)r->stored_bytes, "source_bytes", (json_int_t)r->source_bytes, "tensors",
+		r->tensor_count, "parent", r->parent[0] ? r->parent : NULL, "quantize", o->quantize,
+		"seconds", r->seconds, "incompatible",
+		r->incompatible ? json_incref(r->incompatible) : json_array()));
 }
 
 static void print_text(const struct options *o, const struct sto_import_result *r)
 {
 	char hash[2 * MHS_HASH_BYTES + 1] = "";
+	const json_t *text;
+	size_t i;
 
 	cmd_hex(r->content_hash, 8, hash);
 	printf("imported %s@%s: %u tensors, %.1f MB (%.1f MB of it new) from %.1f MB, content %s..., "
 	       "%.2f s (%.0f MB/s)\n",
-	       o->import.model, o->import.version, r->tensor_count, (double)r->image_bytes / 1e6,
+	       o->import.model, r->version, r->tensor_count, (double)r->image_bytes / 1e6,
 	       (double)r->stored_bytes / 1e6,
 	       (double)r->source_bytes / 1e6, hash, r->seconds,
 	       r->seconds > 0 ? (double)r->source_bytes / 1e6 / r->seconds : 0.0);
+	json_array_foreach(r->incompatible, i, text)
+		printf("allowed though incompatible: %s\n", json_string_value(text));
+}
+
+static int run(struct options *o)
+{
+	static struct sto_import_result result;
+	struct sto_error error = { "" };
+	int err, shown = -1;
+
+	o->import.stop = cmd_catch_signals();
+	if (isatty(STDERR_FILENO)) {
+		o->import.progress = draw;
+		o->import.progress_arg = &shown;
+	}
+	err = sto_import(&o->import, &result, &error);
+	cmd_bar_clear(&shown);
+	if (err)
+		return cmd_fail(&me, CMD_FAILED, "%s", error.text);
+	if (sto_import_log(&o->import, &result, &error))
+		cmd_fail(&me, 0, "warning: imported, but not in the history: %s", error.text);
+	if (o->json)
+		print_json(o, &result);
+	else
+		print_text(o, &result);
+	json_decref(result.incompatible);
+	return CMD_OK;
 }
 
 int cmd_import(int argc, char **argv)
 {
 	static struct options o;
-	static struct sto_import_result result;
-	struct sto_error error = { "" };
-	int err, shown = -1, status = parse(&o, argc, argv);
+	int status = parse(&o, argc, argv);
 
-	if (status)
-		return status;
-	catch_signals();
-	o.import.stop = &stop;
-	if (isatty(STDERR_FILENO)) {
-		o.import.progress = draw_bar;
-		o.import.progress_arg = &shown;
-	}
-	err = sto_import(&o.import, &result, &error);
-	if (shown >= 0)
-		fprintf(stderr, "\r\033[K");
-	if (err)
-		return cmd_fail(&me, CMD_FAILED, "%s", error.text);
-	if (o.json)
-		print_json(&o, &result);
-	else
-		print_text(&o, &result);
-	return CMD_OK;
+	if (status == CMD_OK)
+		status = load_golden(&o);
+	if (status == CMD_OK)
+		status = run(&o);
+	json_decref(o.import.meta);
+	return status;
 }

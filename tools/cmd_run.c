@@ -174,13 +174,6 @@ static void print_text(const char *text, size_t bytes)
 	fflush(stdout);
 }
 
-static const char *finish_name(uint32_t finish)
-{
-	static const char *const names[] = { "", "stop", "length", "cancelled", "error" };
-
-	return finish < 5 ? names[finish] : "error";
-}
-
 static void print_json(struct reply *r)
 {
 	json_t *o = json_object();
@@ -194,7 +187,7 @@ static void print_json(struct reply *r)
 	json_object_set_new(o, "prompt_tokens", cmd_json_ids(r->prompt, r->prompt_count));
 	json_object_set_new(o, "tokens", cmd_json_ids(r->tokens, r->token_count));
 	json_object_set_new(o, "text", cmd_json_text(r->text ? r->text : "", r->text_bytes));
-	json_object_set_new(o, "finish_reason", json_string(finish_name(r->finish)));
+	json_object_set_new(o, "finish_reason", json_string(reply_finish_name(r->finish)));
 	if (r->logprobs)
 		json_object_set(o, "logprobs", r->logprobs);
 	json_object_set_new(o, "timings", json_pack(

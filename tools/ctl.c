@@ -10,6 +10,20 @@
 
 #include "cmd.h"
 
+bool ctl_absent(const struct cmd *cmd)
+{
+	struct sockaddr_un addr = { .sun_family = AF_UNIX };
+	int n = snprintf(addr.sun_path, sizeof(addr.sun_path), "%s.ctl", cmd->socket);
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	bool absent = fd >= 0 && n >= 0 && (size_t)n < sizeof(addr.sun_path) &&
+		      connect(fd, (struct sockaddr *)&addr, sizeof(addr)) != 0 &&
+		      (errno == ENOENT || errno == ECONNREFUSED || errno == ENOTDIR);
+
+	if (fd >= 0)
+		close(fd);
+	return absent;
+}
+
 FILE *ctl_open(const struct cmd *cmd)
 {
 	struct sockaddr_un addr = { .sun_family = AF_UNIX };

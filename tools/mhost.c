@@ -16,19 +16,32 @@ static const struct {
 	cmd_fn fn;
 	const char *help;
 } verbs[] = {
+	{ "abort", cmd_abort, "MODEL [--why TEXT]: end a release, all traffic on the active version" },
 	{ "activate", cmd_activate, "MODEL@VERSION: load if needed, then route traffic to it" },
 	{ "bench", cmd_bench, "[MODEL]: measure load, flip, round trip, speed, memory" },
 	{ "detokenize", cmd_detokenize, "MODEL --tokens 1,2,3" },
+	{ "diff", cmd_diff, "MODEL@VERSION VERSION: what differs, weights included" },
+	{ "golden", cmd_golden, "check MODEL@VERSION | make MODEL@VERSION --prompts FILE" },
+	{ "history", cmd_history, "[MODEL] [--follow]: what happened to the versions, who did it and why" },
+	{ "hold", cmd_hold, "MODEL [--why TEXT]: a release stays at its step" },
 	{ "import", import_verb, "MODEL@VERSION PATH: GGUF file or Hugging Face folder into the store" },
 	{ "list", cmd_list, "all versions in the store and their state" },
 	{ "load", cmd_load, "MODEL@VERSION: into memory, without traffic" },
+	{ "probe", cmd_probe, "MODEL VERSION... --file FILE: the same prompts to each, measured" },
+	{ "promote", cmd_promote, "MODEL [--why TEXT]: a release's candidate becomes the active version" },
+	{ "prune", cmd_prune, "MODEL --keep N: remove old versions that no route and no rollback needs" },
+	{ "release", cmd_release, "MODEL@VERSION [--canary] [--shadow 10] [--watch]: traffic in steps, judged" },
+	{ "resume", cmd_resume, "MODEL [--why TEXT]: a release that was held goes on" },
 	{ "rollback", cmd_rollback, "MODEL [--to VERSION]: back to the version before" },
 	{ "run", cmd_run, "MODEL[@VERSION] [PROMPT]: stream a reply" },
 	{ "score", cmd_score, "MODEL[@VERSION] [TEXT]: log-probability of each token" },
+	{ "shadow", cmd_shadow, "MODEL --prompts FILE: replies of the active version and the candidate, side by side" },
 	{ "show", cmd_show, "MODEL@VERSION: manifest, configuration, state" },
 	{ "status", cmd_status, "the host: pages, memory, models, routes" },
 	{ "tokenize", cmd_tokenize, "MODEL [TEXT]" },
+	{ "traffic", cmd_traffic, "MODEL [--clients 8]: ask again and again, check every reply" },
 	{ "unload", cmd_unload, "MODEL@VERSION: give its memory back" },
+	{ "verify", cmd_verify, "[MODEL[@VERSION]]: hash the store again and name what is damaged" },
 	{ "workers", cmd_workers, "worker processes, their load and pins" },
 };
 

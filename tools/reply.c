@@ -10,6 +10,7 @@
 #include "cmd.h"
 
 #define RETRIES		3
+#define CANCEL_MS	3000	/* a worker takes a token's time to cancel; then it is stuck */
 
 static volatile sig_atomic_t interrupted;
 
@@ -118,32 +119,39 @@ static void take(struct reply *r, const struct mhost_event *ev, reply_text_fn on
 		on_text(ev->text, ev->text_bytes);
 }
 
-/* Submit once and read to the end. 0, or a negative code when the session failed. */
-static int run_once(struct mhost *s, const struct mhost_request *rq, reply_text_fn on_text,
-		    struct reply *reply)
+int reply_collect(struct mhost *s, const struct mhost_request *rq, reply_over_fn is_over,
+		  reply_text_fn on_text, struct reply *reply)
 {
 	const struct mhost_event *ev;
-	bool cancelled = false;
+	int cancelled_ms = -1;
 	uint64_t id;
 	int err = mhost_submit(s, rq, &id);
 
 	while (!err) {
-		if (interrupted && !cancelled) {
+		if (is_over() && cancelled_ms < 0) {
 			mhost_cancel(s, id);
-			cancelled = true;
+			cancelled_ms = 0;
 		}
 		err = mhost_next(s, 100, &ev);
 		if (err == -EAGAIN) {
-			err = 0;
+			cancelled_ms += cancelled_ms < 0 ? 0 : 100;
+			err = cancelled_ms < CANCEL_MS ? 0 : -ETIMEDOUT;
 			continue;
 		}
 		if (err)
 			break;
+		if (ev->id != id)	/* of one that was given up */
+			continue;
 		take(reply, ev, on_text);
 		if (ev->type == MHOST_EVENT_END)
 			return 0;
 	}
 	return err;
+}
+
+static bool is_interrupted(void)
+{
+	return interrupted;
 }
 
 static void catch_interrupt(void)
@@ -165,7 +173,7 @@ int reply_run(const struct cmd *cmd, const struct mhost_request *rq, reply_text_
 	catch_interrupt();
 	err = mhost_connect(&s, cmd->socket);
 	for (int i = 0; !err && i < RETRIES; i++) {
-		err = run_once(s, rq, on_text, reply);
+		err = reply_collect(s, rq, is_interrupted, on_text, reply);
 		if (err || reply->error != MHOST_E_WORKER_LOST || reply->token_count)
 			break;
 	}
@@ -184,4 +192,11 @@ void reply_free(struct reply *reply)
 	free(reply->scores);
 	free(reply->text);
 	json_decref(reply->logprobs);
+}
+
+const char *reply_finish_name(uint32_t finish)
+{
+	static const char *const names[] = { "", "stop", "length", "cancelled", "error" };
+
+	return finish < 5 ? names[finish] : "error";
 }

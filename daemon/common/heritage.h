@@ -18,7 +18,7 @@
 
 enum hrt_type {
 	/* supervisor -> worker */
-	HRT_INIT = 1,		/* fds: board (RO), slot, stats, bell (mhs_bell.h); init */
+	HRT_INIT = 1,		/* fds: board (RO), slot, stats, replies, bell (mhs_bell.h); init */
 	HRT_ATTACH = 2,		/* fds: image, then its packs (RO); index, serial, attach */
 	HRT_DETACH = 3,		/* index, serial: unmap; nothing is pinned, no route names it */
 	HRT_LANE_OPEN = 4,	/* fds: lane memfd, submit bell, to sleep on, event bell,
@@ -33,6 +33,9 @@ enum hrt_type {
 	HRT_LANE_BAD = 68,	/* lane.id: the client broke a rule (text); the lane is unmapped */
 	/* lane.id: answer to LANE_CLOSE, nothing of it is mapped any more */
 	HRT_LANE_CLOSED = 69,
+	/* index, serial, status: enum mhs_end_error of a request that ran on it, text. At once, while
+	   the reply record of the same end is read now and then */
+	HRT_EVIDENCE = 70,
 };
 
 enum hrt_speculate { HRT_SPECULATE_NO = 0, HRT_SPECULATE_YES = 1, HRT_SPECULATE_ALWAYS = 2 };
@@ -90,7 +93,7 @@ struct hrt_msg {
 	};
 };
 
-/* hrt_io.c: one message with its descriptors. Both return 0 or negative errno. */
+/* hrt_io.c: one message with up to HERITAGE_FD_MAX descriptors. Both return 0 or negative errno. */
 #define HERITAGE_FD_MAX	MHS_SEGMENT_MAX
 int hrt_send(int sock, const struct hrt_msg *msg, const int *fds, uint32_t fd_count);
 /* -EAGAIN: none now (non-blocking socket); -EPIPE: the other side is gone; -EPROTO: not a message.

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * sto_compat.c: what a version number promises. Versions of one MAJOR (1 and up) can stand in for
- * each other: same architecture, same tokenizer, same vocabulary, a context that does not shrink.
+ * each other: same architecture, tokenizer, vocabulary, begin and end tokens, same template, a
+ * context that does not shrink. Sizes of layers may change: no client sees them.
  */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "sto_differ.h"
 #include "sto_image_priv.h"
 
 struct relative {
@@ -27,72 +29,93 @@ static int note_relative(void *arg, const char *model, const char *version)
 	return 0;
 }
 
-static int refuse(const struct sto_import *import, const struct relative *r, const char *field,
-		  const char *what, struct sto_error *error)
+static struct sto_parts model_parts(const struct sto_model *model)
 {
-	sto_fail(error, "%s: %s: %s %s@%s, limit the same within MAJOR %u; use another MAJOR",
-		 import->path, field, what, import->model, r->found, r->major);
-	return -EINVAL;
+	return (struct sto_parts){ &model->config, model->bos_id, model->eos_count, model->eos_ids,
+				   model->tokenizer, model->tokenizer_bytes, model->chat_template,
+				   model->chat_template_bytes };
 }
 
-static int compare_config(const struct sto_import *import, const struct sto_model *model,
-			  const struct relative *r, const struct mhs_image_header *old,
-			  struct sto_error *error)
+static int differ_promised_config(const struct sto_parts *old, const struct sto_parts *new,
+				  bool newer, json_t *list)
 {
-	if (model->config.arch != old->config.arch)
-		return refuse(import, r, "architecture", "differs from", error);
-	if (model->config.vocab_count != old->config.vocab_count)
-		return refuse(import, r, "vocabulary size", "differs from", error);
-	if (sto_semver_compare(r->found, import->version) < 0 ?
-	    model->config.context_max < old->config.context_max :
-	    model->config.context_max > old->config.context_max)
-		return refuse(import, r, "context length", "would shrink against", error);
-	return 0;
-}
+	const struct mhs_image_config *a = old->config, *b = new->config;
+	int err = 0;
 
-/* Whether the compiled tokenizer in the image is the same. 1: differs. */
-static int compare_tokenizer(const struct sto_model *model, struct sto_version *v,
-			     struct sto_error *error)
-{
-	const struct mhs_image_header *old = &v->header;
-	uint8_t *blob;
-	int err;
-
-	if (old->tokenizer.length_bytes != model->tokenizer_bytes)
-		return 1;
-	blob = malloc(model->tokenizer_bytes);
-	if (!blob) {
-		sto_fail(error, "tokenizer: out of memory; free some");
-		return -ENOMEM;
-	}
-	err = sto_version_read(v, blob, model->tokenizer_bytes, old->tokenizer.offset_bytes, error);
-	if (!err)
-		err = memcmp(blob, model->tokenizer, model->tokenizer_bytes) != 0;
-	free(blob);
+	if (a->arch != b->arch)
+		err = sto_differ_add(list, json_integer(a->arch), json_integer(b->arch), "architecture");
+	if (!err && a->vocab_count != b->vocab_count)
+		err = sto_differ_add(list, json_integer(a->vocab_count), json_integer(b->vocab_count),
+				     "vocabulary size");
+	if (!err && (newer ? b->context_max < a->context_max : b->context_max > a->context_max))
+		err = sto_differ_add(list, json_integer(a->context_max), json_integer(b->context_max),
+				     "context length (may only grow)");
 	return err;
 }
 
-int sto_compat_check(const struct sto_import *import, const struct sto_model *model,
+/* All that breaks the promise, as texts. */
+static int list_all(const struct sto_parts *old, const struct sto_parts *new, bool newer,
+		    json_t *texts)
+{
+	json_t *list = json_array(), *difference;
+	int err = differ_promised_config(old, new, newer, list);
+	size_t i;
+
+	if (!err)
+		err = sto_differ_special(old, new, list);
+	if (!err)
+		err = sto_differ_tokenizer(old, new, list);
+	if (!err)
+		err = sto_differ_template(old, new, list);
+	json_array_foreach(list, i, difference)
+		if (!err && json_array_append_new(texts, sto_differ_text(difference)))
+			err = -ENOMEM;
+	json_decref(list);
+	return err;
+}
+
+static int judge(const struct sto_import *import, const struct relative *r, json_t *texts,
+		 struct sto_error *error)
+{
+	size_t count = json_array_size(texts);
+	char more[40] = "";
+
+	if (count == 0 || import->allow_incompatible)
+		return 0;
+	if (count > 1)
+		snprintf(more, sizeof(more), " (and %zu more)", count - 1);
+	sto_fail(error, "%.150s: %s in %s@%s%s, limit the same within MAJOR %u; use another MAJOR, or "
+		 "--allow-incompatible", import->path, json_string_value(json_array_get(texts, 0)),
+		 import->model, r->found, more, r->major);
+	return -EINVAL;
+}
+
+int sto_compat_check(const struct sto_import *import, const struct sto_model *model, json_t *texts,
 		     struct sto_error *error)
 {
 	struct relative r = { .version = import->version };
-	struct sto_version old;
+	struct sto_parts old, new = model_parts(model);
+	struct sto_version other;
 	uint32_t parts[3];
 	int err;
 
+	json_array_clear(texts);
 	sto_semver_parse(import->version, parts, NULL);
 	r.major = parts[0];
 	if (r.major == 0)	/* promises nothing yet */
 		return 0;
 	err = sto_versions_each(import->store, import->model, note_relative, &r, error);
+	if (!err && r.found[0])
+		err = sto_version_open(&other, import->store, import->model, r.found, error);
 	if (err || !r.found[0])
 		return err;
-	err = sto_version_open(import->store, import->model, r.found, &old, error);
-	if (err)
-		return err;
-	err = compare_config(import, model, &r, &old.header, error);
-	if (!err)
-		err = compare_tokenizer(model, &old, error);
-	sto_version_close(&old);
-	return err > 0 ? refuse(import, &r, "tokenizer", "differs from", error) : err;
+	err = sto_version_texts(&other, error);
+	if (!err) {
+		old = sto_version_parts(&other);
+		err = list_all(&old, &new, sto_semver_compare(r.found, import->version) < 0, texts);
+		if (err)
+			sto_fail(error, "%s: out of memory; free some", import->path);
+	}
+	sto_version_close(&other);
+	return err ? err : judge(import, &r, texts, error);
 }

@@ -122,8 +122,11 @@ uint32_t sto_packed_type(const struct sto_import *import, const struct sto_tenso
 int sto_image_write(const struct sto_import *import, struct sto_model *model, int dir_fd,
 		    struct mhs_image_header *header, uint64_t *stored_bytes, struct sto_error *error);
 
-/* Whether the model may bear this version beside those of the store. 0, or -EINVAL with @error. */
-int sto_compat_check(const struct sto_import *import, const struct sto_model *model,
+/*
+ * Whether the model may bear this version beside those of the store. What breaks the promise of its
+ * MAJOR goes into the array @texts. 0, also when the import allows it, or -EINVAL with @error.
+ */
+int sto_compat_check(const struct sto_import *import, const struct sto_model *model, json_t *texts,
 		     struct sto_error *error);
 
 /* What the manifest says about the version's parts. SHA-256 in hexadecimal. */
@@ -135,9 +138,14 @@ struct sto_hashes {
 	char chat_template[STO_HEX_BYTES];	/* empty: none */
 };
 void sto_hex(const uint8_t *data, uint32_t bytes, char *out);
-/* Write manifest.json into the directory @dir_fd and sync it. */
+/* Write manifest.json into the directory @dir_fd and sync it. @incompatible: texts, or none. */
 int sto_manifest_write(const struct sto_import *import, const struct sto_model *model,
-		       const struct mhs_image_header *header, const char *parent, int dir_fd,
+		       const struct mhs_image_header *header, const char *parent,
+		       json_t *incompatible, int dir_fd, struct sto_error *error);
+/* sto_number.c: what import->bump makes of the store's highest version, into import->version. */
+int sto_number_choose(struct sto_import *import, struct sto_error *error);
+/* Give an image that is complete another version number. @fd: open for writing. */
+int sto_image_renumber(int fd, struct mhs_image_header *header, const char *version,
 		       struct sto_error *error);
 
 #endif

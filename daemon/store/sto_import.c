@@ -20,12 +20,14 @@
 
 #define PATH_BYTES	4096u
 #define TEMP_TRIES	100u
+#define BUMP_TRIES	1000u
 
 /* The version being made. */
 struct temp {
 	int tmp_fd;		/* STORE/tmp */
 	int fd;			/* the directory below it, locked */
 	char name[64];		/* of that directory */
+	struct mhs_image_header header;	/* of its image */
 };
 
 static int io_error(struct sto_error *error, const char *path, const char *what)
@@ -193,6 +195,24 @@ static int note_parent(void *arg, const char *model, const char *version)
 	return 0;
 }
 
+/* The parent that was named, else the next lower version. */
+static int find_parent(const struct sto_import *import, struct parent_search *search,
+		       struct sto_error *error)
+{
+	char path[PATH_BYTES];
+	struct stat st;
+
+	if (!import->parent)
+		return sto_versions_each(import->store, import->model, note_parent, search, error);
+	snprintf(search->parent, sizeof(search->parent), "%s", import->parent);
+	if (sto_image_path(import->store, import->model, import->parent, path, sizeof(path)) == 0 &&
+	    lstat(path, &st) == 0)
+		return 0;
+	sto_fail(error, "parent: %s@%s is not in the store %s; import it first, or name another",
+		 import->model, import->parent, import->store);
+	return -ENOENT;
+}
+
 static int check_absent(const struct sto_import *import, struct sto_error *error)
 {
 	char path[PATH_BYTES];
@@ -240,32 +260,96 @@ static int move_into_place(const struct sto_import *import, const struct temp *t
 	return err;
 }
 
-static int write_version(const struct sto_import *import, struct sto_model *model,
-			 const struct temp *temp, struct sto_import_result *result,
-			 struct sto_error *error)
+static int write_golden(const struct sto_import *import, int dir_fd, struct sto_error *error)
+{
+	int fd, err;
+
+	if (!import->golden)
+		return 0;
+	fd = openat(dir_fd, STO_GOLDEN_NAME, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0444);
+	if (fd < 0)
+		return io_error(error, STO_GOLDEN_NAME, "made");
+	err = sto_write_at(fd, import->golden, import->golden_bytes, 0, error);
+	if (!err && (fchmod(fd, 0444) || fsync(fd)))
+		err = io_error(error, STO_GOLDEN_NAME, "written");
+	close(fd);
+	return err;
+}
+
+static int write_manifest(const struct sto_import *import, struct sto_model *model,
+			  const struct temp *temp, struct sto_import_result *result,
+			  struct sto_error *error)
 {
 	struct parent_search search = { .version = import->version };
-	struct mhs_image_header header;
-	int err = sto_image_write(import, model, temp->fd, &header, &result->stored_bytes, error);
+	int err = find_parent(import, &search, error);
 
-	for (uint32_t i = 0; i < model->file_count && !err; i++)
-		err = sto_file_unchanged(&model->files[i], error);
 	if (!err)
-		err = sto_versions_each(import->store, import->model, note_parent, &search, error);
-	if (!err)
-		err = sto_manifest_write(import, model, &header, search.parent, temp->fd, error);
+		err = sto_manifest_write(import, model, &temp->header, search.parent,
+					 result->incompatible, temp->fd, error);
 	if (err)
 		return err;
 	if (fsync(temp->fd))
 		return io_error(error, temp->name, "synced");
 	memcpy(result->parent, search.parent, sizeof(result->parent));
-	memcpy(result->content_hash, header.content_hash, sizeof(result->content_hash));
-	result->image_bytes = header.image_bytes;
-	result->tensor_count = header.tensor_count;
 	return 0;
 }
 
-static int store_version(const struct sto_import *import, struct sto_model *model,
+static int write_version(const struct sto_import *import, struct sto_model *model,
+			 struct temp *temp, struct sto_import_result *result,
+			 struct sto_error *error)
+{
+	int err = sto_image_write(import, model, temp->fd, &temp->header, &result->stored_bytes, error);
+
+	for (uint32_t i = 0; i < model->file_count && !err; i++)
+		err = sto_file_unchanged(&model->files[i], error);
+	if (!err)
+		err = write_golden(import, temp->fd, error);
+	if (!err)
+		err = write_manifest(import, model, temp, result, error);
+	if (err)
+		return err;
+	memcpy(result->content_hash, temp->header.content_hash, sizeof(result->content_hash));
+	result->image_bytes = temp->header.image_bytes;
+	result->tensor_count = temp->header.tensor_count;
+	return 0;
+}
+
+/* The number was taken meanwhile: the next one, without converting the weights again. */
+static int take_next(struct sto_import *import, struct sto_model *model, struct temp *temp,
+		     struct sto_import_result *result, struct sto_error *error)
+{
+	int fd, err = sto_number_choose(import, error);
+
+	if (!err)
+		err = sto_compat_check(import, model, result->incompatible, error);
+	if (err)
+		return err;
+	if (fchmodat(temp->fd, STO_IMAGE_NAME, 0644, 0) ||
+	    (fd = openat(temp->fd, STO_IMAGE_NAME, O_RDWR | O_CLOEXEC)) < 0)
+		return io_error(error, STO_IMAGE_NAME, "opened");
+	err = sto_image_renumber(fd, &temp->header, import->version, error);
+	if (!err && fchmod(fd, 0444))
+		err = io_error(error, STO_IMAGE_NAME, "made read-only");
+	close(fd);
+	if (!err && unlinkat(temp->fd, STO_MANIFEST_NAME, 0))
+		err = io_error(error, STO_MANIFEST_NAME, "replaced");
+	return err ? err : write_manifest(import, model, temp, result, error);
+}
+
+static int place_version(struct sto_import *import, struct sto_model *model, struct temp *temp,
+			 struct sto_import_result *result, struct sto_error *error)
+{
+	int err = move_into_place(import, temp, error);
+
+	for (uint32_t i = 0; i < BUMP_TRIES && err == -EEXIST && import->bump; i++) {
+		err = take_next(import, model, temp, result, error);
+		if (!err)
+			err = move_into_place(import, temp, error);
+	}
+	return err;
+}
+
+static int store_version(struct sto_import *import, struct sto_model *model,
 			 struct sto_import_result *result, struct sto_error *error)
 {
 	char path[PATH_BYTES];
@@ -279,7 +363,7 @@ static int store_version(const struct sto_import *import, struct sto_model *mode
 	if (!err && import->stop && atomic_load_explicit(import->stop, memory_order_relaxed))
 		err = -EINTR;
 	if (!err)
-		err = move_into_place(import, &temp, error);
+		err = place_version(import, model, &temp, result, error);
 	temp_close(&temp, !err);
 	if (err)
 		return err;
@@ -307,28 +391,54 @@ static double now_seconds(void)
 	return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
 }
 
-int sto_import(const struct sto_import *import, struct sto_import_result *result,
-	       struct sto_error *error)
+/* What can be known before a byte is converted. */
+static int check_number(struct sto_import *import, struct sto_error *error)
 {
-	double began = now_seconds();
-	struct sto_model model;
-	int err = check_absent(import, error);
+	struct parent_search search;
+	int err = import->bump ? sto_number_choose(import, error) : check_absent(import, error);
 
-	memset(result, 0, sizeof(*result));
-	if (err)
-		return err;
+	search.version = import->version;
+	return err ? err : find_parent(import, &search, error);
+}
+
+static int import_model(struct sto_import *import, struct sto_import_result *result,
+			struct sto_error *error)
+{
+	struct sto_model model;
+	int err;
+
 	sto_model_init(&model);
 	err = read_source(import, &model, error);
 	if (!err)
-		err = sto_compat_check(import, &model, error);
+		err = sto_compat_check(import, &model, result->incompatible, error);
 	if (!err)
 		err = store_version(import, &model, result, error);
 	for (uint32_t i = 0; i < model.file_count; i++)
 		result->source_bytes += model.files[i].bytes;
 	sto_model_fini(&model);
+	return err;
+}
+
+int sto_import(const struct sto_import *import, struct sto_import_result *result,
+	       struct sto_error *error)
+{
+	double began = now_seconds();
+	struct sto_import own = *import;	/* its version may change */
+	int err = check_number(&own, error);
+
+	memset(result, 0, sizeof(*result));
+	if (err)
+		return err;
+	result->incompatible = json_array();
+	err = import_model(&own, result, error);
 	if (err == -EINTR)
 		sto_fail(error, "%s: interrupted, nothing was imported; import it again",
 			 import->path);
+	if (err || json_array_size(result->incompatible) == 0) {
+		json_decref(result->incompatible);
+		result->incompatible = NULL;
+	}
+	memcpy(result->version, own.version, sizeof(result->version));
 	result->seconds = now_seconds() - began;
 	return err;
 }

@@ -6,25 +6,24 @@
 #ifndef STO_IMPORT_H
 #define STO_IMPORT_H
 
+#include <jansson.h>
+
 #include "sto_model.h"
-
-#define STO_META_MAX		64u	/* --meta pairs */
-#define STO_META_KEY_MAX	64u	/* bytes */
-#define STO_META_VALUE_MAX	4096u
-
-struct sto_meta {
-	const char *key, *value;
-};
 
 struct sto_import {
 	const char *store;
 	const char *path;		/* GGUF file or Hugging Face directory */
 	char model[MHS_NAME_BYTES];
-	char version[MHS_SEMVER_BYTES];
+	char version[MHS_SEMVER_BYTES];	/* unused with bump */
+	enum sto_bump bump;		/* take the next number after the highest in the store */
+	bool allow_incompatible;	/* within a MAJOR; recorded in the manifest */
 	uint32_t quantize;		/* enum eng_source to requantise matrices to; 0: keep */
 	uint32_t threads;		/* 0: as many as useful */
-	const struct sto_meta *meta;	/* keys [A-Za-z0-9._-], unique; values UTF-8 */
-	uint32_t meta_count;
+	json_t *meta;			/* training metadata, an object; NULL: none */
+	const char *parent;		/* a version of the model; NULL: the highest lower one */
+	const char *why;		/* for the history, UTF-8; NULL: not said */
+	const char *golden;		/* golden.jsonl, checked by the caller; NULL: none */
+	size_t golden_bytes;
 	const _Atomic int *stop;	/* set by a signal handler: give up, clean up; or NULL */
 	/* Called now and then, from one thread at a time; or NULL. */
 	void (*progress)(void *arg, const char *step, uint64_t done_bytes, uint64_t all_bytes);
@@ -32,8 +31,10 @@ struct sto_import {
 };
 
 struct sto_import_result {
+	char version[MHS_SEMVER_BYTES];
+	json_t *incompatible;		/* what was allowed, texts; the caller releases it; or NULL */
 	char image_path[4096];
-	char parent[MHS_SEMVER_BYTES];	/* highest lower version present; empty: none */
+	char parent[MHS_SEMVER_BYTES];	/* as in the manifest; empty: none */
 	uint8_t content_hash[MHS_HASH_BYTES];
 	uint64_t image_bytes;
 	uint64_t stored_bytes;		/* of files that are new; the rest is shared */
@@ -45,10 +46,18 @@ struct sto_import_result {
 /*
  * Import. 0, or negative errno with @error; then the store is as before and no temporary is left.
  * -EEXIST: the version is there already. -EINTR: *stop became true. Within one MAJOR (1 and up) the
- * tokenizer, the vocabulary and the architecture stay and the context does not shrink.
+ * tokenizer, the vocabulary, begin and end tokens, the template and the architecture stay, and the
+ * context does not shrink.
  */
 int sto_import(const struct sto_import *import, struct sto_import_result *result,
 	       struct sto_error *error);
+
+/*
+ * Append what was done to the history of the store (sto_history.h). 0, or negative errno with
+ * @error; the version stays in the store.
+ */
+int sto_import_log(const struct sto_import *import, const struct sto_import_result *result,
+		   struct sto_error *error);
 
 /* The two importers: fill an initialised @model from the open source (or from the directory). */
 int sto_import_gguf(struct sto_model *model, const char *path, struct sto_error *error);

@@ -129,15 +129,6 @@ static json_t *config_object(const struct sto_model *model, const struct mhs_ima
 			 "rms_eps", (double)c->rms_eps, "rope_base", (double)model->rope_base);
 }
 
-static json_t *meta_object(const struct sto_import *import)
-{
-	json_t *meta = json_object();
-
-	for (uint32_t i = 0; i < import->meta_count; i++)
-		json_object_set_new(meta, import->meta[i].key, json_string(import->meta[i].value));
-	return meta;
-}
-
 /* As --quantize names it. */
 static json_t *quantize_string(uint32_t source)
 {
@@ -156,20 +147,21 @@ static json_t *string_or_null(const char *text)
 
 static json_t *manifest_object(const struct sto_import *import, const struct sto_model *model,
 			       const struct mhs_image_header *h, const char *parent,
-			       const struct sto_hashes *hashes)
+			       json_t *incompatible, const struct sto_hashes *hashes)
 {
 	json_t *image = json_pack("{s:I, s:s, s:i}", "bytes", (json_int_t)h->image_bytes,
 				  "content_hash", hashes->content, "tensors", h->tensor_count);
 
 	return json_pack(
-		"{s:s, s:s, s:o, s:o, s:o, s:s, s:o, s:o, s:o, s:s, s:o, s:s, s:s, s:o, s:o}",
+		"{s:s, s:s, s:o, s:o, s:o, s:s, s:o, s:o, s:o, s:s, s:o, s:s, s:s, s:o, s:o, s:O*}",
 		"model", import->model, "version", import->version, "parent",
 		string_or_null(parent), "created", time_string(), "user", user_object(), "mhost",
 		MHOST_VERSION, "source", source_object(model), "quantize",
 		quantize_string(import->quantize), "image", image, "architecture", "llama",
 		"config", config_object(model, &h->config), "config_hash", hashes->config,
 		"tokenizer_hash", hashes->tokenizer, "template_hash",
-		string_or_null(hashes->chat_template), "meta", meta_object(import));
+		string_or_null(hashes->chat_template), "meta", import->meta ? json_incref(import->meta) : json_object(),
+		"incompatible", json_array_size(incompatible) ? incompatible : NULL);
 }
 
 static int write_text(int dir_fd, const char *text, struct sto_error *error)
@@ -190,8 +182,8 @@ static int write_text(int dir_fd, const char *text, struct sto_error *error)
 }
 
 int sto_manifest_write(const struct sto_import *import, const struct sto_model *model,
-		       const struct mhs_image_header *header, const char *parent, int dir_fd,
-		       struct sto_error *error)
+		       const struct mhs_image_header *header, const char *parent,
+		       json_t *incompatible, int dir_fd, struct sto_error *error)
 {
 	struct sto_hashes hashes;
 	json_t *manifest = NULL;
@@ -199,7 +191,7 @@ int sto_manifest_write(const struct sto_import *import, const struct sto_model *
 	int err = make_hashes(model, header, &hashes);
 
 	if (!err) {
-		manifest = manifest_object(import, model, header, parent, &hashes);
+		manifest = manifest_object(import, model, header, parent, incompatible, &hashes);
 		text = manifest ? json_dumps(manifest, JSON_INDENT(2)) : NULL;
 	}
 	if (text)

@@ -45,6 +45,37 @@ static struct sto_known_pack *most_used(struct sto_share *share)
 	return most;
 }
 
+/* Whether a loader would take it: what is damaged must not come into a new version. */
+static bool pack_is_sound(const struct sto_known_pack *pack)
+{
+	const struct sto_file file = { .path = (char[]){ "pack" }, .fd = pack->fd };
+	uint8_t *chunk = malloc(MHS_IMAGE_CHUNK_BYTES), *hashes = NULL, hash[MHS_CHUNK_HASH_BYTES];
+	struct mhs_pack_header h;
+	struct sto_error ignored;
+	bool sound = chunk && sto_file_read(&file, &h, sizeof(h), 0, &ignored) == 0;
+
+	if (sound)
+		hashes = malloc(h.chunk_table.length_bytes);
+	sound = hashes && sto_file_read(&file, hashes, h.chunk_table.length_bytes,
+					h.chunk_table.offset_bytes, &ignored) == 0;
+	if (sound) {
+		sto_hash128(hashes, h.chunk_table.length_bytes, hash);
+		sound = !memcmp(hash, h.chunk_table_hash, sizeof(hash));
+	}
+	for (uint32_t i = 0; sound && i < h.chunk_count; i++) {
+		uint64_t at = h.data_offset_bytes + (uint64_t)i * MHS_IMAGE_CHUNK_BYTES;
+		uint64_t left = h.pack_bytes - at;
+		uint64_t part = left < MHS_IMAGE_CHUNK_BYTES ? left : MHS_IMAGE_CHUNK_BYTES;
+
+		sound = sto_file_read(&file, chunk, part, at, &ignored) == 0;
+		sto_hash128(chunk, part, hash);
+		sound = sound && !memcmp(hash, hashes + i * sizeof(hash), sizeof(hash));
+	}
+	free(hashes);
+	free(chunk);
+	return sound;
+}
+
 /*
  * The pack's file into the version's directory. Where that cannot be (other file system, too many
  * links, not ours to link, gone meanwhile) its part is copied instead.
@@ -68,7 +99,7 @@ static void choose(struct sto_work *work, struct sto_pieces *pieces)
 
 	while (segment <= MHS_PACK_MAX && (pack = most_used(&work->share))) {
 		pack->used_bytes = 0;
-		if (!pack_link(work, pack))
+		if (!pack_is_sound(pack) || !pack_link(work, pack))
 			continue;
 		pack->segment = segment;
 		pieces->packs[segment - 1] = pack->id;

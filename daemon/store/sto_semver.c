@@ -138,6 +138,28 @@ int sto_semver_compare(const char *a, const char *b)
 	return prerelease_compare(pre_a, pre_b);
 }
 
+int sto_semver_bump(const char *version, enum sto_bump part, char next[MHS_SEMVER_BYTES])
+{
+	uint32_t v[3] = { 0 };
+	const char *pre = NULL;
+	int at = part == STO_BUMP_MAJOR ? 0 : part == STO_BUMP_MINOR ? 1 : 2;
+
+	if (!version[0] || sto_semver_parse(version, v, &pre)) {
+		strcpy(next, "1.0.0");
+		return 0;
+	}
+	/* A pre-release comes before its own number: that is still free. */
+	if (!pre || (at < 2 && v[2]) || (at < 1 && v[1])) {
+		v[at]++;
+		for (int i = at + 1; i < 3; i++)
+			v[i] = 0;
+	}
+	if (v[at] > 999999999u)
+		return -ERANGE;
+	snprintf(next, MHS_SEMVER_BYTES, "%u.%u.%u", v[0], v[1], v[2]);
+	return 0;
+}
+
 int sto_name_check(const char *name, struct sto_error *error)
 {
 	size_t n = strnlen(name, MHS_NAME_BYTES);

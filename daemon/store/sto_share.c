@@ -43,11 +43,11 @@ static int pack_index(struct sto_share *share, struct sto_version *v, uint32_t n
 			return (int)i;
 	if (share->pack_count == STO_SHARE_PACKS)
 		return -ENOSPC;
-	pack->fd = sto_pack_open(v->store, v->model, v->semver, id, &header, &ignored);
+	pack->fd = sto_pack_open(v->store, v->model, v->version, id, &header, &ignored);
 	if (pack->fd < 0)
 		return pack->fd;
 	pack->id = *id;
-	memcpy(pack->version, v->semver, sizeof(pack->version));
+	memcpy(pack->version, v->version, sizeof(pack->version));
 	return (int)share->pack_count++;
 }
 
@@ -128,7 +128,7 @@ static int latest_add(struct sto_share *share, const char *store, const char *mo
 
 	if (!v)
 		return -ENOMEM;
-	if (sto_version_open(store, model, version, v, &ignored) == 0) {
+	if (sto_version_open(v, store, model, version, &ignored) == 0) {
 		if (v->base)
 			err = version_add(share, v);
 		sto_version_close(v);

@@ -3,6 +3,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -193,7 +194,16 @@ static void entries_free(struct dirent **entries, int count)
 	free(entries);
 }
 
-static int each_version(const char *store, const char *model, sto_each_fn fn, void *arg)
+static int has_image(const char *store, const char *model, const char *version)
+{
+	char path[4096];
+
+	return sto_image_path(store, model, version, path, sizeof(path)) == 0 &&
+	       faccessat(AT_FDCWD, path, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
+static int each_version(const char *store, const char *model, bool damaged_too, sto_each_fn fn,
+			void *arg)
 {
 	struct dirent **entries = NULL;
 	char path[4096];
@@ -205,29 +215,40 @@ static int each_version(const char *store, const char *model, sto_each_fn fn, vo
 	if (count < 0)	/* gone in between, or a stray file with a good name */
 		return errno == ENOENT || errno == ENOTDIR ? 0 : -errno;
 	for (int i = 0; i < count && !stop; i++) {
-		if (sto_image_path(store, model, entries[i]->d_name, path, sizeof(path)) == 0 &&
-		    faccessat(AT_FDCWD, path, F_OK, AT_SYMLINK_NOFOLLOW) == 0)
+		if (damaged_too || has_image(store, model, entries[i]->d_name))
 			stop = fn(arg, model, entries[i]->d_name);
 	}
 	entries_free(entries, count);
 	return stop;
 }
 
-int sto_versions_each(const char *store, const char *model, sto_each_fn fn, void *arg,
-		      struct sto_error *error)
+static int each_of_model(const char *store, const char *model, bool damaged_too, sto_each_fn fn,
+			 void *arg, struct sto_error *error)
 {
-	int err = each_version(store, model, fn, arg);
+	int err = each_version(store, model, damaged_too, fn, arg);
 
 	if (err < 0)
 		sto_fail(error, "%s/models/%s: %s; check the store", store, model, strerror(-err));
 	return err < 0 ? err : 0;
 }
 
-int sto_store_each(const char *store, sto_each_fn fn, void *arg, struct sto_error *error)
+int sto_versions_each(const char *store, const char *model, sto_each_fn fn, void *arg,
+		      struct sto_error *error)
+{
+	return each_of_model(store, model, false, fn, arg, error);
+}
+
+int sto_entries_each(const char *store, const char *model, sto_each_fn fn, void *arg,
+		     struct sto_error *error)
+{
+	return each_of_model(store, model, true, fn, arg, error);
+}
+
+int sto_models_each(const char *store, sto_model_fn fn, void *arg, struct sto_error *error)
 {
 	struct dirent **entries = NULL;
 	char path[4096];
-	int count, err = 0;
+	int count, stop = 0;
 
 	if (snprintf(path, sizeof(path), "%s/models", store) >= (int)sizeof(path)) {
 		sto_fail(error, "%s: path too long, limit %zu bytes; move the store", store,
@@ -236,16 +257,41 @@ int sto_store_each(const char *store, sto_each_fn fn, void *arg, struct sto_erro
 	}
 	count = scandir(path, &entries, is_model, by_bytes);
 	if (count < 0) {
-		err = -errno;
+		int err = -errno;
+
 		if (err == -ENOENT)	/* nothing imported yet */
 			return 0;
 		sto_fail(error, "%s: %s; check the store", path, strerror(-err));
 		return err;
 	}
-	for (int i = 0; i < count && !err; i++)
-		err = each_version(store, entries[i]->d_name, fn, arg);
+	for (int i = 0; i < count && !stop; i++)
+		stop = fn(arg, entries[i]->d_name);
 	entries_free(entries, count);
+	return stop < 0 ? stop : 0;
+}
+
+struct each_arg {
+	const char *store;
+	sto_each_fn fn;
+	void *arg;
+	struct sto_error *error;
+};
+
+/* A stop by @fn is 1 here: no error, but the end. */
+static int each_of_store(void *arg, const char *model)
+{
+	const struct each_arg *each = arg;
+	int err = each_version(each->store, model, false, each->fn, each->arg);
+
 	if (err < 0)
-		sto_fail(error, "%s: %s; check the store", path, strerror(-err));
-	return err < 0 ? err : 0;
+		sto_fail(each->error, "%s/models/%s: %s; check the store", each->store, model,
+			 strerror(-err));
+	return err;
+}
+
+int sto_store_each(const char *store, sto_each_fn fn, void *arg, struct sto_error *error)
+{
+	struct each_arg each = { store, fn, arg, error };
+
+	return sto_models_each(store, each_of_store, &each, error);
 }

@@ -2,7 +2,8 @@
 /*
  * sto_store.h: the store, a directory of immutable images and manifests.
  *
- *   STORE/models/NAME/VERSION/{image.mhi,manifest.json,pack-HASH.mhp...}
+ *   STORE/models/NAME/VERSION/{image.mhi,manifest.json,pack-HASH.mhp...[,golden.jsonl]}
+ *   STORE/history.jsonl	(sto_history.h)
  *
  * Packs are hard links: a version's directory may be removed whole, what others use stays.
  *
@@ -26,6 +27,14 @@ void sto_fail(struct sto_error *error, const char *format, ...) __attribute__((f
 /* MAJOR.MINOR.PATCH (semver.org 2.0.0 with optional -prerelease, no build part). 0 or -EINVAL. */
 int sto_semver_parse(const char *text, uint32_t parts[3], const char **prerelease);
 int sto_semver_compare(const char *a, const char *b);	/* <0, 0, >0; both valid */
+enum sto_bump { STO_BUMP_NONE, STO_BUMP_MAJOR, STO_BUMP_MINOR, STO_BUMP_PATCH };
+/*
+ * The next version after @version (valid; empty: none yet, and the next is 1.0.0). A pre-release is
+ * followed by its release when that is a step of the kind asked for: 2.0.0-rc.1 by 2.0.0 for any,
+ * 1.2.0-rc.1 by 1.2.0 for minor and patch, 1.2.3-rc.1 by 1.2.3 for patch alone. 0, or -ERANGE: a
+ * number would have over 9 digits.
+ */
+int sto_semver_bump(const char *version, enum sto_bump part, char next[MHS_SEMVER_BYTES]);
 /* Model names: [a-z0-9][a-z0-9._-]{0,62}, never "." or "..". 0 or -EINVAL with text. */
 int sto_name_check(const char *name, struct sto_error *error);
 /* Split "MODEL@VERSION" (or "MODEL" when @version_optional; then version is ""). Checks both. */
@@ -34,6 +43,7 @@ int sto_ref_parse(const char *ref, int version_optional, char model[MHS_NAME_BYT
 
 #define STO_IMAGE_NAME		"image.mhi"
 #define STO_MANIFEST_NAME	"manifest.json"
+#define STO_GOLDEN_NAME		"golden.jsonl"	/* where the version brought golden cases */
 
 /* XXH3-128 in canonical form; a mhs_hash128_fn (mhs_attach.h). */
 void sto_hash128(const void *data, size_t bytes, uint8_t out[MHS_CHUNK_HASH_BYTES]);
@@ -61,5 +71,11 @@ int sto_store_each(const char *store, sto_each_fn fn, void *arg, struct sto_erro
 /* The same for the versions of one model. */
 int sto_versions_each(const char *store, const char *model, sto_each_fn fn, void *arg,
 		      struct sto_error *error);
+/* Call @fn for each model, sorted. Stops when it returns != 0; a negative value is returned. */
+typedef int (*sto_model_fn)(void *arg, const char *model);
+int sto_models_each(const char *store, sto_model_fn fn, void *arg, struct sto_error *error);
+/* And those directories with a version's name that hold no image: damaged, but their name is taken. */
+int sto_entries_each(const char *store, const char *model, sto_each_fn fn, void *arg,
+		     struct sto_error *error);
 
 #endif

@@ -116,22 +116,44 @@ int sto_tables_check(const struct mhs_image_header *header, const uint8_t *base,
 	return err;
 }
 
+static int no_memory(struct sto_error *error)
+{
+	sto_fail(error, "%s: out of memory; free some", STO_IMAGE_NAME);
+	return -ENOMEM;
+}
+
+/* The whole file, checked: the tables lie in it. */
 static int tables_open(struct sto_version *v, struct sto_error *error)
 {
 	int err;
 
-	if (!(v->header.features & MHS_IMAGE_PACKED))
-		return 0;
 	v->base = malloc(v->header.file_bytes);
-	if (!v->base) {
-		sto_fail(error, "%s: out of memory; free some", STO_IMAGE_NAME);
-		return -ENOMEM;
-	}
+	if (!v->base)
+		return no_memory(error);
 	err = sto_tables_read(v->fd, &v->header, v->base, error);
-	return err ? err : sto_tables_check(&v->header, v->base, error);
+	if (!err)
+		err = sto_tables_check(&v->header, v->base, error);
+	v->tensors = (const void *)(v->base + v->header.tensor_table.offset_bytes);
+	return err;
 }
 
-int sto_version_open(const char *store, const char *model, const char *version, struct sto_version *v,
+/* An image without packs: its tensors are judged when they are read. */
+static int table_open(struct sto_version *v, struct sto_error *error)
+{
+	const struct mhs_image_span *span = &v->header.tensor_table;
+	int err;
+
+	v->table = malloc(span->length_bytes);
+	if (!v->table)
+		return no_memory(error);
+	v->tensors = v->table;
+	err = read_exactly(v->fd, v->table, span->length_bytes, span->offset_bytes, STO_IMAGE_NAME, error);
+	for (uint32_t i = 0; !err && i < v->header.tensor_count; i++)
+		v->table[i].name[sizeof(v->table[i].name) - 1] = '\0';
+	return err;
+}
+
+int sto_version_open(struct sto_version *v, const char *store, const char *model, const char *version,
 		     struct sto_error *error)
 {
 	struct sto_error why;
@@ -142,11 +164,11 @@ int sto_version_open(const char *store, const char *model, const char *version, 
 		v->pack_fds[i] = -1;
 	snprintf(v->store, sizeof(v->store), "%s", store);
 	snprintf(v->model, sizeof(v->model), "%s", model);
-	snprintf(v->semver, sizeof(v->semver), "%s", version);
+	snprintf(v->version, sizeof(v->version), "%s", version);
 	v->fd = sto_image_open(store, model, version, &v->header, error);
 	if (v->fd < 0)
 		return v->fd;
-	err = tables_open(v, &why);
+	err = v->header.features & MHS_IMAGE_PACKED ? tables_open(v, &why) : table_open(v, &why);
 	if (err) {
 		sto_fail(error, "%s@%s: %.400s", model, version, why.text);
 		sto_version_close(v);
@@ -163,7 +185,7 @@ int sto_version_pack(struct sto_version *v, uint32_t index, struct sto_error *er
 		return -ERANGE;
 	packs = mhs_image_packs(&v->header, v->base);
 	if (v->pack_fds[index] < 0)
-		v->pack_fds[index] = sto_pack_open(v->store, v->model, v->semver, &packs[index],
+		v->pack_fds[index] = sto_pack_open(v->store, v->model, v->version, &packs[index],
 						   &header, error);
 	return v->pack_fds[index];
 }
@@ -178,7 +200,7 @@ static int64_t piece_read(struct sto_version *v, void *out, uint64_t bytes, uint
 	int fd = segment ? sto_version_pack(v, segment - 1, error) : v->fd, err;
 
 	if (!have) {
-		sto_fail(error, "%s@%s: byte %llu is not in the image", v->model, v->semver,
+		sto_fail(error, "%s@%s: byte %llu is not in the image", v->model, v->version,
 			 (unsigned long long)offset);
 		return -ERANGE;
 	}
@@ -209,6 +231,48 @@ int sto_version_read(struct sto_version *v, void *out, uint64_t bytes, uint64_t 
 	return 0;
 }
 
+int sto_tensor_read(struct sto_version *v, uint32_t index, uint64_t offset, uint64_t bytes, void *out,
+		    struct sto_error *error)
+{
+	const struct mhs_image_tensor *t = &v->tensors[index];
+
+	if (t->length_bytes > MHS_IMAGE_BYTES_MAX || t->offset_bytes > MHS_IMAGE_BYTES_MAX ||
+	    offset > t->length_bytes || bytes > t->length_bytes - offset) {
+		sto_fail(error, "%s@%s: tensor %s: %llu bytes at %llu are outside it; verify the version",
+			 v->model, v->version, t->name, (unsigned long long)bytes,
+			 (unsigned long long)offset);
+		return -ERANGE;
+	}
+	return sto_version_read(v, out, bytes, t->offset_bytes + offset, error);
+}
+
+static int read_span(struct sto_version *v, const struct mhs_image_span *span, void **out,
+		     struct sto_error *error)
+{
+	int err;
+
+	*out = malloc(span->length_bytes + 1);
+	if (!*out)
+		return no_memory(error);
+	err = sto_version_read(v, *out, span->length_bytes, span->offset_bytes, error);
+	if (err) {
+		free(*out);
+		*out = NULL;
+	}
+	return err;
+}
+
+int sto_version_texts(struct sto_version *v, struct sto_error *error)
+{
+	int err = 0;
+
+	if (!v->tokenizer)
+		err = read_span(v, &v->header.tokenizer, &v->tokenizer, error);
+	if (!err && !v->chat_template && v->header.chat_template.length_bytes)
+		err = read_span(v, &v->header.chat_template, (void **)&v->chat_template, error);
+	return err;
+}
+
 void sto_version_close(struct sto_version *v)
 {
 	for (uint32_t i = 0; i < MHS_PACK_MAX; i++)
@@ -216,9 +280,14 @@ void sto_version_close(struct sto_version *v)
 			close(v->pack_fds[i]);
 	if (v->fd >= 0)
 		close(v->fd);
-	v->fd = -1;
+	free(v->chat_template);
+	free(v->tokenizer);
+	free(v->table);
 	free(v->base);
-	v->base = NULL;
+	memset(v, 0, sizeof(*v));
+	v->fd = -1;
+	for (uint32_t i = 0; i < MHS_PACK_MAX; i++)
+		v->pack_fds[i] = -1;
 }
 
 void sto_dir_clear(int fd)

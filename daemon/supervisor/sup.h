@@ -12,6 +12,9 @@
  *	sup_message	what workers say and are told
  *	sup_client	client socket and lanes
  *	sup_control	control socket; sup_command, sup_status
+ *	sup_trial	releases in progress: shadow, canary; sup_judge weighs their evidence
+ *	sup_gate	golden cases before a version gets traffic
+ *	sup_event	history and hook; sup_keep: what a restart goes on with
  */
 #ifndef SUP_H
 #define SUP_H
@@ -23,14 +26,19 @@
 #include "sup_conf.h"
 #include "sup_load.h"
 #include "sup_loop.h"
+#include "sup_scribe.h"
 
 #define SUP_HISTORY_MAX		16u
 #define SUP_CLIENTS_MAX		1024u
 #define SUP_CONNS_MAX		64u
+#define SUP_UID_SELF		UINT32_MAX	/* the supervisor by itself */
 
 struct sup;
 struct sup_op;
 struct sup_conn;
+struct sup_child;
+struct sup_trial;
+struct sup_trial_plan;
 
 /* ---- models and versions -------------------------------------------------------------------- */
 
@@ -38,6 +46,9 @@ struct sup_model {
 	uint32_t index;			/* on the board */
 	char name[MHS_NAME_BYTES];
 	struct sup_version *active;
+	struct sup_version *candidate;	/* NULL: none; its weight stands in the route */
+	struct sup_trial *trial;	/* the release in progress; NULL: none */
+	uint64_t guard_ns;		/* until then a hard failure rolls back */
 	uint32_t history_count;		/* versions that were active before, latest last */
 	char history[SUP_HISTORY_MAX][MHS_SEMVER_BYTES];
 };
@@ -47,6 +58,7 @@ enum sup_phase {
 	SUP_ATTACHING,			/* sealed; workers map it and run their smoke test */
 	SUP_READY,			/* board: READY. May be pinned from here on */
 	SUP_ACTIVE,
+	SUP_CANDIDATE,			/* of a release in progress */
 	SUP_RESIDENT,			/* was active, kept for rollback */
 	SUP_DRAINING,			/* unpublished, grace period runs */
 	SUP_DETACHING,			/* workers unmap it */
@@ -97,7 +109,7 @@ struct sup_worker {
 	struct sup_source pidfd, sock;
 	struct sup_queued *queue, **queue_end;
 	int bell;			/* to ring it */
-	struct mhs_map slot, stats;	/* read-only here, hostile */
+	struct mhs_map slot, stats, replies;	/* read-only here, hostile */
 	bool initialised;		/* READY came */
 	bool was_ready;			/* had lanes in this life */
 	char isa[64];			/* as it said */
@@ -170,6 +182,10 @@ struct sup {
 	struct sup_conn *conns;
 	uint32_t conn_count;
 	struct sup_op *ops;
+	struct sup_child *children;
+	uint32_t child_count;
+	struct sup_scribe scribe;
+	json_t *kept;			/* by model: what to go on with, until it is active */
 };
 
 /* sup_run.c */
@@ -198,8 +214,11 @@ struct sup_version *sup_version_new(struct sup *sup, struct sup_model *model, co
 				    struct sto_error *error);
 void sup_version_describe(struct sup_version *version);	/* fill the entry from header and arenas */
 void sup_version_delete(struct sup_version *version);	/* entry FREE, memory gone */
-/* Make @version the active one. Returns the new epoch. */
+/* Make @version the active one, without a candidate. Returns the new epoch. */
 uint64_t sup_model_flip(struct sup_model *model, struct sup_version *version);
+/* Put @candidate (NULL: none) beside the active version. @mode: enum mhs_route_mode. */
+void sup_model_route(struct sup_model *model, struct sup_version *candidate, uint32_t weight,
+		     uint32_t mode);
 void sup_history_push(struct sup_model *model, const char *semver);
 bool sup_history_has(const struct sup_model *model, const char *semver);
 const char *sup_version_state(const struct sup_version *version);	/* as `list` names it */
@@ -219,7 +238,14 @@ bool sup_loads_cancel(struct sup *sup);			/* true: some still run */
 
 /* sup_release.c */
 void sup_op_activate(struct sup *sup, struct sup_conn *conn, const char *model, const char *semver);
-void sup_op_activate_at_start(struct sup *sup, const char *model, const char *semver);
+/* @must: or the start fails. */
+void sup_op_activate_at_start(struct sup *sup, const char *model, const char *semver, bool must);
+/* The candidate of a release that has just ended. */
+void sup_op_promote(struct sup *sup, struct sup_conn *conn, const char *model, const char *semver,
+		    uint32_t uid, const char *why);
+void sup_op_release(struct sup *sup, struct sup_conn *conn, const char *model, const char *semver,
+		    const struct sup_trial_plan *plan);
+void sup_op_rollback_self(struct sup *sup, struct sup_model *model, const char *why);
 void sup_op_load(struct sup *sup, struct sup_conn *conn, const char *model, const char *semver);
 void sup_op_unload(struct sup *sup, struct sup_conn *conn, const char *model, const char *semver);
 void sup_op_rollback(struct sup *sup, struct sup_conn *conn, const char *model, const char *to);
@@ -231,6 +257,22 @@ void sup_ops_worker_died(struct sup *sup);
 /* nobody waits for the answer */
 void sup_ops_forget(struct sup *sup, const struct sup_conn *conn);
 void sup_ops_abort(struct sup *sup, const char *text);
+
+/* sup_flip.c: look at the slots of flips that wait, before another publication */
+void sup_flips_sample(struct sup *sup);
+
+/* sup_event.c; @version, @why, @more (reference taken) may be NULL */
+void sup_event(struct sup *sup, const char *name, const char *model, const char *version,
+	       uint32_t uid, const char *why, json_t *more);
+
+/* sup_keep.c */
+void sup_keep_model(struct sup_model *model);		/* its routes changed */
+void sup_keep_restore(struct sup *sup);			/* at start */
+void sup_keep_apply(struct sup *sup, const char *model);	/* it is active again */
+
+/* sup_trial_read.c: what no version may do */
+void sup_version_evidence(struct sup_version *version, const char *text);
+void sup_version_worker_died(struct sup_worker *worker);
 
 /* sup_worker.c */
 bool sup_worker_lives(const struct sup_worker *worker);

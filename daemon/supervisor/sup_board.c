@@ -165,6 +165,30 @@ void sup_version_delete(struct sup_version *version)
 	free(version);
 }
 
+static void candidate_rest(struct sup_version *version)
+{
+	version->phase = SUP_RESIDENT;
+	mhs_version_set_state(version->sup->board, version->index, MHS_STATE_RESIDENT);
+}
+
+void sup_model_route(struct sup_model *model, struct sup_version *candidate, uint32_t weight,
+		     uint32_t mode)
+{
+	struct sup *sup = model->active->sup;
+	struct mhs_route route = { .active = model->active->index, .weight = weight, .mode = mode,
+				   .candidate = candidate ? candidate->index : 0 };
+
+	sup_flips_sample(sup);
+	probe_flip(model->index, model->active->index, mhs_flip(sup->board, model->index, &route));
+	if (model->candidate && model->candidate != candidate)
+		candidate_rest(model->candidate);
+	model->candidate = candidate;
+	if (!candidate)
+		return;
+	candidate->phase = SUP_CANDIDATE;
+	mhs_version_set_state(sup->board, candidate->index, MHS_STATE_ACTIVE);
+}
+
 uint64_t sup_model_flip(struct sup_model *model, struct sup_version *version)
 {
 	struct sup *sup = version->sup;
@@ -174,6 +198,9 @@ uint64_t sup_model_flip(struct sup_model *model, struct sup_version *version)
 
 	probe_flip(model->index, version->index, epoch);
 	model->active = version;
+	if (model->candidate && model->candidate != version)
+		candidate_rest(model->candidate);
+	model->candidate = NULL;
 	version->phase = SUP_ACTIVE;
 	version->active_order = ++sup->next_active_order;
 	mhs_version_set_state(sup->board, version->index, MHS_STATE_ACTIVE);
@@ -204,7 +231,7 @@ const char *sup_version_state(const struct sup_version *version)
 {
 	static const char *const names[] = {
 		[SUP_LOADING] = "loading", [SUP_ATTACHING] = "loading", [SUP_READY] = "ready",
-		[SUP_ACTIVE] = "active", [SUP_RESIDENT] = "resident", [SUP_DRAINING] = "draining",
+		[SUP_ACTIVE] = "active", [SUP_CANDIDATE] = "candidate", [SUP_RESIDENT] = "resident", [SUP_DRAINING] = "draining",
 		[SUP_DETACHING] = "draining",
 	};
 

@@ -1,12 +1,18 @@
 /* SPDX-License-Identifier: MIT */
 /* sup_command.c: one request, checked key by key, then done (CONTROL.md). */
+#include <stdio.h>
 #include <string.h>
 
 #include "log.h"
-#include "sup_control.h"
+#include "sup_trial.h"
+
+/* Keys that a command takes, one bit each. */
+enum key { KEY_MODEL = 1, KEY_VERSION = 2, KEY_TO = 4, KEY_MODE = 8, KEY_STEPS = 16, KEY_INTERVAL = 32,
+	   KEY_SHADOW = 64, KEY_WHY = 128 };
 
 struct args {
-	const char *model, *version, *to;	/* NULL: not given */
+	/* NULL: not given */
+	const char *model, *version, *to, *mode, *steps, *interval, *shadow, *why;
 };
 
 typedef void (*command_fn)(struct sup *sup, struct sup_conn *conn, const struct args *args);
@@ -73,20 +79,134 @@ static void do_stop(struct sup *sup, struct sup_conn *conn, const struct args *a
 	sup_stop(sup, 0);
 }
 
+static const char *why_of(const struct args *args)
+{
+	return args->why ? args->why : "asked for";
+}
+
+/* The release in progress; NULL: refused. */
+static struct sup_trial *trial_of(struct sup *sup, struct sup_conn *conn, const struct args *args)
+{
+	struct sup_model *model = sup_model_find(sup, args->model);
+
+	if (model && model->trial)
+		return model->trial;
+	sup_conn_refuse(conn, "%s: no release is in progress", args->model);
+	return NULL;
+}
+
+/* What was asked for, over the defaults of the configuration. */
+static int plan_make(const struct sup_release_conf *conf, const struct args *args,
+		     struct sup_trial_plan *plan, struct sto_error *error)
+{
+	const char *mode = args->mode ? args->mode : "canary";
+	uint64_t seconds = conf->interval_s;
+
+	plan->shadow = strncmp(mode, "shadow", 6) == 0;
+	plan->canary = strcmp(mode, "shadow") != 0;
+	plan->steps = conf->steps;
+	plan->shadow_weight = conf->shadow_weight;
+	snprintf(plan->why, sizeof(plan->why), "%s", args->why ? args->why : "");
+	if (strcmp(mode, "shadow") && strcmp(mode, "canary") && strcmp(mode, "shadow,canary"))
+		sto_fail(error, "mode \"%.40s\" is none of canary, shadow, shadow,canary", mode);
+	else if (args->interval && (sup_duration_parse(args->interval, &seconds) || seconds < 1 ||
+				    seconds > 7 * 86400))
+		sto_fail(error, "interval \"%.40s\": give 1s to 168h", args->interval);
+	else if (args->steps && sup_steps_parse(args->steps, &plan->steps, error))
+		return -1;
+	else if (args->shadow && sup_weight_parse(args->shadow, &plan->shadow_weight, error))
+		return -1;
+	else
+		return plan->interval_s = (uint32_t)seconds, 0;
+	return -1;
+}
+
+static void do_release(struct sup *sup, struct sup_conn *conn, const struct args *args)
+{
+	struct sup_trial_plan plan = { .shadow = false };
+	struct sto_error error;
+
+	if (plan_make(&sup->conf.release, args, &plan, &error))
+		sup_conn_refuse(conn, "release: %s", error.text);
+	else
+		sup_op_release(sup, conn, args->model, args->version, &plan);
+}
+
+static void do_hold(struct sup *sup, struct sup_conn *conn, const struct args *args)
+{
+	struct sup_trial *trial = trial_of(sup, conn, args);
+
+	if (!trial)
+		return;
+	sup_trial_hold(trial, true, sup_conn_uid(conn), why_of(args));
+	sup_conn_answer(conn, sup_trial_show(trial));
+}
+
+static void do_resume(struct sup *sup, struct sup_conn *conn, const struct args *args)
+{
+	struct sup_trial *trial = trial_of(sup, conn, args);
+
+	if (!trial)
+		return;
+	sup_trial_hold(trial, false, sup_conn_uid(conn), why_of(args));
+	sup_conn_answer(conn, sup_trial_show(trial));
+}
+
+static void do_abort(struct sup *sup, struct sup_conn *conn, const struct args *args)
+{
+	struct sup_trial *trial = trial_of(sup, conn, args);
+	json_t *answer;
+
+	if (!trial)
+		return;
+	answer = json_pack("{s:s, s:s, s:s}", "model", args->model, "version", trial->version->semver,
+			   "active", trial->model->active->semver);
+	sup_trial_abort(trial, sup_conn_uid(conn), why_of(args));
+	sup_conn_answer(conn, answer);
+}
+
+static void do_promote(struct sup *sup, struct sup_conn *conn, const struct args *args)
+{
+	struct sup_trial *trial = trial_of(sup, conn, args);
+
+	if (trial)
+		sup_trial_promote(trial, conn, sup_conn_uid(conn), why_of(args));
+}
+
+static void do_releases(struct sup *sup, struct sup_conn *conn, const struct args *args)
+{
+	json_t *list = json_array();
+
+	for (uint32_t i = 0; i < sup->model_count; i++)
+		if (sup->models[i].trial &&
+		    (!args->model || strcmp(args->model, sup->models[i].name) == 0))
+			json_array_append_new(list, sup_trial_show(sup->models[i].trial));
+	sup_conn_answer(conn, json_pack("{s:o}", "releases", list));
+}
+
+#define KEYS_VERSION	(KEY_MODEL | KEY_VERSION)
+
 static const struct command {
 	const char *name;
 	command_fn fn;
-	bool model, version, to;	/* keys it takes; model and version are then required */
+	uint32_t needs, takes;		/* enum key */
 } commands[] = {
-	{ "activate", do_activate, true, true, false },
-	{ "list", do_list, false, false, false },
-	{ "load", do_load, true, true, false },
-	{ "rollback", do_rollback, true, false, true },
-	{ "show", do_show, true, true, false },
-	{ "status", do_status, false, false, false },
-	{ "stop", do_stop, false, false, false },
-	{ "unload", do_unload, true, true, false },
-	{ "workers", do_workers, false, false, false },
+	{ "abort", do_abort, KEY_MODEL, KEY_WHY },
+	{ "activate", do_activate, KEYS_VERSION, 0 },
+	{ "hold", do_hold, KEY_MODEL, KEY_WHY },
+	{ "list", do_list, 0, 0 },
+	{ "load", do_load, KEYS_VERSION, 0 },
+	{ "promote", do_promote, KEY_MODEL, KEY_WHY },
+	{ "release", do_release, KEYS_VERSION,
+	  KEY_MODE | KEY_STEPS | KEY_INTERVAL | KEY_SHADOW | KEY_WHY },
+	{ "releases", do_releases, 0, KEY_MODEL },
+	{ "resume", do_resume, KEY_MODEL, KEY_WHY },
+	{ "rollback", do_rollback, KEY_MODEL, KEY_TO },
+	{ "show", do_show, KEYS_VERSION, 0 },
+	{ "status", do_status, 0, 0 },
+	{ "stop", do_stop, 0, 0 },
+	{ "unload", do_unload, KEYS_VERSION, 0 },
+	{ "workers", do_workers, 0, 0 },
 };
 
 static const struct command *command_find(const char *name)
@@ -97,15 +217,23 @@ static const struct command *command_find(const char *name)
 	return NULL;
 }
 
-/* Where the value of @key goes; NULL: @command has no such key. */
-static const char **arg_of(const struct command *command, struct args *args, const char *key)
+/* Where the value of the key goes; NULL: @command has no such key. */
+static const char **arg_of(const struct command *command, struct args *args, const char *name)
 {
-	if (command->model && strcmp(key, "model") == 0)
-		return &args->model;
-	if (command->version && strcmp(key, "version") == 0)
-		return &args->version;
-	if (command->to && strcmp(key, "to") == 0)
-		return &args->to;
+	const struct {
+		const char *name;
+		uint32_t key;
+		const char **value;
+	} places[] = {
+		{ "model", KEY_MODEL, &args->model }, { "version", KEY_VERSION, &args->version },
+		{ "to", KEY_TO, &args->to }, { "mode", KEY_MODE, &args->mode },
+		{ "steps", KEY_STEPS, &args->steps }, { "interval", KEY_INTERVAL, &args->interval },
+		{ "shadow", KEY_SHADOW, &args->shadow }, { "why", KEY_WHY, &args->why },
+	};
+
+	for (size_t i = 0; i < sizeof(places) / sizeof(places[0]); i++)
+		if (strcmp(places[i].name, name) == 0)
+			return (command->needs | command->takes) & places[i].key ? places[i].value : NULL;
 	return NULL;
 }
 
@@ -139,8 +267,10 @@ static int args_read(const struct command *command, const json_t *request, struc
 		}
 		*arg = json_string_value(value);
 	}
-	if ((command->model && !args->model) || (command->version && !args->version)) {
-		sto_fail(error, "%s: needs model%s", command->name, command->version ? " and version" : "");
+	if ((command->needs & KEY_MODEL && !args->model) ||
+	    (command->needs & KEY_VERSION && !args->version)) {
+		sto_fail(error, "%s: needs model%s", command->name,
+			 command->needs & KEY_VERSION ? " and version" : "");
 		return -1;
 	}
 	if (args->model && sto_name_check(args->model, error))
@@ -152,12 +282,13 @@ void sup_command(struct sup *sup, struct sup_conn *conn, const json_t *request)
 {
 	const char *name = json_string_value(json_object_get(request, "command"));
 	const struct command *command = name ? command_find(name) : NULL;
-	struct args args = { NULL, NULL, NULL };
+	struct args args = { NULL };
 	struct sto_error error = { "" };
 
 	if (!command) {
-		sup_conn_refuse(conn, "request: %s \"%.60s\"; there are activate, list, load, rollback, show, "
-				"status, stop, unload and workers", name ? "unknown command" :
+		sup_conn_refuse(conn, "request: %s \"%.60s\"; there are abort, activate, hold, list, load, "
+				"promote, release, releases, resume, rollback, show, status, stop, unload "
+				"and workers", name ? "unknown command" :
 				"no text under \"command\"", name ? name : "");
 		return;
 	}
@@ -165,7 +296,7 @@ void sup_command(struct sup *sup, struct sup_conn *conn, const json_t *request)
 		sup_conn_refuse(conn, "%s", error.text);
 		return;
 	}
-	if (sup->state == SUP_STOPPING && command->model) {
+	if (sup->state == SUP_STOPPING && command->needs) {
 		sup_conn_refuse(conn, "the host is shutting down");
 		return;
 	}

@@ -64,8 +64,8 @@ static void section_check(struct parse *parse)
 
 	if (strncmp(parse->section, "model ", 6) != 0) {
 		if (!sup_conf_has_section(parse->section))
-			refuse(parse, "[%s]: unknown section; there are mhostd, limits, access and "
-			       "model NAME", parse->section);
+			refuse(parse, "[%s]: unknown section; there are mhostd, limits, release, "
+			       "access and model NAME", parse->section);
 		return;
 	}
 	if (sto_name_check(parse->section + 6, &error))
@@ -126,25 +126,6 @@ static char *line_next(char *out, int cap, void *arg)
 	return out;
 }
 
-static int set_model(struct parse *parse, const char *key, const char *value,
-		     struct sto_error *error)
-{
-	struct sup_model_conf *model = sup_conf_model(parse->conf, parse->section + 6);
-	uint32_t parts[3];
-	const char *prerelease;
-
-	if (strcmp(key, "active") != 0) {
-		sto_fail(error, "unknown key; a model has only \"active\"");
-		return -ENOENT;
-	}
-	if (strlen(value) >= MHS_SEMVER_BYTES || sto_semver_parse(value, parts, &prerelease)) {
-		sto_fail(error, "\"%.60s\" is no version; give MAJOR.MINOR.PATCH", value);
-		return -EINVAL;
-	}
-	snprintf(model->active, sizeof(model->active), "%s", value);
-	return 0;
-}
-
 /* inih's handler. Its section is cut at 50 bytes, so ours is used. Returns 0 for an error. */
 static int key_found(void *arg, const char *section, const char *key, const char *value)
 {
@@ -162,7 +143,8 @@ static int key_found(void *arg, const char *section, const char *key, const char
 	if (parse->error_line)
 		return 0;
 	if (strncmp(parse->section, "model ", 6) == 0)
-		err = set_model(parse, key, value, &error);
+		err = sup_conf_set_model(sup_conf_model(parse->conf, parse->section + 6), key, value,
+					 &error);
 	else
 		err = sup_conf_set(parse->conf, parse->section, key, value, &error);
 	if (err)

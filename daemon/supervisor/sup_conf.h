@@ -12,6 +12,7 @@
 
 #include "heritage.h"
 #include "sto_store.h"
+#include "sup_judge.h"
 
 #define SUP_PATH_BYTES		1024u
 #define SUP_SOCKET_BYTES	100u	/* with ".ctl" it must still fit a socket address */
@@ -30,9 +31,40 @@ struct sup_access {
 	struct sup_ids users, groups;
 };
 
+enum sup_on_new { SUP_NEW_IMPORT, SUP_NEW_SHADOW, SUP_NEW_CANARY, SUP_NEW_ACTIVATE };
+
 struct sup_model_conf {
 	char name[MHS_NAME_BYTES];
 	char active[MHS_SEMVER_BYTES];	/* empty: none at start */
+	char golden[SUP_PATH_BYTES];	/* cases for every version, besides its own; empty: none */
+	char probes[SUP_PATH_BYTES];	/* prompts for when traffic is low; empty: golden's */
+	char watch[SUP_PATH_BYTES];	/* directory of checkpoints; empty: none */
+	uint32_t on_new;		/* enum sup_on_new */
+};
+
+#define SUP_STEPS_MAX		32u
+#define SUP_COMMAND_BYTES	512u
+#define SUP_METRIC_BYTES	SUP_JUDGE_NAME_BYTES
+
+/* Weights of a candidate, rising, in basis points. */
+struct sup_steps {
+	uint32_t count;
+	uint32_t weights[SUP_STEPS_MAX];
+};
+
+struct sup_release_conf {
+	struct sup_steps steps;
+	uint32_t shadow_weight;			/* basis points */
+	uint32_t interval_s, guard_s;
+	uint32_t golden_timeout_s;
+	uint32_t probe_count;			/* prompts a version and interval; 0: none */
+	char hook[SUP_COMMAND_BYTES];		/* for each event; empty: none */
+	uint32_t hook_timeout_s;
+	char metric[SUP_METRIC_BYTES];		/* what metric_command's number is called */
+	char metric_command[SUP_COMMAND_BYTES];
+	double metric_min, metric_max;
+	uint32_t metric_timeout_s;
+	struct sup_judge_conf judge;
 };
 
 struct sup_conf {
@@ -47,7 +79,9 @@ struct sup_conf {
 	uint32_t numa;				/* enum sup_numa */
 	uint32_t numa_node;			/* of bind:N */
 	int log_level;
+	bool restore;				/* what was routed when we ended, at start */
 	struct hrt_limits limits;
+	struct sup_release_conf release;
 	uint32_t clients_per_uid;
 	struct sup_access use, control;
 	uint32_t model_count;
@@ -85,6 +119,13 @@ bool sup_access_allows(const struct sup_access *access, uint32_t uid, const uint
 
 const char *sup_hugepages_name(uint32_t hugepages);
 const char *sup_isa_name(uint32_t isa);
+const char *sup_on_new_name(uint32_t on_new);
+/* "1,5,25" to basis points. 0 or -EINVAL with text. */
+int sup_steps_parse(const char *value, struct sup_steps *steps, struct sto_error *error);
+/* "2.5" to 250. 0 or -EINVAL with text. */
+int sup_weight_parse(const char *value, uint32_t *weight, struct sto_error *error);
+/* "90", "90s", "5m", "2h". 0 or -EINVAL. */
+int sup_duration_parse(const char *value, uint64_t *seconds);
 /* "interleave", "bind:1", "replicate". */
 void sup_numa_name(const struct sup_conf *conf, char *text, size_t bytes);
 
@@ -97,6 +138,11 @@ int sup_conf_set(struct sup_conf *conf, const char *section, const char *key, co
 		 struct sto_error *error);
 /* The entry of [model NAME], added if new. NULL: too many. */
 struct sup_model_conf *sup_conf_model(struct sup_conf *conf, const char *name);
+/* NULL: it has no section. */
+const struct sup_model_conf *sup_conf_model_find(const struct sup_conf *conf, const char *name);
+/* Set one key of a model, in the same way. */
+int sup_conf_set_model(struct sup_model_conf *model, const char *key, const char *value,
+		       struct sto_error *error);
 /* What only the whole can show: keys that are missing. 0 or -EINVAL with text. */
 int sup_conf_check(const struct sup_conf *conf, struct sto_error *error);
 

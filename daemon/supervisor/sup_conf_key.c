@@ -1,10 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* sup_conf_key.c: what each key may hold. The table is the reference for mhost.ini(5). */
-#include "sup_conf.h"
+#include "sup_conf_value.h"
 
 #include <errno.h>
-#include <grp.h>
-#include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,236 +12,95 @@
 
 #define GIB	(UINT64_C(1) << 30)
 
-struct key;
-typedef int (*set_fn)(const struct key *key, void *field, const char *value,
-		      struct sto_error *error);
-
-struct key {
-	const char *section, *name;
-	set_fn set;
-	size_t offset;			/* of the field in struct sup_conf */
-	uint64_t min, max;		/* numbers; max: bytes of a text */
-	const char *const *names;	/* of an enum, from 0, NULL-terminated */
-};
-
 static const char *const no_yes[] = { "no", "yes", NULL };
 static const char *const hugepages_names[] = { "prefer", "require", "never", NULL };
 /* In the order of enum eng_isa, which the supervisor passes on unread. */
 static const char *const isa_names[] = { "auto", "generic", "avx2", "avx512", "amx", NULL };
 
-static int set_text(const struct key *key, void *field, const char *value, struct sto_error *error)
-{
-	if (!*value)
-		sto_fail(error, "empty");
-	else if (strlen(value) >= key->max)
-		sto_fail(error, "%zu bytes long, at most %llu fit", strlen(value),
-			 (unsigned long long)key->max - 1);
-	else
-		return strcpy(field, value), 0;
-	return -EINVAL;
-}
-
-static int suffix_shift(char suffix)
-{
-	switch (suffix) {
-	case 'K':
-		return 10;
-	case 'M':
-		return 20;
-	case 'G':
-		return 30;
-	default:
-		return -1;
-	}
-}
-
-/* Decimal digits only, @suffixes: then perhaps one of K, M, G. */
-static int number_parse(const char *value, bool suffixes, uint64_t *number)
-{
-	size_t digits = strspn(value, "0123456789");
-	int shift = 0;
-
-	if (digits == 0 || digits > 19)
-		return -EINVAL;
-	if (value[digits]) {
-		shift = suffixes ? suffix_shift(value[digits]) : -1;
-		if (shift < 0 || value[digits + 1])
-			return -EINVAL;
-	}
-	*number = strtoull(value, NULL, 10);
-	if (*number > UINT64_MAX >> shift)
-		return -EINVAL;
-	*number <<= shift;
-	return 0;
-}
-
-static int number_range(const struct key *key, bool suffixes, const char *value, uint64_t *number,
-			struct sto_error *error)
-{
-	if (number_parse(value, suffixes, number)) {
-		sto_fail(error, "\"%.40s\" is no number; give %llu to %llu%s", value,
-			 (unsigned long long)key->min, (unsigned long long)key->max,
-			 suffixes ? ", with K, M or G if you like" : "");
-		return -EINVAL;
-	}
-	if (*number < key->min || *number > key->max) {
-		sto_fail(error, "%.40s is out of range; give %llu to %llu", value,
-			 (unsigned long long)key->min, (unsigned long long)key->max);
-		return -EINVAL;
-	}
-	return 0;
-}
-
-static int set_u32(const struct key *key, void *field, const char *value, struct sto_error *error)
-{
-	uint64_t number;
-
-	if (number_range(key, false, value, &number, error))
-		return -EINVAL;
-	*(uint32_t *)field = (uint32_t)number;
-	return 0;
-}
-
-static int set_bytes(const struct key *key, void *field, const char *value,
-		     struct sto_error *error)
-{
-	return number_range(key, true, value, field, error);
-}
-
-static int set_name(const struct key *key, void *field, const char *value, struct sto_error *error)
-{
-	char all[128] = "";
-
-	for (uint32_t i = 0; key->names[i]; i++) {
-		if (strcmp(value, key->names[i]) == 0) {
-			*(uint32_t *)field = i;
-			return 0;
-		}
-		snprintf(all + strlen(all), sizeof(all) - strlen(all), "%s%s", i ? ", " : "",
-			 key->names[i]);
-	}
-	sto_fail(error, "\"%.40s\" is none of %s", value, all);
-	return -EINVAL;
-}
-
-static int set_numa(const struct key *key, void *field, const char *value, struct sto_error *error)
-{
-	struct sup_conf *conf = field;	/* offset 0: two fields */
-	uint64_t node;
-
-	(void)key;
-	conf->numa_node = 0;
-	if (strcmp(value, "interleave") == 0) {
-		conf->numa = SUP_NUMA_INTERLEAVE;
-	} else if (strcmp(value, "replicate") == 0) {
-		conf->numa = SUP_NUMA_REPLICATE;
-	} else if (strncmp(value, "bind:", 5) == 0 && number_parse(value + 5, false, &node) == 0 &&
-		   node < 1024) {
-		conf->numa = SUP_NUMA_BIND;
-		conf->numa_node = (uint32_t)node;
-	} else {
-		sto_fail(error, "\"%.40s\" is none of interleave, bind:NODE, replicate", value);
-		return -EINVAL;
-	}
-	return 0;
-}
-
-static int set_level(const struct key *key, void *field, const char *value, struct sto_error *error)
-{
-	int level = log_level_parse(value);
-
-	(void)key;
-	if (level < 0) {
-		sto_fail(error, "\"%.40s\" is none of error, warning, notice, info, debug", value);
-		return -EINVAL;
-	}
-	*(int *)field = level;
-	return 0;
-}
-
-/* A user's or group's number, by name or given as a number. */
-static int id_find(const char *name, bool group, uint32_t *id)
-{
-	uint64_t number;
-
-	if (number_parse(name, false, &number) == 0) {
-		*id = (uint32_t)number;
-		return number < UINT32_MAX ? 0 : -EINVAL;
-	}
-	if (group) {
-		const struct group *gr = getgrnam(name);
-
-		*id = gr ? gr->gr_gid : 0;
-		return gr ? 0 : -ENOENT;
-	}
-	const struct passwd *pw = getpwnam(name);
-
-	*id = pw ? pw->pw_uid : 0;
-	return pw ? 0 : -ENOENT;
-}
-
-static int set_ids(struct sup_ids *list, const char *value, bool group, struct sto_error *error)
-{
-	char copy[512], *rest = copy, *name;
-
-	list->count = 0;
-	snprintf(copy, sizeof(copy), "%s", value);
-	while ((name = strsep(&rest, ", \t"))) {
-		if (!*name)
-			continue;
-		if (list->count == SUP_IDS_MAX) {
-			sto_fail(error, "more than %u names", SUP_IDS_MAX);
-			return -EINVAL;
-		}
-		if (id_find(name, group, &list->ids[list->count++])) {
-			sto_fail(error, "unknown %s \"%.64s\"", group ? "group" : "user", name);
-			return -EINVAL;
-		}
-	}
-	return 0;
-}
-
-static int set_users(const struct key *key, void *field, const char *value, struct sto_error *error)
-{
-	(void)key;
-	return set_ids(field, value, false, error);
-}
-
-static int set_groups(const struct key *key, void *field, const char *value,
-		      struct sto_error *error)
-{
-	(void)key;
-	return set_ids(field, value, true, error);
-}
-
 static const char *const speculate_names[] = { "no", "yes", "always", NULL };
 
 #define AT(field)	offsetof(struct sup_conf, field)
 
-static const struct key keys[] = {
-	{ "mhostd", "store", set_text, AT(store), 1, SUP_PATH_BYTES, NULL },
-	{ "mhostd", "socket", set_text, AT(socket), 1, SUP_SOCKET_BYTES, NULL },
-	{ "mhostd", "worker_path", set_text, AT(worker_path), 1, SUP_PATH_BYTES, NULL },
-	{ "mhostd", "workers", set_u32, AT(workers), 1, MHS_WORKER_MAX, NULL },
-	{ "mhostd", "threads", set_u32, AT(threads), 0, 64, NULL },
-	{ "mhostd", "isa", set_name, AT(isa), 0, 0, isa_names },
-	{ "mhostd", "keep_resident", set_u32, AT(keep_resident), 0, 64, NULL },
-	{ "mhostd", "hugepages", set_name, AT(hugepages), 0, 0, hugepages_names },
-	{ "mhostd", "numa", set_numa, 0, 0, 0, NULL },
-	{ "mhostd", "log_level", set_level, AT(log_level), 0, 0, NULL },
-	{ "limits", "context", set_u32, AT(limits.context), 16, 1u << 20, NULL },
-	{ "limits", "max_tokens", set_u32, AT(limits.max_tokens), 0, 1u << 20, NULL },
-	{ "limits", "queue", set_u32, AT(limits.queue), 1, 65536, NULL },
-	{ "limits", "deadline_ms", set_u32, AT(limits.deadline_ms), 0, 86400000, NULL },
-	{ "limits", "kv_bytes", set_bytes, AT(limits.kv_bytes), 1u << 20, 4096 * GIB, NULL },
-	{ "limits", "prefix_cache", set_name, AT(limits.prefix_cache), 0, 0, no_yes },
-	{ "limits", "speculate", set_name, AT(limits.speculate), 0, 0, speculate_names },
-	{ "limits", "clients_per_uid", set_u32, AT(clients_per_uid), 1, 1024, NULL },
-	{ "access", "use_users", set_users, AT(use.users), 0, 0, NULL },
-	{ "access", "use_groups", set_groups, AT(use.groups), 0, 0, NULL },
-	{ "access", "control_users", set_users, AT(control.users), 0, 0, NULL },
-	{ "access", "control_groups", set_groups, AT(control.groups), 0, 0, NULL },
+#define KEY(section, name, set, field, min, max, names)	\
+	{ section, name, set, AT(field), min, max, names, 0, 0 }
+#define REAL(name, field, low, high)	\
+	{ "release", name, sup_set_real, AT(field), 0, 0, NULL, low, high }
+
+static const struct sup_key keys[] = {
+	KEY("mhostd", "store", sup_set_text, store, 1, SUP_PATH_BYTES, NULL),
+	KEY("mhostd", "socket", sup_set_text, socket, 1, SUP_SOCKET_BYTES, NULL),
+	KEY("mhostd", "worker_path", sup_set_text, worker_path, 1, SUP_PATH_BYTES, NULL),
+	KEY("mhostd", "workers", sup_set_u32, workers, 1, MHS_WORKER_MAX, NULL),
+	KEY("mhostd", "threads", sup_set_u32, threads, 0, 64, NULL),
+	KEY("mhostd", "isa", sup_set_name, isa, 0, 0, isa_names),
+	KEY("mhostd", "keep_resident", sup_set_u32, keep_resident, 0, 64, NULL),
+	KEY("mhostd", "hugepages", sup_set_name, hugepages, 0, 0, hugepages_names),
+	{ "mhostd", "numa", sup_set_numa, 0, 0, 0, NULL, 0, 0 },
+	KEY("mhostd", "log_level", sup_set_level, log_level, 0, 0, NULL),
+	KEY("limits", "context", sup_set_u32, limits.context, 16, 1u << 20, NULL),
+	KEY("limits", "max_tokens", sup_set_u32, limits.max_tokens, 0, 1u << 20, NULL),
+	KEY("limits", "queue", sup_set_u32, limits.queue, 1, 65536, NULL),
+	KEY("limits", "deadline_ms", sup_set_u32, limits.deadline_ms, 0, 86400000, NULL),
+	KEY("limits", "kv_bytes", sup_set_bytes, limits.kv_bytes, 1u << 20, 4096 * GIB, NULL),
+	KEY("limits", "prefix_cache", sup_set_name, limits.prefix_cache, 0, 0, no_yes),
+	KEY("limits", "speculate", sup_set_name, limits.speculate, 0, 0, speculate_names),
+	KEY("limits", "clients_per_uid", sup_set_u32, clients_per_uid, 1, 1024, NULL),
+	KEY("mhostd", "restore", sup_set_bool, restore, 0, 0, NULL),
+	KEY("release", "steps", sup_set_steps, release.steps, 0, 0, NULL),
+	KEY("release", "shadow", sup_set_weight, release.shadow_weight, 0, 0, NULL),
+	KEY("release", "interval", sup_set_duration, release.interval_s, 1, 7 * 86400, NULL),
+	KEY("release", "guard", sup_set_duration, release.guard_s, 0, 7 * 86400, NULL),
+	KEY("release", "golden_timeout", sup_set_duration, release.golden_timeout_s, 1, 86400, NULL),
+	KEY("release", "probe_count", sup_set_u32, release.probe_count, 0, 100000, NULL),
+	KEY("release", "hook", sup_set_text, release.hook, 1, SUP_COMMAND_BYTES, NULL),
+	KEY("release", "hook_timeout", sup_set_duration, release.hook_timeout_s, 1, 3600, NULL),
+	KEY("release", "metric", sup_set_text, release.metric, 1, SUP_METRIC_BYTES, NULL),
+	KEY("release", "metric_command", sup_set_text, release.metric_command, 1, SUP_COMMAND_BYTES, NULL),
+	KEY("release", "metric_timeout", sup_set_duration, release.metric_timeout_s, 1, 3600, NULL),
+	REAL("metric_min", release.metric_min, -1e300, 1e300),
+	REAL("metric_max", release.metric_max, -1e300, 1e300),
+	REAL("alpha", release.judge.alpha, 1e-6, 0.5),
+	REAL("hold_p", release.judge.hold_p, 0, 1),
+	KEY("release", "samples_min", sup_set_u32, release.judge.samples_min, 1, 1000000, NULL),
+	KEY("release", "samples_full", sup_set_u32, release.judge.samples_full, 1, 10000000, NULL),
+	REAL("slowdown_tolerated", release.judge.slowdown_tolerated, 1, 3),
+	REAL("slowdown_excluded", release.judge.slowdown_excluded, 1, 3),
+	REAL("tail_tolerated", release.judge.tail_tolerated, 0, 1),
+	REAL("first_token_p95_ms", release.judge.first_token_p95_ms, 0, 1e9),
+	REAL("error_rate_max", release.judge.error_rate_max, 0, 1),
+	REAL("error_rate_tolerated", release.judge.error_rate_tolerated, 0, 1),
+	REAL("empty_rate_max", release.judge.empty_rate_max, 0, 1),
+	REAL("empty_rate_tolerated", release.judge.empty_rate_tolerated, 0, 1),
+	REAL("repeating_rate_max", release.judge.repeating_rate_max, 0, 1),
+	REAL("repeating_rate_tolerated", release.judge.repeating_rate_tolerated, 0, 1),
+	KEY("release", "shadow_samples_min", sup_set_u32, release.judge.shadow_samples_min, 1, 1000000, NULL),
+	REAL("kl_max", release.judge.kl_max, 0, 1e9),
+	REAL("top1_min", release.judge.top1_min, 0, 1),
+	REAL("perplexity_ratio_max", release.judge.perplexity_ratio_max, 1, 1e9),
+	KEY("access", "use_users", sup_set_users, use.users, 0, 0, NULL),
+	KEY("access", "use_groups", sup_set_groups, use.groups, 0, 0, NULL),
+	KEY("access", "control_users", sup_set_users, control.users, 0, 0, NULL),
+	KEY("access", "control_groups", sup_set_groups, control.groups, 0, 0, NULL),
 };
+
+static void release_defaults(struct sup_release_conf *release)
+{
+	static const uint32_t weights[] = { 100, 500, 2500, 5000, MHS_ROUTE_WEIGHT_MAX };
+
+	memcpy(release->steps.weights, weights, sizeof(weights));
+	release->steps.count = sizeof(weights) / sizeof(weights[0]);
+	release->shadow_weight = 1000;
+	release->interval_s = 60;
+	release->guard_s = 600;
+	release->golden_timeout_s = 300;
+	release->probe_count = 200;
+	release->hook_timeout_s = 10;
+	release->metric_min = -1e300;
+	release->metric_max = 1e300;
+	release->metric_timeout_s = 10;
+	strcpy(release->metric, "metric");
+	sup_judge_defaults(&release->judge);
+}
 
 void sup_conf_defaults(struct sup_conf *conf)
 {
@@ -252,6 +109,8 @@ void sup_conf_defaults(struct sup_conf *conf)
 	conf->keep_resident = 2;
 	conf->log_level = LOG_LVL_INFO;
 	conf->clients_per_uid = 32;
+	conf->restore = true;
+	release_defaults(&conf->release);
 	conf->limits.context = 4096;
 	conf->limits.queue = 64;
 	conf->limits.kv_bytes = 2 * GIB;
@@ -277,13 +136,49 @@ int sup_conf_set(struct sup_conf *conf, const char *section, const char *key, co
 	return -ENOENT;
 }
 
-struct sup_model_conf *sup_conf_model(struct sup_conf *conf, const char *name)
-{
-	struct sup_model_conf *model;
+static const char *const on_new_names[] = { "import", "shadow", "canary", "activate", NULL };
 
+#define OF(field)	offsetof(struct sup_model_conf, field)
+
+static const struct sup_key model_keys[] = {
+	{ "", "active", sup_set_version, OF(active), 0, 0, NULL, 0, 0 },
+	{ "", "golden", sup_set_text, OF(golden), 1, SUP_PATH_BYTES, NULL, 0, 0 },
+	{ "", "probes", sup_set_text, OF(probes), 1, SUP_PATH_BYTES, NULL, 0, 0 },
+	{ "", "watch", sup_set_text, OF(watch), 1, SUP_PATH_BYTES, NULL, 0, 0 },
+	{ "", "on_new", sup_set_name, OF(on_new), 0, 0, on_new_names, 0, 0 },
+};
+
+int sup_conf_set_model(struct sup_model_conf *model, const char *key, const char *value,
+		       struct sto_error *error)
+{
+	for (size_t i = 0; i < sizeof(model_keys) / sizeof(model_keys[0]); i++)
+		if (strcmp(model_keys[i].name, key) == 0)
+			return model_keys[i].set(&model_keys[i], (char *)model + model_keys[i].offset,
+						 value, error);
+	sto_fail(error, "unknown key; a model has active, golden, probes, watch and on_new");
+	return -ENOENT;
+}
+
+const char *sup_on_new_name(uint32_t on_new)
+{
+	return on_new_names[on_new];
+}
+
+const struct sup_model_conf *sup_conf_model_find(const struct sup_conf *conf, const char *name)
+{
 	for (uint32_t i = 0; i < conf->model_count; i++)
 		if (strcmp(conf->models[i].name, name) == 0)
 			return &conf->models[i];
+	return NULL;
+}
+
+struct sup_model_conf *sup_conf_model(struct sup_conf *conf, const char *name)
+{
+	const struct sup_model_conf *found = sup_conf_model_find(conf, name);
+	struct sup_model_conf *model;
+
+	if (found)
+		return &conf->models[found - conf->models];
 	if (conf->model_count == MHS_MODEL_MAX)
 		return NULL;
 	model = &conf->models[conf->model_count++];
@@ -291,8 +186,22 @@ struct sup_model_conf *sup_conf_model(struct sup_conf *conf, const char *name)
 	return model;
 }
 
+/* What the judge makes of its thresholds taken together. */
+static const char *judge_wrong(const struct sup_judge_conf *conf)
+{
+	struct sup_judge *judge = malloc(sizeof(*judge));
+	const char *field = "out of memory";
+
+	if (judge && sup_judge_init(judge, conf, &field) == 0)
+		field = NULL;
+	free(judge);
+	return field;
+}
+
 int sup_conf_check(const struct sup_conf *conf, struct sto_error *error)
 {
+	const char *wrong = judge_wrong(&conf->release.judge);
+
 	if (!conf->store[0])
 		sto_fail(error, "no store; give --store DIR or store = DIR under [mhostd]");
 	else if (!conf->socket[0])
@@ -300,6 +209,9 @@ int sup_conf_check(const struct sup_conf *conf, struct sto_error *error)
 	else if (conf->limits.max_tokens > conf->limits.context)
 		sto_fail(error, "[limits] max_tokens: %u is more than context, %u",
 			 conf->limits.max_tokens, conf->limits.context);
+	else if (wrong)
+		sto_fail(error, "[release] %s: does not go with the other thresholds; see mhost.ini(5)",
+			 wrong);
 	else
 		return 0;
 	return -EINVAL;

@@ -25,6 +25,7 @@ struct sup_conn {
 	struct sup_conn *next;
 	struct sup_source sock;
 	struct sup_timer timer;		/* reads the next line: never from within a command */
+	uint32_t uid;			/* from the kernel */
 	bool busy;			/* a request runs */
 	bool ending;			/* close once everything is written */
 	bool hung_up;			/* no more input */
@@ -187,6 +188,11 @@ void sup_conn_refuse(struct sup_conn *conn, const char *format, ...)
 	conn_done(conn, json_pack("{s:b, s:o}", "ok", 0, "error", sup_json_text(text)));
 }
 
+uint32_t sup_conn_uid(const struct sup_conn *conn)
+{
+	return conn ? conn->uid : SUP_UID_SELF;
+}
+
 /* ---- in ------------------------------------------------------------------------------------- */
 
 /* One line, without its end. */
@@ -265,7 +271,7 @@ static void conn_event(struct sup_source *source, uint32_t events)
 		sup_timer_set(&conn->sup->loop, &conn->timer, 0, conn_lines);
 }
 
-static void conn_new(struct sup *sup, int fd, const char *refusal)
+static void conn_new(struct sup *sup, int fd, uint32_t uid, const char *refusal)
 {
 	struct sup_conn *conn = calloc(1, sizeof(*conn));
 
@@ -275,6 +281,7 @@ static void conn_new(struct sup *sup, int fd, const char *refusal)
 		return;
 	}
 	conn->sup = sup;
+	conn->uid = uid;
 	conn->next = sup->conns;
 	sup->conns = conn;
 	sup->conn_count++;
@@ -300,13 +307,13 @@ void sup_control_accept(struct sup_source *source, uint32_t events)
 	if (!allowed) {
 		log_notice("uid %u may not control this host", uid);
 		snprintf(text, sizeof(text), "user %u may not control this host; see [access]", uid);
-		conn_new(sup, fd, text);
+		conn_new(sup, fd, uid, text);
 	} else if (sup->conn_count >= SUP_CONNS_MAX) {
 		snprintf(text, sizeof(text), "%u control connections are open, no more fit",
 			 sup->conn_count);
-		conn_new(sup, fd, text);
+		conn_new(sup, fd, uid, text);
 	} else {
-		conn_new(sup, fd, NULL);
+		conn_new(sup, fd, uid, NULL);
 	}
 }
 

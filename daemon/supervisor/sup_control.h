@@ -17,6 +17,8 @@ void sup_conn_answer(struct sup_conn *conn, json_t *answer);
 void sup_conn_refuse(struct sup_conn *conn, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
 
+uint32_t sup_conn_uid(const struct sup_conn *conn);	/* SUP_UID_SELF for NULL */
+
 /* A JSON string of any bytes: what is not UTF-8 becomes '?'. */
 json_t *sup_json_text(const char *text);
 

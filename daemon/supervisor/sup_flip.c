@@ -77,7 +77,7 @@ static bool is_overdue(const struct sup_op *op)
  * too long, answer next; the others have been looked at, so that a storm of flips wakes us for itself
  * alone.
  */
-static void ops_sample(struct sup *sup)
+void sup_flips_sample(struct sup *sup)
 {
 	for (struct sup_op *op = sup->ops; op; op = op->next) {
 		if (op->state != OP_WAIT_ADOPTED || !op->pending)
@@ -132,7 +132,7 @@ void sup_op_flip(struct sup_op *op)
 		answer_flip(op);
 		return;
 	}
-	ops_sample(sup);
+	sup_flips_sample(sup);
 	op->state = OP_WAIT_ADOPTED;
 	op->flipped_ns = sup_now_ns();
 	op->epoch = sup_model_flip(model, op->version);
@@ -140,6 +140,8 @@ void sup_op_flip(struct sup_op *op)
 	op->generation = mhs_route_unpack(atomic_load_explicit(&sup->board->models[model->index].route,
 							       memory_order_relaxed)).generation;
 	history_update(op, model);
+	model->guard_ns = op->kind == OP_ROLLBACK || op->at_start ? 0 :
+			  sup_now_ns() + sup->conf.release.guard_s * SUP_NS_PER_S;
 	sup_timer_set(&sup->loop, &op->timer, op->poll_ns, sup_op_step);
 }
 
@@ -152,6 +154,12 @@ static void flip_tell(struct sup_op *op)
 	log_line(op->at_start ? LOG_LVL_NOTICE : LOG_LVL_INFO, "%s: %s%s%s is active, epoch %llu",
 		 op->model, op->from, op->from[0] ? " -> " : "", op->semver,
 		 (unsigned long long)op->epoch);
+	sup_event(op->sup, op->kind == OP_ROLLBACK ? "rollback" : "flip", op->model, op->semver,
+		  op->uid, op->why, json_pack("{s:s?, s:I, s:I}", "from", op->from[0] ? op->from : NULL,
+					      "epoch", (json_int_t)op->epoch, "read_bytes",
+					      (json_int_t)op->read_bytes));
+	if (!op->at_start)	/* else it still has to take what was kept */
+		sup_keep_model(sup_model_find(op->sup, op->model));
 }
 
 void sup_op_wait_adopted(struct sup_op *op)

@@ -201,6 +201,16 @@ static int on_detached(struct sup_worker *worker, const struct hrt_msg *msg)
 	return 0;
 }
 
+static int on_evidence(struct sup_worker *worker, struct hrt_msg *msg)
+{
+	struct sup_version *version = sup_version_at(worker->sup, msg->index, msg->serial);
+
+	text_clean(msg);
+	if (version)
+		sup_version_evidence(version, msg->text);
+	return 0;
+}
+
 static int message_do(struct sup_worker *worker, struct hrt_msg *msg)
 {
 	switch (msg->type) {
@@ -210,6 +220,8 @@ static int message_do(struct sup_worker *worker, struct hrt_msg *msg)
 		return on_attached(worker, msg);
 	case HRT_DETACHED:
 		return on_detached(worker, msg);
+	case HRT_EVIDENCE:
+		return on_evidence(worker, msg);
 	case HRT_LANE_BAD:
 		sup_lane_bad(worker->sup, msg->lane.id, worker->life);
 		return 0;

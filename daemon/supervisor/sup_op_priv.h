@@ -3,16 +3,18 @@
 #ifndef SUP_OP_PRIV_H
 #define SUP_OP_PRIV_H
 
-#include "sup_control.h"
+#include "sup_trial.h"
 
-enum op_kind { OP_LOAD, OP_ACTIVATE, OP_ROLLBACK, OP_UNLOAD };
-enum op_state { OP_WAIT_FREE, OP_WAIT_READY, OP_WAIT_ADOPTED, OP_WAIT_GONE, OP_FAILED };
+enum op_kind { OP_LOAD, OP_ACTIVATE, OP_ROLLBACK, OP_RELEASE, OP_UNLOAD };
+enum op_state { OP_WAIT_FREE, OP_WAIT_READY, OP_WAIT_GATE, OP_WAIT_ADOPTED, OP_WAIT_GONE, OP_FAILED };
 
 struct sup_op {
 	struct sup *sup;
 	struct sup_op *next;
 	struct sup_conn *conn;		/* NULL: nobody waits */
-	bool at_start;			/* of the configuration; must work */
+	bool at_start, must;		/* before we serve; or the start fails */
+	uint32_t uid;			/* who asked */
+	char why[200];
 	enum op_kind kind;
 	enum op_state state;
 	char model[MHS_NAME_BYTES], semver[MHS_SEMVER_BYTES], from[MHS_SEMVER_BYTES];
@@ -20,11 +22,18 @@ struct sup_op {
 	struct sup_timer timer;
 	uint64_t begin_ns;
 	struct sto_error error;		/* of OP_FAILED */
+	bool told_load;			/* in the history */
 	bool loaded;			/* it was not in memory when the operation began */
 	uint64_t bytes, read_bytes, load_ns, allocate_ns, page_wait_ns, attach_ns, freed_bytes;
 	struct hrt_attached slowest;
 	enum sup_method method;
 	enum mhs_pages rung;
+	struct sup_trial_plan plan;	/* of OP_RELEASE */
+	/* gate */
+	bool ungated;			/* it went through before, or must not wait */
+	bool gated;			/* a gate was begun */
+	uint32_t gates_passed;
+	struct sup_child *gate;
 	/* flip */
 	uint64_t epoch, flipped_ns, poll_ns;
 	uint32_t generation, workers, pending;
@@ -37,8 +46,15 @@ struct sup_op {
 };
 
 void sup_op_step(struct sup_timer *timer);
+void sup_op_begin(struct sup_op *op);		/* find the version, or have it loaded */
 /* Send the answer (reference taken) and free @op. */
 void sup_op_answer(struct sup_op *op, json_t *answer);
+
+void sup_op_fail(struct sup_op *op, const char *format, ...) __attribute__((format(printf, 2, 3)));
+void sup_op_kick(struct sup_op *op);		/* step soon */
+
+/* sup_gate.c: true: wait, or it failed; false: nothing (more) to ask. */
+bool sup_gate_begin(struct sup_op *op);
 
 /* sup_flip.c */
 void sup_op_flip(struct sup_op *op);		/* op->version is public; make it the active one */

@@ -14,6 +14,7 @@ static const struct option long_options[] = {
 	{ "keep-resident", required_argument, NULL, 'o' },
 	{ "log-level", required_argument, NULL, 'o' },
 	{ "numa", required_argument, NULL, 'o' },
+	{ "restore", required_argument, NULL, 'o' },
 	{ "socket", required_argument, NULL, 'o' },
 	{ "store", required_argument, NULL, 'o' },
 	{ "threads", required_argument, NULL, 'o' },
@@ -36,6 +37,7 @@ static const char usage[] =
 "  --numa MODE        interleave, bind:NODE or replicate (interleave)\n"
 "  --isa LEVEL        auto, generic, avx2, avx512 or amx (auto)\n"
 "  --keep-resident N  versions per model kept in memory for rollback (2)\n"
+"  --restore yes|no   begin with what was routed when the last one ended (yes)\n"
 "  --log-level LEVEL  error, warning, notice, info or debug (info)\n"
 "  --worker-path FILE the program mhost-worker (beside mhostd)\n"
 "  --help, --version\n";

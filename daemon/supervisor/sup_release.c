@@ -23,32 +23,49 @@ static void op_free(struct sup_op *op)
 		at = &(*at)->next;
 	*at = op->next;
 	sup_timer_off(&op->sup->loop, &op->timer);
+	sup_child_drop(&op->gate);
 	free(op);
+}
+
+static void start_op_over(struct sup *sup)
+{
+	sup->start_ops--;
+	sup_check_serving(sup);
 }
 
 static void op_refuse(struct sup_op *op)
 {
 	struct sup *sup = op->sup;
 	struct sto_error error = op->error;
-	bool at_start = op->at_start;
+	bool at_start = op->at_start, must = op->must;
 
 	sup_conn_refuse(op->conn, "%s", error.text);
+	if ((op->loaded || op->gated) && sup->state != SUP_STOPPING)
+		sup_event(sup, "fail", op->model, op->semver, op->uid, error.text, NULL);
+	if (op->plan.resumed)
+		sup_keep_model(sup_model_find(sup, op->model));
 	op_free(op);
-	if (at_start)
+	if (must) {
 		sup_fatal(sup, "%s", error.text);	/* aborts the other operations */
+	} else if (at_start) {
+		log_error("%s; it was active before, and is not now", error.text);
+		start_op_over(sup);
+	}
 }
 
 void sup_op_answer(struct sup_op *op, json_t *answer)
 {
 	struct sup *sup = op->sup;
 	bool at_start = op->at_start;
+	char model[MHS_NAME_BYTES];
 
+	memcpy(model, op->model, sizeof(model));
 	sup_conn_answer(op->conn, answer);
 	op_free(op);
-	if (at_start) {
-		sup->start_ops--;
-		sup_check_serving(sup);
-	}
+	if (!at_start)
+		return;
+	start_op_over(sup);
+	sup_keep_apply(sup, model);
 }
 
 static void answer_load(struct sup_op *op)
@@ -67,10 +84,7 @@ static void answer_load(struct sup_op *op)
 
 /* ---- steps ---------------------------------------------------------------------------------- */
 
-static void op_fail(struct sup_op *op, const char *format, ...)
-	__attribute__((format(printf, 2, 3)));
-
-static void op_fail(struct sup_op *op, const char *format, ...)
+void sup_op_fail(struct sup_op *op, const char *format, ...)
 {
 	va_list args;
 
@@ -89,7 +103,7 @@ static void op_load_new(struct sup_op *op)
 
 	if (sto_image_path(sup->conf.store, op->model, op->semver, path, sizeof(path)) ||
 	    access(path, F_OK)) {
-		op_fail(op, "%s@%s is not in the store %s; import it first", op->model, op->semver,
+		sup_op_fail(op, "%s@%s is not in the store %s; import it first", op->model, op->semver,
 			sup->conf.store);
 		return;
 	}
@@ -105,7 +119,7 @@ static void op_load_new(struct sup_op *op)
 }
 
 /* Find the version, or have it loaded. */
-static void op_begin(struct sup_op *op)
+void sup_op_begin(struct sup_op *op)
 {
 	struct sup_version *version = sup_version_find(op->sup, op->model, op->semver);
 
@@ -137,20 +151,68 @@ static void load_numbers(struct sup_op *op)
 	op->slowest = version->slowest;
 }
 
+static void tell_load(struct sup_op *op)
+{
+	op->told_load = true;
+	sup_event(op->sup, "load", op->model, op->semver, op->uid, NULL,
+		  json_pack("{s:I, s:I}", "bytes", (json_int_t)op->bytes, "read_bytes",
+			    (json_int_t)op->read_bytes));
+}
+
+/* What came between while it was loaded. */
+static bool is_overtaken(struct sup_op *op, const struct sup_model *model)
+{
+	if (model->trial)
+		sup_op_fail(op, "%s: a release of %s is in progress; promote or abort it first",
+			    op->model, model->trial->version->semver);
+	else if (op->kind == OP_RELEASE && !model->active)
+		sup_op_fail(op, "%s: no version is active to release %s beside; activate one first",
+			    op->model, op->semver);
+	else if (op->kind == OP_RELEASE && model->active == op->version)
+		sup_op_fail(op, "%s@%s is active already", op->model, op->semver);
+	else
+		return false;
+	return true;
+}
+
+/* Loaded and through its gate: traffic. */
+static void op_route(struct sup_op *op)
+{
+	struct sup_model *model = op->version->model;
+
+	if (op->kind == OP_ROLLBACK && model->trial)
+		sup_trial_abort(model->trial, op->uid, "rolled back");
+	if (is_overtaken(op, model)) {
+		op_refuse(op);
+		return;
+	}
+	if (op->kind != OP_RELEASE) {
+		sup_op_flip(op);
+		return;
+	}
+	if (sup_trial_begin(model, op->version, op->uid, &op->plan, &op->error)) {
+		op_refuse(op);
+		return;
+	}
+	sup_op_answer(op, sup_trial_show(model->trial));
+}
+
 static void op_wait_ready(struct sup_op *op)
 {
 	if (!op->version || op->version->phase < SUP_READY)
 		return;
 	if (!sup_version_is_public(op->version)) {
-		op_fail(op, "%s@%s was unloaded meanwhile; try again", op->model, op->semver);
+		sup_op_fail(op, "%s@%s was unloaded meanwhile; try again", op->model, op->semver);
 		op_refuse(op);
 		return;
 	}
 	load_numbers(op);
+	if (op->loaded && !op->told_load)
+		tell_load(op);
 	if (op->kind == OP_LOAD)
 		answer_load(op);
-	else
-		sup_op_flip(op);
+	else if (!sup_gate_begin(op))
+		op_route(op);
 }
 
 void sup_op_step(struct sup_timer *timer)
@@ -158,10 +220,12 @@ void sup_op_step(struct sup_timer *timer)
 	struct sup_op *op = sup_owner(timer, struct sup_op, timer);
 
 	if (op->state == OP_WAIT_FREE && !op->version)
-		op_begin(op);
+		sup_op_begin(op);
 	switch (op->state) {
 	case OP_WAIT_READY:
-		op_wait_ready(op);
+	case OP_WAIT_GATE:
+		if (!op->gate)
+			op_wait_ready(op);
 		return;
 	case OP_WAIT_ADOPTED:
 		sup_op_wait_adopted(op);
@@ -182,7 +246,7 @@ void sup_op_step(struct sup_timer *timer)
 
 /* ---- what others report --------------------------------------------------------------------- */
 
-static void op_kick(struct sup_op *op)
+void sup_op_kick(struct sup_op *op)
 {
 	sup_timer_set(&op->sup->loop, &op->timer, 0, sup_op_step);
 }
@@ -191,7 +255,7 @@ void sup_ops_version_ready(struct sup_version *version)
 {
 	for (struct sup_op *op = version->sup->ops; op; op = op->next)
 		if (op->version == version)
-			op_kick(op);
+			sup_op_kick(op);
 }
 
 void sup_ops_version_failed(struct sup_version *version, const char *text)
@@ -200,8 +264,8 @@ void sup_ops_version_failed(struct sup_version *version, const char *text)
 		if (op->version != version || op->state != OP_WAIT_READY)
 			continue;
 		op->version = NULL;
-		op_fail(op, "%s", text);
-		op_kick(op);
+		sup_op_fail(op, "%s", text);
+		sup_op_kick(op);
 	}
 }
 
@@ -212,9 +276,10 @@ void sup_ops_version_gone(struct sup_version *version)
 			continue;
 		op->version = NULL;
 		op->freed_bytes = version->freed_bytes;
-		if (op->state == OP_WAIT_READY)
-			op_fail(op, "%s@%s was unloaded meanwhile; try again", op->model, op->semver);
-		op_kick(op);
+		if (op->state == OP_WAIT_READY || op->state == OP_WAIT_GATE)
+			sup_op_fail(op, "%s@%s was unloaded meanwhile; try again", op->model, op->semver);
+		sup_child_drop(&op->gate);
+		sup_op_kick(op);
 	}
 }
 
@@ -236,7 +301,7 @@ void sup_ops_worker_died(struct sup *sup)
 {
 	for (struct sup_op *op = sup->ops; op; op = op->next)
 		if (op->state == OP_WAIT_ADOPTED)
-			op_kick(op);
+			sup_op_kick(op);
 }
 
 void sup_ops_forget(struct sup *sup, const struct sup_conn *conn)
@@ -251,110 +316,8 @@ void sup_ops_abort(struct sup *sup, const char *text)
 	struct sup_op *op;
 
 	while ((op = sup->ops)) {
-		op_fail(op, "%s", text);
-		op->at_start = false;
+		sup_op_fail(op, "%s", text);
+		op->at_start = op->must = false;
 		op_refuse(op);
 	}
-}
-
-/* ---- beginnings ----------------------------------------------------------------------------- */
-
-static struct sup_op *op_new(struct sup *sup, struct sup_conn *conn, enum op_kind kind,
-			     const char *model, const char *semver)
-{
-	struct sup_op *op = calloc(1, sizeof(*op));
-
-	if (!op) {
-		sup_conn_refuse(conn, "out of memory");
-		return NULL;
-	}
-	op->sup = sup;
-	op->conn = conn;
-	op->kind = kind;
-	op->begin_ns = sup_now_ns();
-	snprintf(op->model, sizeof(op->model), "%s", model);
-	snprintf(op->semver, sizeof(op->semver), "%s", semver);
-	op->next = sup->ops;
-	sup->ops = op;
-	return op;
-}
-
-static void op_start(struct sup *sup, struct sup_conn *conn, enum op_kind kind, const char *model,
-		     const char *semver)
-{
-	struct sup_op *op = op_new(sup, conn, kind, model, semver);
-
-	if (!op)
-		return;
-	op_begin(op);
-	op_kick(op);
-}
-
-void sup_op_load(struct sup *sup, struct sup_conn *conn, const char *model, const char *semver)
-{
-	op_start(sup, conn, OP_LOAD, model, semver);
-}
-
-void sup_op_activate(struct sup *sup, struct sup_conn *conn, const char *model, const char *semver)
-{
-	op_start(sup, conn, OP_ACTIVATE, model, semver);
-}
-
-void sup_op_activate_at_start(struct sup *sup, const char *model, const char *semver)
-{
-	struct sup_op *op = op_new(sup, NULL, OP_ACTIVATE, model, semver);
-
-	if (!op) {
-		sup_fatal(sup, "out of memory");
-		return;
-	}
-	op->at_start = true;
-	sup->start_ops++;
-	op_begin(op);
-	op_kick(op);
-}
-
-void sup_op_rollback(struct sup *sup, struct sup_conn *conn, const char *name, const char *to)
-{
-	const struct sup_model *model = sup_model_find(sup, name);
-	const struct sup_version *version;
-
-	if (!model || !model->active) {
-		sup_conn_refuse(conn, "%s: no version is active; activate one first", name);
-	} else if (to && strcmp(to, model->active->semver) == 0) {
-		sup_conn_refuse(conn, "%s@%s is active already", name, to);
-	} else if (!to && model->history_count == 0) {
-		sup_conn_refuse(conn, "%s: no earlier version to go back to; --to VERSION names one", name);
-	} else {
-		to = to ? to : model->history[model->history_count - 1];
-		version = sup_version_find(sup, name, to);
-		if (!version || !sup_version_is_public(version))
-			sup_conn_progress(conn, json_pack("{s:i, s:i, s:s}", "bytes", 0, "total", 0, "note",
-							  "no longer in memory, loading it first"));
-		op_start(sup, conn, OP_ROLLBACK, name, to);
-	}
-}
-
-void sup_op_unload(struct sup *sup, struct sup_conn *conn, const char *model, const char *semver)
-{
-	struct sup_version *version = sup_version_find(sup, model, semver);
-	struct sup_op *op;
-
-	if (!version) {
-		sup_conn_refuse(conn, "%s@%s is not in memory", model, semver);
-		return;
-	}
-	if (version->phase == SUP_ACTIVE || version->phase < SUP_READY) {
-		sup_conn_refuse(conn, "%s@%s is %s", model, semver, version->phase == SUP_ACTIVE ?
-				"active; activate another version first" :
-				"being loaded; unload it when that is done");
-		return;
-	}
-	op = op_new(sup, conn, OP_UNLOAD, model, semver);
-	if (!op)
-		return;
-	op->version = version;
-	op->state = OP_WAIT_GONE;
-	if (sup_version_is_public(version))
-		sup_version_drain(version);
 }

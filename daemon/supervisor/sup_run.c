@@ -16,7 +16,7 @@
 #include <unistd.h>
 
 #include "log.h"
-#include "sup.h"
+#include "sup_trial.h"
 #include "sup_place.h"
 
 #define STOP_TELL_NS	(5 * SUP_NS_PER_S)	/* between two lines about who is left */
@@ -214,13 +214,14 @@ int sup_start(struct sup *sup, const struct sup_options *options, struct sto_err
 		err = sup_sock_listen(sup, &sup->control_socket, 1, sup_control_accept, error);
 	if (!err)
 		err = sup_board_open(sup, error);
+	if (!err && sup_scribe_open(&sup->scribe, sup->conf.store)) {
+		sto_fail(error, "cannot start: no thread for the history");
+		err = -EAGAIN;
+	}
 	if (err)
 		return err;
 	sup_sock_modes(sup);
-	for (uint32_t i = 0; i < sup->conf.model_count; i++)
-		if (sup->conf.models[i].active[0])
-			sup_op_activate_at_start(sup, sup->conf.models[i].name,
-						 sup->conf.models[i].active);
+	sup_keep_restore(sup);
 	sup_workers_adjust(sup);
 	return 0;
 }
@@ -245,6 +246,12 @@ void sup_finish(struct sup *sup)
 	sup_clients_close(sup);
 	sup_conns_close(sup);
 	sup_workers_close(sup);
+	sup_children_close(sup);
+	for (uint32_t i = 0; i < sup->model_count; i++)
+		if (sup->models[i].trial)
+			sup_trial_close(sup->models[i].trial);
+	sup_scribe_close(&sup->scribe);
+	json_decref(sup->kept);
 	while (sup->versions)
 		sup_version_delete(sup->versions);
 	sup_pages_restore();

@@ -62,27 +62,29 @@ static void init_fill(const struct sup_worker *worker, struct hrt_msg *msg)
 	msg->init.limits = conf->limits;
 }
 
-/* Fresh slot, stats and bell, and INIT with them. */
+/* Fresh slot, stats, replies and bell, and INIT with them. */
 static int life_begin(struct sup_worker *worker)
 {
 	struct hrt_msg msg;
-	int fds[4] = { worker->sup->board_fd, -1, -1, -1 }, bell[2] = { -1, -1 }, err = 0;
+	int fds[5] = { worker->sup->board_fd, -1, -1, -1, -1 }, bell[2] = { -1, -1 }, err = 0;
 
 	fds[1] = segment_make("mhost:slot", sizeof(struct mhs_slot), MHS_MAGIC_SLOT, worker->index,
 			      &worker->slot);
 	fds[2] = segment_make("mhost:stats", sizeof(struct mhs_stats), MHS_MAGIC_STATS, worker->index,
 			      &worker->stats);
-	for (int i = 1; i < 3 && !err; i++)
+	fds[3] = segment_make("mhost:replies", sizeof(struct mhs_replies), MHS_MAGIC_REPLIES,
+			      worker->index, &worker->replies);
+	for (int i = 1; i < 4 && !err; i++)
 		err = fds[i] < 0 ? fds[i] : 0;
 	if (!err)
 		err = mhs_bell_open(bell);
-	fds[3] = bell[0];
+	fds[4] = bell[0];
 	worker->bell = bell[1];
 	if (!err) {
 		init_fill(worker, &msg);
-		sup_worker_send(worker, &msg, fds, 4);
+		sup_worker_send(worker, &msg, fds, 5);
 	}
-	for (int i = 1; i < 4; i++)
+	for (int i = 1; i < 5; i++)
 		if (fds[i] >= 0)
 			close(fds[i]);
 	return err;
@@ -97,6 +99,7 @@ void sup_worker_life_end(struct sup_worker *worker)
 	sup_worker_queue_free(worker);
 	mhs_seg_unmap(&worker->slot);
 	mhs_seg_unmap(&worker->stats);
+	mhs_seg_unmap(&worker->replies);
 	if (worker->bell >= 0)
 		close(worker->bell);
 	worker->bell = -1;

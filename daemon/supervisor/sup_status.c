@@ -14,6 +14,7 @@
 #include "mhs_stat.h"
 #include "sto_version.h"
 #include "sup_control.h"
+#include "sup_trial.h"
 #include "sup_place.h"
 
 #define MANIFEST_BYTES_MAX	(1u << 20)
@@ -34,6 +35,7 @@ static json_t *status_memory(const struct sup *sup)
 	for (uint32_t i = 0; i < MHS_WORKER_MAX; i++)
 		if (sup_worker_lives(&sup->workers[i]))
 			control += sizeof(struct mhs_slot) + sizeof(struct mhs_stats) +
+				   sizeof(struct mhs_replies) +
 				   sup->workers[i].lane_count * sizeof(struct mhs_lane);
 	return json_pack("{s:I, s:I, s:I}", "arena_bytes", (json_int_t)arenas, "image_bytes",
 			 (json_int_t)images, "control_bytes", (json_int_t)control);
@@ -87,11 +89,13 @@ static json_t *status_models(const struct sup *sup)
 
 		for (uint32_t h = 0; h < model->history_count; h++)
 			json_array_append_new(history, json_string(model->history[h]));
-		json_array_append_new(list, json_pack("{s:s, s:o, s:n, s:i, s:o, s:o}",
+		json_array_append_new(list, json_pack("{s:s, s:o, s:s?, s:f, s:o, s:o, s:o}",
 			"name", model->name, "active",
 			model->active ? json_string(model->active->semver) : json_null(),
-			"candidate", "weight", 0, "resident", model_resident(sup, model), "history",
-			history));
+			"candidate", model->candidate ? model->candidate->semver : NULL,
+			"weight", model->trial ? sup_trial_weight(model->trial) / 100.0 : 0.0,
+			"resident", model_resident(sup, model), "history", history, "release",
+			model->trial ? sup_trial_show(model->trial) : json_null()));
 	}
 	return list;
 }
@@ -114,6 +118,15 @@ static int workers_alive(const struct sup *sup)
 	return count;
 }
 
+/* Events that are not on the disk yet, though they should be, and why. */
+static json_t *status_history(struct sup *sup)
+{
+	struct sto_error error;
+	uint64_t behind = sup_scribe_behind(&sup->scribe, &error);
+
+	return json_pack("{s:I, s:s}", "behind", (json_int_t)behind, "note", error.text);
+}
+
 json_t *sup_status(struct sup *sup)
 {
 	json_t *answer = json_pack("{s:s, s:i, s:f, s:o, s:o, s:I, s:s, s:i, s:i, s:i}",
@@ -131,6 +144,7 @@ json_t *sup_status(struct sup *sup)
 	json_object_set_new(answer, "numa", status_numa(sup));
 	json_object_set_new(answer, "memory", status_memory(sup));
 	json_object_set_new(answer, "models", status_models(sup));
+	json_object_set_new(answer, "history", status_history(sup));
 	return answer;
 }
 
@@ -362,7 +376,7 @@ static json_t *show_packs(struct sto_version *v)
 		struct stat st = { 0 };
 
 		sto_pack_name(pack->content_hash, name);
-		if (sto_version_path(v->store, v->model, v->semver, name, path, sizeof(path)) == 0)
+		if (sto_version_path(v->store, v->model, v->version, name, path, sizeof(path)) == 0)
 			lstat(path, &st);
 		json_array_append_new(list, json_pack("{s:o, s:I, s:i}", "pack",
 			show_hash(pack->content_hash), "bytes", (json_int_t)pack->pack_bytes, "links",
@@ -385,7 +399,7 @@ json_t *sup_status_show(struct sup *sup, const char *model, const char *semver,
 			 sup->conf.store);
 		return NULL;
 	}
-	if (sto_version_open(sup->conf.store, model, semver, &v, error))
+	if (sto_version_open(&v, sup->conf.store, model, semver, error))
 		return NULL;
 	header = &v.header;
 	answer = json_pack("{s:s, s:s, s:s, s:I, s:o, s:o, s:o, s:o, s:o}", "model", model, "version", semver,

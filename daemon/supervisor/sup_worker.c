@@ -145,7 +145,10 @@ void sup_worker_ended(struct sup_source *source, uint32_t events)
 	(void)events;
 	if (waitid(P_PIDFD, (id_t)source->fd, &info, WEXITED | WNOHANG) == 0 && info.si_pid == 0)
 		return;		/* not yet */
-	/* Clients first: their requests must end now. */
+	/* Routes first: what is asked again must not meet what it died of. */
+	if (!expected)
+		sup_version_worker_died(worker);
+	/* Then clients: their requests must end now. */
 	sup_clients_worker_died(worker);
 	death_tell(worker, &info, expected);
 	if (sup_now_ns() - worker->spawn_ns >= BACKOFF_RESET_NS)

@@ -4,8 +4,8 @@
  * threads.
  *
  * A turn: adopt the epoch, hear the supervisor, take records from the lanes, admit, run one engine
- * step for one version, send what came out. Without work: spin briefly, go offline, sleep on the
- * bells.
+ * step for one version, send what came out; if no request is left, compare a piece of an old one
+ * (wrk_shadow.h). Without work: spin briefly, go offline, sleep on the bells.
  */
 #ifndef WRK_H
 #define WRK_H
@@ -26,6 +26,7 @@
 #include "wrk_draft.h"
 #include "wrk_kv.h"
 #include "wrk_pace.h"
+#include "wrk_shadow.h"
 
 #define WRK_RECORD_BYTES	(512u << 10)	/* largest record taken from a client */
 #define WRK_LANE_RECORDS	32u		/* records taken from one lane in one turn */
@@ -45,6 +46,12 @@ struct wrk_pack {
 	struct mhs_map map;
 };
 
+/* Faults that an operator rehearses a release with, in per cent (wrk_rehearse.c). */
+struct wrk_rehearsal {
+	uint32_t slow, errors, nan, crash;
+	uint64_t replies;			/* begun so far */
+};
+
 /* One attached version. */
 struct wrk_version {
 	uint32_t index;
@@ -61,7 +68,9 @@ struct wrk_version {
 	bool float_rows;
 	struct wrk_pool *pool;			/* KV pages of this size */
 	struct wrk_costs costs;
+	struct wrk_costs turn_costs;		/* of steps after another version's */
 	struct wrk_pace pace;
+	struct wrk_rehearsal rehearsal;
 	struct wrk_version *next;
 };
 
@@ -124,7 +133,14 @@ struct wrk_request {
 	/* text_cap also bounds the text of one token event */
 	uint32_t text_bytes, text_cap;
 
+	struct mhs_begin begin;
 	bool begun;				/* BEGIN was sent */
+	bool on_trial;				/* it waits for the candidate's first token */
+	bool placed, moved;
+	bool served;				/* its END was sent */
+	uint32_t point;				/* its place in a split, once placed */
+	/* of its steps that could be compared: their time, and the active version's for as many rows */
+	uint64_t own_ns, usual_ns;
 	uint64_t arrived_ns, admitted_ns, first_ns, last_ns, deadline_ns, stalled_ns;
 	uint32_t reason, error;			/* once ENDED */
 	char message[MHS_MESSAGE_BYTES];
@@ -138,7 +154,8 @@ struct wrk {
 	const struct mhs_board *board;
 	struct mhs_slot *slot;
 	struct mhs_stats *stats;
-	struct mhs_map board_map, slot_map, stats_map;
+	struct mhs_replies *replies;
+	struct mhs_map board_map, slot_map, stats_map, replies_map;
 	struct hrt_limits limits;
 	struct eng *eng;
 	struct wrk_version *versions;
@@ -150,12 +167,15 @@ struct wrk {
 	uint32_t queued_count, running_count;
 	struct wrk_lane *admit_lane;		/* whose turn it is to be admitted */
 	uint64_t epoch;
-	uint64_t route_salt;			/* for requests without a session key */
+	uint64_t prefix_salt;			/* of hashes in the prefix cache */
+	/* requests without a session key so far, by model: their place in a split */
+	uint64_t route_turns[MHS_MODEL_MAX];
 	uint64_t idle_since_ns;			/* 0: busy */
 	uint64_t control_ns;			/* last look at the control socket; 0: look now */
 	struct mhs_spin spin;
 	uint32_t spin_ns;			/* of the present wait */
 	uint64_t moved_ns;			/* to another CPU, last */
+	uint64_t stepped;			/* serial of the last step's version */
 	uint32_t turn;				/* rotates versions and prompts */
 	bool initialised, stopping, orphan;
 	float *logits;				/* [WRK_LOGITS_ROWS + 1][logits_vocab] */
@@ -168,6 +188,7 @@ struct wrk {
 	uint64_t kv_bytes_used;
 	struct wrk_pool *pools;
 	struct wrk_prefix *prefix;
+	struct wrk_shadow shadow;
 };
 
 uint64_t wrk_now_ns(void);
@@ -182,6 +203,8 @@ int wrk_version_attach(struct wrk *w, const struct hrt_msg *msg, const int *fds,
 		       struct hrt_attached *took, char text[HERITAGE_TEXT_BYTES]);
 void wrk_version_detach(struct wrk *w, uint32_t index, uint64_t serial);
 void wrk_version_free(struct wrk *w, struct wrk_version **version);
+/* @bytes of the image at @offset; NULL when they are not all in one segment. */
+const void *wrk_image_at(const struct wrk_version *v, uint64_t offset, uint64_t bytes);
 struct wrk_version *wrk_version_by_index(struct wrk *w, uint32_t index);
 struct wrk_version *wrk_version_by_name(struct wrk *w, const char *model, const char *semver);
 
@@ -203,10 +226,37 @@ void wrk_request_take(struct wrk *w, struct wrk_lane *lane, uint32_t type, uint3
 void wrk_request_cancel(struct wrk *w, struct wrk_lane *lane, uint64_t id);
 void wrk_request_end(struct wrk *w, struct wrk_request *r, uint32_t reason, uint32_t error,
 		     const char *format, ...) __attribute__((format(printf, 5, 6)));
+/* The version failed at it: the active one answers, if this was a trial, or the request ends. */
+void wrk_request_fail(struct wrk *w, struct wrk_request *r, uint32_t error, const char *format, ...)
+	__attribute__((format(printf, 4, 5)));
+void wrk_request_flush(struct wrk *w, struct wrk_request *r);
 void wrk_requests_flush(struct wrk *w);		/* prompts, scores and ENDs that waited for room */
 void wrk_requests_expire(struct wrk *w, uint64_t now_ns);
 void wrk_requests_drop_lane(struct wrk *w, struct wrk_lane *lane);
 void wrk_requests_reap(struct wrk *w);
+
+/*
+ * wrk_trial.c: requests that a split sent to a candidate. Nothing of them is shown before the first
+ * token is there, so that one at which the candidate fails is answered by the active version instead.
+ */
+/* Its place in @model's split, the same at every try. */
+uint32_t wrk_trial_point(struct wrk *w, struct wrk_request *r, uint32_t model);
+bool wrk_trial_may_hold(const struct wrk_request *r);
+uint32_t wrk_trial_held_bytes(const struct wrk_request *r);	/* room that the show needs */
+void wrk_trial_show(struct wrk *w, struct wrk_request *r);
+void wrk_trial_move(struct wrk_request *r);	/* released already: off to the active version */
+
+/* wrk_speed.c: a step of @v without prompts took @ns, beside another version's */
+void wrk_speed_note(struct wrk *w, struct wrk_version *v, uint64_t ns);
+
+/* wrk_reply.c: the record of an end, for release decisions */
+void wrk_reply_note(struct wrk *w, const struct wrk_request *r, uint64_t now);
+
+/* wrk_rehearse.c */
+void wrk_rehearse_read(const char *model, const char *semver, struct wrk_rehearsal *rehearsal);
+void wrk_rehearse_step(const struct wrk_rehearsal *rehearsal, uint64_t step_ns);
+/* Before the first token. NULL, or why the request is to fail. */
+const char *wrk_rehearse_token(struct wrk_rehearsal *rehearsal, float *logits);
 
 /* wrk_check.c: every rule of a request's fields; NULL or what is wrong (static or in @text) */
 const char *wrk_request_check(const struct mhs_request *rq, uint32_t kind, uint32_t payload_bytes,
@@ -224,6 +274,7 @@ bool wrk_admit_one(struct wrk *w, struct wrk_request *r);
 
 /* wrk_batch.c: one engine step; wrk_emit.c: what came out of it */
 bool wrk_batch_step(struct wrk *w);		/* false: nothing to run */
+void wrk_step_mark(struct wrk *w, uint32_t version);	/* whose step runs, for whoever finds us dead */
 bool wrk_emit_has_room(const struct wrk_request *r);
 /* @ahead: the row was drafted. */
 void wrk_emit_token(struct wrk *w, struct wrk_request *r, float *logits, bool ahead);
@@ -238,7 +289,7 @@ uint32_t wrk_stop_scan(const struct mhs_request *rq, const uint8_t *stops, const
 		       uint32_t bytes, bool *stopped);
 
 /* wrk_loop.c */
-int wrk_init(struct wrk *w, const struct hrt_msg *msg, const int fds[4],
+int wrk_init(struct wrk *w, const struct hrt_msg *msg, const int fds[5],
 	     char text[HERITAGE_TEXT_BYTES]);
 int wrk_run(struct wrk *w);
 void wrk_fini(struct wrk *w);

@@ -17,9 +17,18 @@ static void refuse(struct wrk *w, struct wrk_request *r, uint32_t error, const c
 	wrk_request_end(w, r, MHS_END_ERROR, error, "%s", what);
 }
 
-static uint64_t route_key(struct wrk *w, const struct wrk_request *r)
+/* The route's choice, pinned; negative errno. */
+static int pin_routed(struct wrk *w, struct wrk_request *r)
 {
-	return r->rq.session_key ? r->rq.session_key : (w->route_salt += UINT64_C(0x9e3779b97f4a7c15));
+	int model = mhs_board_find_model(w->board, r->rq.model), index;
+	struct mhs_route route;
+
+	if (model < 0)
+		return model;
+	index = mhs_pin_route(w->board, w->slot, (uint32_t)model,
+			      wrk_trial_point(w, r, (uint32_t)model), &route);
+	r->on_trial = index > 0 && (uint32_t)index != route.active;
+	return index;
 }
 
 /* Pins. NULL with r ended, or NULL with r still queued when the next turn may see a new route. */
@@ -37,9 +46,7 @@ static struct wrk_version *pin(struct wrk *w, struct wrk_request *r)
 				"%s@%s is not resident: load it first", model, r->rq.semver);
 		return NULL;
 	}
-	index = mhs_board_find_model(w->board, model);
-	if (index >= 0)
-		index = mhs_pin_route(w->board, w->slot, (uint32_t)index, route_key(w, r));
+	index = pin_routed(w, r);
 	if (index == -EAGAIN)
 		return NULL;
 	if (index < 0) {
@@ -185,21 +192,18 @@ static int room_take(struct wrk *w, struct wrk_request *r, struct wrk_version *v
 	return -EBUSY;
 }
 
-static void begin_send(struct wrk *w, struct wrk_request *r, const struct wrk_version *v)
+static void begin_fill(struct wrk *w, struct wrk_request *r, const struct wrk_version *v)
 {
-	struct mhs_begin begin = {
+	r->begin = (struct mhs_begin){
 		.request_id = r->rq.request_id,
 		.epoch = w->epoch,
 		.version_index = v->index,
 		.prompt_count = r->prompt_count,
 	};
-	struct mhs_piece piece = { &begin, sizeof(begin) };
-
-	memcpy(begin.model, v->image->model, sizeof(begin.model));
-	memcpy(begin.semver, v->image->semver, sizeof(begin.semver));
-	memcpy(begin.content_hash, v->image->content_hash, sizeof(begin.content_hash));
+	memcpy(r->begin.model, v->image->model, sizeof(r->begin.model));
+	memcpy(r->begin.semver, v->image->semver, sizeof(r->begin.semver));
+	memcpy(r->begin.content_hash, v->image->content_hash, sizeof(r->begin.content_hash));
 	r->begin_epoch = w->epoch;
-	r->begun = wrk_lane_put(r->lane, MHS_REC_BEGIN, &piece, 1);
 }
 
 /* All of the text at once into private memory; the flush sends it as the ring has room. */
@@ -298,7 +302,10 @@ bool wrk_admit_one(struct wrk *w, struct wrk_request *r)
 	}
 	r->admitted_ns = wrk_now_ns();
 	if (r->state != WRK_ENDED)
-		begin_send(w, r, v);
+		begin_fill(w, r, v);
+	r->on_trial = r->on_trial && runs && wrk_trial_may_hold(r);
+	if (r->state != WRK_ENDED && !r->on_trial)
+		wrk_request_flush(w, r);
 	if (r->state != WRK_ENDED && !runs)
 		answer_now(w, r, v);
 	if (r->state != WRK_ENDED && scratch_new(w, r, v))

@@ -214,8 +214,8 @@ static void rows_emit(struct wrk *w, const struct wrk_version *v)
 		float *logits = w->logits + (size_t)(row->logits < 0 ? 0 : row->logits) *
 				v->model.config.vocab_count;
 
-		if (row->logits < 0 || r->state == WRK_ENDED)
-			continue;
+		if (row->logits < 0 || r->version != v)
+			continue;	/* or it has ended */
 		if (r->kind == MHS_REC_SCORE)
 			wrk_emit_score(w, r, row->position, logits);
 		else
@@ -229,9 +229,8 @@ static void step_failed(struct wrk *w)
 		struct wrk_request *r = w->row_owner[i];
 
 		r->computed = 0;	/* nothing of it may be published */
-		if (r->state != WRK_ENDED)
-			wrk_request_end(w, r, MHS_END_ERROR, MHS_ERR_INTERNAL,
-					"the engine refused the step");
+		if (r->version)
+			wrk_request_fail(w, r, MHS_ERR_INTERNAL, "the engine refused the step");
 	}
 }
 
@@ -242,14 +241,27 @@ static void publish(struct wrk *w, const struct wrk_version *v)
 			wrk_prefix_publish(w, w->running[i]);
 }
 
+void wrk_step_mark(struct wrk *w, uint32_t version)
+{
+	atomic_store_explicit(&w->slot->step_version, version, memory_order_relaxed);
+}
+
 /* Runs the rows; steps without prompts teach what rows cost. */
 static int step_run(struct wrk *w, struct wrk_version *v, bool prompts)
 {
-	uint64_t start = wrk_now_ns();
-	int err = eng_step(w->eng, &v->model, w->rows, w->row_count, w->logits);
+	uint64_t start = wrk_now_ns(), ns;
+	int err;
 
-	if (!err && !prompts)
-		wrk_costs_add(&v->costs, w->row_count, wrk_now_ns() - start);
+	wrk_step_mark(w, v->index);
+	err = eng_step(w->eng, &v->model, w->rows, w->row_count, w->logits);
+	wrk_rehearse_step(&v->rehearsal, wrk_now_ns() - start);
+	ns = wrk_now_ns() - start;
+	if (!err && !prompts) {
+		wrk_costs_add(&v->costs, w->row_count, ns);
+		wrk_speed_note(w, v, ns);
+	} else {
+		w->stepped = v->serial;
+	}
 	return err;
 }
 
@@ -272,6 +284,7 @@ bool wrk_batch_step(struct wrk *w)
 		step_failed(w);
 	else
 		rows_emit(w, v);
+	wrk_step_mark(w, 0);
 	publish(w, v);
 	wrk_pace_note(&v->pace, streaming, w->row_count - streaming, wrk_now_ns() - begin);
 	/* Single writer: a relaxed store is enough for a counter that people read. */

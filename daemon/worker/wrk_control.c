@@ -70,7 +70,7 @@ static void on_init(struct wrk *w, const struct hrt_msg *msg, const int *fds, ui
 	char text[HERITAGE_TEXT_BYTES] = "";
 	int err = -EINVAL;
 
-	if (fd_count == 4 && !w->initialised)
+	if (fd_count == 5 && !w->initialised)
 		err = wrk_init(w, msg, fds, text);
 	else
 		close_all(fds, fd_count);

@@ -22,6 +22,8 @@ bool wrk_emit_has_room(const struct wrk_request *r)
 	uint32_t bytes = (uint32_t)sizeof(struct mhs_token) + r->text_cap +
 			 r->rq.top_count * (uint32_t)sizeof(struct mhs_top);
 
+	if (r->on_trial)
+		return mhs_ring_has_room(&r->lane->event, bytes + wrk_trial_held_bytes(r));
 	return r->begun && r->prompt_sent == r->prompt_count &&
 	       mhs_ring_has_room(&r->lane->event, bytes);
 }
@@ -105,6 +107,18 @@ static void count_token(struct wrk *w, struct wrk_request *r)
 	r->last_ns = now;
 }
 
+/* False: it failed, as was asked for. */
+static bool rehearse(struct wrk *w, struct wrk_request *r, float *logits)
+{
+	const char *why = NULL;
+
+	if (r->token_count == r->prompt_count)
+		why = wrk_rehearse_token(&r->version->rehearsal, logits);
+	if (why)
+		wrk_request_fail(w, r, MHS_ERR_INTERNAL, "%s", why);
+	return !why;
+}
+
 /* Called only when wrk_emit_has_room(). */
 void wrk_emit_token(struct wrk *w, struct wrk_request *r, float *logits, bool ahead)
 {
@@ -118,11 +132,14 @@ void wrk_emit_token(struct wrk *w, struct wrk_request *r, float *logits, bool ah
 	};
 	bool eos, full, stopped;
 
+	if (!rehearse(w, r, logits))
+		return;
 	if (sample(w, r, logits, &t, top)) {
-		wrk_request_end(w, r, MHS_END_ERROR, MHS_ERR_NAN,
-				"logits are not finite after %u tokens", r->token_count);
+		wrk_request_fail(w, r, MHS_ERR_NAN, "logits are not finite after %u tokens",
+				 r->token_count);
 		return;
 	}
+	wrk_trial_show(w, r);
 	r->tokens[r->token_count++] = t.token;
 	r->state = WRK_DECODE;
 	r->draft.accepted += ahead;
@@ -147,13 +164,14 @@ void wrk_emit_score(struct wrk *w, struct wrk_request *r, uint32_t position, con
 	uint32_t next = position + 1;
 
 	if (eng_logprobs(r->version->sampler, logits, r->tokens[next], &r->scores[next], NULL, 0)) {
-		wrk_request_end(w, r, MHS_END_ERROR, MHS_ERR_NAN,
-				"logits are not finite at prompt token %u", position);
+		wrk_request_fail(w, r, MHS_ERR_NAN, "logits are not finite at prompt token %u",
+				 position);
 		return;
 	}
 	r->scores_done = next + 1;
 	if (r->scores_done < r->prompt_count)
 		return;
+	wrk_trial_show(w, r);
 	r->first_ns = wrk_now_ns();
 	wrk_request_end(w, r, MHS_END_STOP, MHS_ERR_NONE, "%s", "");
 }

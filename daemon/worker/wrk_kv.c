@@ -192,7 +192,8 @@ struct wrk_page *wrk_page_take(struct wrk *w, struct wrk_pool *pool, bool beyond
 			break;
 		if (pool->oldest)
 			wrk_prefix_forget(pool->oldest);
-		else if (!slab_reclaim(w, pool) && !(beyond && slab_add(w, pool, true)))
+		else if (!slab_reclaim(w, pool) && !wrk_shadow_yield(w) &&
+			 !(beyond && slab_add(w, pool, true)))
 			return NULL;
 	}
 	return free_pop(pool);

@@ -6,7 +6,8 @@
  *
  * When memory is short, in this order: pages that only the cache keeps go, least recently used
  * first; then the request admitted last loses its pages and waits (PREEMPTED). It computes them
- * again, with the same bits, when there is room. The oldest request is never preempted, so
+ * again, with the same bits, when there is room. What a comparison holds (wrk_shadow.h) goes before
+ * that. The oldest request is never preempted, so
  * something always gets to its end.
  */
 #ifndef WRK_KV_H

@@ -31,7 +31,7 @@ uint64_t wrk_now_ns(void)
 	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
 }
 
-static int map_segments(struct wrk *w, const int fds[4])
+static int map_segments(struct wrk *w, const int fds[5])
 {
 	int err = mhs_seg_map_ro(fds[0], sizeof(struct mhs_board), 0, &w->board_map);
 
@@ -39,14 +39,18 @@ static int map_segments(struct wrk *w, const int fds[4])
 		err = mhs_seg_map_rw(fds[1], sizeof(struct mhs_slot), &w->slot_map);
 	if (!err)
 		err = mhs_seg_map_rw(fds[2], sizeof(struct mhs_stats), &w->stats_map);
+	if (!err)
+		err = mhs_seg_map_rw(fds[3], sizeof(struct mhs_replies), &w->replies_map);
 	if (err)
 		return err;
 	w->board = w->board_map.addr;
 	w->slot = w->slot_map.addr;
 	w->stats = w->stats_map.addr;
+	w->replies = w->replies_map.addr;
 	if (mhs_header_check(&w->board->head, MHS_MAGIC_BOARD, w->board_map.bytes, NULL, NULL) ||
 	    mhs_header_check(&w->slot->head, MHS_MAGIC_SLOT, w->slot_map.bytes, NULL, NULL) ||
-	    mhs_header_check(&w->stats->head, MHS_MAGIC_STATS, w->stats_map.bytes, NULL, NULL))
+	    mhs_header_check(&w->stats->head, MHS_MAGIC_STATS, w->stats_map.bytes, NULL, NULL) ||
+	    mhs_header_check(&w->replies->head, MHS_MAGIC_REPLIES, w->replies_map.bytes, NULL, NULL))
 		return -EPROTO;
 	return 0;
 }
@@ -58,16 +62,16 @@ static int watch(struct wrk *w, int fd, uint32_t events)
 	return epoll_ctl(w->epoll, EPOLL_CTL_ADD, fd, &ev) ? -errno : 0;
 }
 
-/* Takes the four descriptors in every case. */
-int wrk_init(struct wrk *w, const struct hrt_msg *msg, const int fds[4],
+/* Takes the five descriptors in every case. */
+int wrk_init(struct wrk *w, const struct hrt_msg *msg, const int fds[5],
 	     char text[HERITAGE_TEXT_BYTES])
 {
 	const struct hrt_init *init = &msg->init;
 	int err = map_segments(w, fds);
 
-	for (int i = 0; i < 3; i++)
+	for (int i = 0; i < 4; i++)
 		close(fds[i]);
-	w->bell.fd = fds[3];
+	w->bell.fd = fds[4];
 	w->index = init->worker;
 	w->limits = init->limits;
 	w->record = malloc(WRK_RECORD_BYTES);
@@ -120,6 +124,7 @@ static bool turn(struct wrk *w)
 
 	/* The epoch comes first: only routes read after it are covered by the grace period. */
 	w->epoch = mhs_epoch_adopt(w->board, w->slot, now);
+	wrk_shadow_look(w);
 	control_look(w, now);
 	worked = wrk_lanes_take(w) > 0;
 	wrk_lanes_ring(w);	/* what needs no step is not to wait for one */
@@ -135,6 +140,8 @@ static bool turn(struct wrk *w)
 	wrk_lanes_ring(w);
 	wrk_requests_reap(w);
 	publish_load(w);
+	if (wrk_shadow_step(w))
+		worked = true;
 	return worked;
 }
 
@@ -276,7 +283,7 @@ int wrk_run(struct wrk *w)
 		err = wait_for_init(w);
 	if (err)
 		return err;
-	w->route_salt = wrk_now_ns() ^ ((uint64_t)getpid() << 32);
+	w->prefix_salt = wrk_now_ns() ^ ((uint64_t)getpid() << 32);
 	while (!finished(w, stop_ns)) {
 		bool worked = turn(w);
 
@@ -299,6 +306,7 @@ void wrk_fini(struct wrk *w)
 	wrk_requests_reap(w);
 	while (w->versions)
 		wrk_version_detach(w, w->versions->index, w->versions->serial);
+	wrk_shadow_fini(w);
 	wrk_pools_fini(w);
 	free(w->prefix);
 	eng_free(&w->eng);
@@ -307,4 +315,5 @@ void wrk_fini(struct wrk *w)
 	mhs_seg_unmap(&w->board_map);
 	mhs_seg_unmap(&w->slot_map);
 	mhs_seg_unmap(&w->stats_map);
+	mhs_seg_unmap(&w->replies_map);
 }

@@ -46,7 +46,7 @@ static struct wrk_prefix *prefix_get(struct wrk *w)
 	if (!w->prefix && w->limits.prefix_cache) {
 		w->prefix = calloc(1, sizeof(*w->prefix));
 		if (w->prefix)
-			w->prefix->salt = w->route_salt;
+			w->prefix->salt = w->prefix_salt;
 	}
 	return w->limits.prefix_cache ? w->prefix : NULL;
 }

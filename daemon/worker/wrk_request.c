@@ -135,6 +135,7 @@ static void count_end(struct wrk *w, const struct wrk_request *r, uint64_t now)
 		mhs_stats_add(&row->decode_ns, now - r->first_ns);
 	}
 	mhs_hist_add(row->hist[MHS_HIST_TOTAL], now - r->arrived_ns);
+	wrk_reply_note(w, r, now);
 }
 
 static void running_remove(struct wrk *w, const struct wrk_request *r)
@@ -182,6 +183,28 @@ void wrk_request_end(struct wrk *w, struct wrk_request *r, uint32_t reason, uint
 		  now - r->arrived_ns);
 }
 
+void wrk_request_fail(struct wrk *w, struct wrk_request *r, uint32_t error, const char *format, ...)
+{
+	uint64_t now = wrk_now_ns();
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(r->message, sizeof(r->message), format, args);
+	va_end(args);
+	if (error == MHS_ERR_NAN)
+		wrk_control_say(w, HRT_EVIDENCE, r->version->index, r->version->serial,
+				(int)error, r->message);
+	if (!r->on_trial) {
+		wrk_request_end(w, r, MHS_END_ERROR, error, "%s", r->message);
+		return;
+	}
+	r->reason = MHS_END_ERROR;
+	r->error = error;
+	release(w, r, now);
+	wrk_trial_move(r);
+	wrk_queue_add(w, r);
+}
+
 static uint64_t span_ns(uint64_t from, uint64_t to)
 {
 	return from && to > from ? to - from : 0;
@@ -227,8 +250,19 @@ static bool chunks_send(struct wrk_request *r, uint32_t type, const void *items,
 	return true;
 }
 
-static void request_flush(struct wrk *w, struct wrk_request *r)
+static void begin_send(struct wrk_request *r)
 {
+	struct mhs_piece piece = { &r->begin, sizeof(r->begin) };
+
+	if (!r->begun && !r->on_trial && r->begin.request_id)
+		r->begun = wrk_lane_put(r->lane, MHS_REC_BEGIN, &piece, 1);
+}
+
+void wrk_request_flush(struct wrk *w, struct wrk_request *r)
+{
+	begin_send(r);
+	if (!r->begun && r->state != WRK_ENDED)
+		return;
 	if (r->begun && !chunks_send(r, MHS_REC_PROMPT, r->tokens, sizeof(*r->tokens),
 				     &r->prompt_sent, r->prompt_count))
 		return;
@@ -241,6 +275,7 @@ static void request_flush(struct wrk *w, struct wrk_request *r)
 	if (r->state == WRK_ENDED && end_send(w, r)) {
 		r->lane->request_count--;
 		r->lane = NULL;
+		r->served = true;
 	}
 }
 
@@ -248,7 +283,7 @@ void wrk_requests_flush(struct wrk *w)
 {
 	for (struct wrk_request *r = w->requests; r; r = r->next)
 		if (r->lane)
-			request_flush(w, r);
+			wrk_request_flush(w, r);
 }
 
 void wrk_requests_expire(struct wrk *w, uint64_t now)
@@ -279,7 +314,7 @@ void wrk_requests_drop_lane(struct wrk *w, struct wrk_lane *lane)
 	lane->request_count = 0;
 }
 
-/* Free what has ended and was told. */
+/* Free what has ended and was told; some of it is compared later. */
 void wrk_requests_reap(struct wrk *w)
 {
 	struct wrk_request **at = &w->requests;
@@ -292,6 +327,8 @@ void wrk_requests_reap(struct wrk *w)
 			continue;
 		}
 		*at = r->next;
+		if (r->served)
+			wrk_shadow_offer(w, r);
 		request_free(r);
 	}
 	w->requests_end = at;

@@ -49,7 +49,10 @@ static uint64_t pool_owed(const struct wrk *w, const struct wrk_pool *pool)
 
 bool wrk_room_for(struct wrk *w, const struct wrk_request *r, const struct wrk_version *v)
 {
-	return wrk_pool_room(w, v->pool) >= pool_owed(w, v->pool) + owed(r);
+	uint64_t need = pool_owed(w, v->pool) + owed(r);
+
+	return wrk_pool_room(w, v->pool) >= need ||
+	       (wrk_shadow_yield(w) && wrk_pool_room(w, v->pool) >= need);
 }
 
 bool wrk_room_waited(const struct wrk *w)

@@ -107,8 +107,7 @@ static void unmap_pack(struct wrk *w, struct wrk_pack *pack)
 	free(pack);
 }
 
-/* @bytes of the image at @offset; NULL when they are not all there. */
-static const void *image_at(const struct wrk_version *v, uint64_t offset, uint64_t bytes)
+const void *wrk_image_at(const struct wrk_version *v, uint64_t offset, uint64_t bytes)
 {
 	const struct mhs_map *map = &v->map;
 	uint32_t segment;
@@ -130,7 +129,7 @@ static struct eng_matrix matrix_of(const struct wrk_version *v, uint32_t role, u
 	if (!t || t->rows > UINT32_MAX || t->cols > UINT32_MAX ||
 	    eng_packed_bytes(t->type, t->rows, t->cols) != t->length_bytes)
 		return m;
-	m.data = image_at(v, t->offset_bytes, t->length_bytes);
+	m.data = wrk_image_at(v, t->offset_bytes, t->length_bytes);
 	if (!m.data)
 		return m;
 	m.type = t->type;
@@ -215,7 +214,7 @@ static int bind_model(struct wrk_version *v, char *text)
 static int open_tokenizer(struct wrk_version *v, char *text)
 {
 	const struct mhs_image_span *span = &v->image->tokenizer;
-	const void *tables = image_at(v, span->offset_bytes, span->length_bytes);
+	const void *tables = wrk_image_at(v, span->offset_bytes, span->length_bytes);
 	int err = tables ? eng_tok_open(tables, span->length_bytes, &v->tok) : -EINVAL;
 
 	if (err)
@@ -329,6 +328,7 @@ int wrk_version_attach(struct wrk *w, const struct hrt_msg *msg, const int *fds,
 		wrk_version_free(w, &v);
 		return err;
 	}
+	wrk_rehearse_read(v->image->model, v->image->semver, &v->rehearsal);
 	v->next = w->versions;
 	w->versions = v;
 	return 0;
@@ -358,6 +358,7 @@ void wrk_version_detach(struct wrk *w, uint32_t index, uint64_t serial)
 		if (v->index != index || v->serial != serial)
 			continue;
 		*at = v->next;
+		wrk_shadow_forget(w, v);
 		wrk_prefix_drop_version(w, v);
 		wrk_version_free(w, &v);
 		return;

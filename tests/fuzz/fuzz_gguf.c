@@ -67,7 +67,7 @@ static void image_check(const char *store)
 	struct eng_tok *tok;
 	uint8_t *tables;
 
-	if (sto_version_open(store, "fuzz", "1.0.0", &v, &error))
+	if (sto_version_open(&v, store, "fuzz", "1.0.0", &error))
 		abort();
 	tables = aligned_alloc(4096, (v.header.tokenizer.length_bytes + 4095) & ~UINT64_C(4095));
 	if (!tables || sto_version_read(&v, tables, v.header.tokenizer.length_bytes,

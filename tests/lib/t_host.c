@@ -47,11 +47,11 @@ static int daemon_main(const char *const *options)
 	static struct sup sup;
 	const char *argv[32] = { "mhostd", "--store", t_path("store"), "--socket", t_path("s"),
 				 "--worker-path", "/proc/self/exe", "--threads", "1", "--log-level",
-				 "debug" };
+				 "debug", "--restore", "no" };
 	char self[512];
 	struct sup_options parsed;
 	struct sto_error error;
-	int argc = 11, log = open(t_path("log"), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+	int argc = 13, log = open(t_path("log"), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
 	ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
 
 	self[n > 0 ? n : 0] = '\0';

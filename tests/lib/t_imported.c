@@ -33,7 +33,7 @@ static int image_map(struct t_imported *image)
 	struct sto_error error = { "" };
 	struct sto_version v;
 	uint8_t *base;
-	int err = sto_version_open(t_path("store"), name, "1.2.3", &v, &error);
+	int err = sto_version_open(&v, t_path("store"), name, "1.2.3", &error);
 
 	if (err) {
 		printf("# %s\n", error.text);

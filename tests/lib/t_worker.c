@@ -55,7 +55,7 @@ static void on_init(const struct hrt_msg *msg, const int *fds, uint32_t fd_count
 {
 	struct mhs_map map;
 
-	if (fd_count != 4 || mode("die_start"))
+	if (fd_count != 5 || mode("die_start"))
 		_exit(3);
 	if (mhs_seg_map_rw(fds[0], sizeof(*board), &map) == 0)
 		_exit(4);	/* the board must not be writable */
@@ -70,7 +70,7 @@ static void on_init(const struct hrt_msg *msg, const int *fds, uint32_t fd_count
 	    slot->head.owner != msg->init.worker || msg->init.threads == 0 ||
 	    msg->init.limits.context == 0)
 		_exit(7);
-	bell = dup(fds[3]);
+	bell = dup(fds[4]);
 	if (mode("bad_init"))
 		say(HRT_READY, msg, -EINVAL, "isa avx1024 is not usable here");
 	else

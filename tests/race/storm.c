@@ -57,10 +57,11 @@ static const char *request_begin(struct storm_worker *worker, struct storm_reque
 	struct storm *storm = worker->storm;
 	uint64_t r = t_random(&worker->seed);
 	uint32_t version = 1 + (uint32_t)(r >> 8) % STORM_VERSIONS;
+	struct mhs_route route;
 	int err;
 
 	if (r % 2) {
-		err = mhs_pin_route(&storm->board, worker->slot, 0, r);
+		err = mhs_pin_route(&storm->board, worker->slot, 0, mhs_route_point(r), &route);
 		if (err == -ENOENT)
 			return "the model has no active version";
 		version = err > 0 ? (uint32_t)err : 0;

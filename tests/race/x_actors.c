@@ -25,7 +25,8 @@ static void turn(int w, struct x_private *priv)
 
 static void pin_route(int w, struct x_private *priv)
 {
-	int version = mhs_pin_route(&x_board, &x_slots[w], 0, 1);
+	struct mhs_route route;
+	int version = mhs_pin_route(&x_board, &x_slots[w], 0, 1, &route);
 
 	priv->held = 0;
 	if (version == -EAGAIN)

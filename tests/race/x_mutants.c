@@ -18,7 +18,7 @@
 
 uint64_t real_epoch_adopt(const struct mhs_board *board, struct mhs_slot *slot, uint64_t now_ns);
 int real_pin_route(const struct mhs_board *board, struct mhs_slot *slot, uint32_t model,
-		   uint64_t key);
+		   uint32_t point, struct mhs_route *route);
 int real_pin_version(const struct mhs_board *board, struct mhs_slot *slot, uint32_t version);
 uint64_t real_flip(struct mhs_board *board, uint32_t model, const struct mhs_route *route);
 int64_t real_unpublish(struct mhs_board *board, uint32_t version);
@@ -116,15 +116,14 @@ int mhs_pin_version(const struct mhs_board *board, struct mhs_slot *slot, uint32
 }
 
 int mhs_pin_route(const struct mhs_board *board, struct mhs_slot *slot, uint32_t model,
-		  uint64_t key)
+		  uint32_t point, struct mhs_route *route)
 {
-	struct mhs_route route;
 	uint32_t version;
 
 	if (!MUTANT(MUT_STATE_IGNORED) && !MUTANT(MUT_SEEN_AFTER_ROUTE))
-		return real_pin_route(board, slot, model, key);
-	route = mhs_route_unpack(MHS_LOAD(&board->models[model].route, SEQ));
-	version = mhs_route_pick(&route, key);
+		return real_pin_route(board, slot, model, point, route);
+	*route = mhs_route_unpack(MHS_LOAD(&board->models[model].route, SEQ));
+	version = mhs_route_pick(route, point);
 	return mhs_pin_version(board, slot, version) ? -EAGAIN : (int)version;
 }
 

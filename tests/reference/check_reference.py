@@ -18,6 +18,7 @@ import sys
 import check_bad
 import check_host
 import check_model
+import check_shadow
 
 HERE = pathlib.Path(__file__).resolve().parent
 GGUF_TYPES = {"F32", "F16", "BF16", "Q8_0", "Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q4_K", "Q5_K", "Q6_K"}
@@ -161,7 +162,7 @@ def arguments():
 	args.add_argument("--data", "--public", type=pathlib.Path, action="append")
 	args.add_argument("--tiny", type=pathlib.Path, default=HERE.parents[1] / "tools/tiny")
 	args.add_argument("--smollm2", type=pathlib.Path)
-	args.add_argument("--only", choices=["models", "gguf", "tiny", "bad", "smollm2"])
+	args.add_argument("--only", choices=["models", "gguf", "tiny", "shadow", "bad", "smollm2"])
 	args.add_argument("--unpack", type=pathlib.Path)
 	args.add_argument("-q", "--quiet", action="store_true", help="print failures only")
 	args.add_argument("-v", "--verbose", action="store_true", help="print what was said of damaged files")
@@ -206,8 +207,10 @@ def main():
 		check_bad.unpack(opt.data[0] / "bad", opt.unpack)
 		return 0
 	tally = check_host.Tally(opt.quiet)
-	if opt.only != "bad":
+	if opt.only not in ("bad", "shadow"):
 		check_served(tally, opt)
+	if opt.mhostd and opt.only in (None, "shadow"):
+		check_shadow.check(tally, opt.mhost, opt.mhostd, opt.tiny, daemon_options(opt))
 	if opt.only in (None, "bad"):
 		for data in opt.data:
 			check_bad.check_all(tally, opt.mhost, data / "bad", opt.verbose)

@@ -17,7 +17,7 @@ has() {
 }
 
 "$MHOST" import tiny@1.0.0 "$model" --meta commit=1f3a9c --json | keys import o \
-	model version image content_hash image_bytes stored_bytes source_bytes tensors parent quantize seconds
+	model version image content_hash image_bytes stored_bytes source_bytes tensors parent quantize seconds incompatible
 "$MHOST" import tiny@1.1.0 "$model" --quantize q8_0 >/dev/null
 host_start --workers 2 --threads 1
 

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <math.h>
 #include <string.h>
 
 #include "t.h"
@@ -77,7 +78,7 @@ static uint32_t pick(uint32_t weight, uint64_t key)
 	struct mhs_route route = { .active = 1, .candidate = 2, .weight = weight,
 				   .mode = MHS_MODE_CANARY };
 
-	return mhs_route_pick(&route, key);
+	return mhs_route_pick(&route, mhs_route_point(key));
 }
 
 /* The middle of the @i-th of 10000 equal parts of the scale. */
@@ -112,6 +113,25 @@ static void split_edges(void)
 	}
 	t_eq(pick(0, key_of(0)), 1);
 	t_eq(pick(10000, key_of(UINT64_MAX)), 2);
+}
+
+/* Requests without a key: exact in each 10000 in a row, and never far off on the way there. */
+static void split_by_turn(void)
+{
+	static const uint32_t weights[] = { 1, 100, 500, 2500, 5000, 9999 };
+
+	for (size_t w = 0; w < sizeof(weights) / sizeof(weights[0]); w++) {
+		struct mhs_route route = { .active = 1, .candidate = 2, .weight = weights[w],
+					   .mode = MHS_MODE_CANARY };
+		double worst = 0, candidates = 0;
+
+		for (uint64_t n = 777; n < 10777; n++) {
+			candidates += mhs_route_pick(&route, mhs_route_turn(n)) == 2;
+			worst = fmax(worst, fabs(candidates - (double)(n - 776) * weights[w] / 1e4));
+		}
+		t_near(candidates, weights[w], 0.01);
+		t_ok(worst < 4);
+	}
 }
 
 /* Plain keys (small numbers) are spread by the hash: within 5 sigma. */
@@ -197,18 +217,21 @@ static void flips(void)
 	t_eq(atomic_load(&board.models[1].route), 0);
 }
 
+/* The last route that a pin was taken from. */
+static struct mhs_route taken;
+
 static void pinning(void)
 {
 	fresh();
 	mhs_epoch_adopt(&board, &slot, 1);
-	t_eq(mhs_pin_route(&board, &slot, 0, 0), -ENOENT);	/* no route yet */
-	t_eq(mhs_pin_route(&board, &slot, MHS_MODEL_MAX, 0), -ENOENT);
+	t_eq(mhs_pin_route(&board, &slot, 0, 0, &taken), -ENOENT);	/* no route yet */
+	t_eq(mhs_pin_route(&board, &slot, MHS_MODEL_MAX, 0, &taken), -ENOENT);
 	t_eq(mhs_pin_version(&board, &slot, 0), -EINVAL);
 	t_eq(mhs_pin_version(&board, &slot, MHS_VERSION_MAX), -EINVAL);
 	t_eq(mhs_pin_version(&board, &slot, 3), -ENOENT);
 	mhs_version_set_state(&board, 3, MHS_STATE_READY);
 	flip(0, 3, 0);
-	t_eq(mhs_pin_route(&board, &slot, 0, 0), 3);
+	t_eq(mhs_pin_route(&board, &slot, 0, 0, &taken), 3);
 	t_eq(mhs_pin_version(&board, &slot, 3), 0);
 	t_eq(pins(3), 2);
 	mhs_unpin(&slot, 3);
@@ -226,7 +249,7 @@ static void pinnable_states(void)
 	for (uint32_t state = MHS_STATE_FREE; state <= MHS_STATE_DRAINING; state++) {
 		mhs_version_set_state(&board, 7, state);
 		t_eq(mhs_pin_version(&board, &slot, 7), may[state]);
-		t_eq(mhs_pin_route(&board, &slot, 0, 0), may[state] ? -EAGAIN : 7);
+		t_eq(mhs_pin_route(&board, &slot, 0, 0, &taken), may[state] ? -EAGAIN : 7);
 	}
 	t_eq(pins(7), 6);
 	mhs_version_set_state(&board, 7, 77);
@@ -264,7 +287,7 @@ static void grace(void)
 	mhs_version_set_state(&board, 2, MHS_STATE_READY);
 	flip(0, 1, 0);
 	mhs_epoch_adopt(&board, &slot, 1);
-	t_eq(mhs_pin_route(&board, &slot, 0, 0), 1);
+	t_eq(mhs_pin_route(&board, &slot, 0, 0, &taken), 1);
 	flip(0, 2, 0);
 	epoch = (uint64_t)mhs_unpublish(&board, 1);
 	t_ok(!mhs_grace_over(&slot, 1, epoch));		/* old epoch, and pinned */
@@ -320,6 +343,7 @@ int main(void)
 	T_RUN(route_word);
 	T_RUN(split_is_exact);
 	T_RUN(split_edges);
+	T_RUN(split_by_turn);
 	T_RUN(split_of_plain_keys);
 	T_RUN(split_is_sticky);
 	T_RUN(split_modes);

@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /* image_test.c: what the importer writes: layout, hashes, manifest. */
+#include <errno.h>
 #include <jansson.h>
 #include <openssl/evp.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "mhs_attach.h"
+#include "sto_history.h"
 #include "t.h"
 #include "t_imported.h"
 
@@ -79,10 +82,10 @@ static const char *text_of(const json_t *object, const char *key)
 
 static void writes_a_manifest(void)
 {
-	static const struct sto_meta meta[] = { { "commit", "0123abc" }, { "loss", "2.5" } };
+	json_t *meta = json_pack("{s:s, s:{s:f}}", "commit", "0123abc", "metrics", "loss", 2.5);
 	struct sto_import import = { .store = t_path("store"), .path = t_path("in.gguf"),
 				     .model = "manifest", .version = "1.0.1", .meta = meta,
-				     .meta_count = 2, .quantize = ENG_SRC_Q4_1 };
+				     .quantize = ENG_SRC_Q4_1 };
 	struct sto_import_result result;
 	struct sto_error error = { "" };
 	struct t_gguf g;
@@ -104,18 +107,52 @@ static void writes_a_manifest(void)
 	t_str_eq(text_of(root, "quantize"), "q4_1");
 	t_str_eq(text_of(root, "architecture"), "llama");
 	t_str_eq(text_of(json_object_get(root, "meta"), "commit"), "0123abc");
-	t_eq(json_object_size(json_object_get(root, "meta")), 2);
+	t_ok(json_equal(json_object_get(root, "meta"), meta));
 	t_eq(json_integer_value(json_object_get(json_object_get(root, "image"), "bytes")),
 	     result.image_bytes);
 	file = json_array_get(json_object_get(json_object_get(root, "source"), "files"), 0);
 	t_str_eq(text_of(file, "name"), "in.gguf");
 	t_eq(strlen(text_of(file, "sha256")), 64);
 	json_decref(root);
+	json_decref(meta);
+}
+
+static json_t *last_event;
+
+static int keep_event(void *arg, json_t *event)
+{
+	json_decref(last_event);
+	last_event = json_incref(event);
+	return 0;
+}
+
+/* After writes_a_manifest(): the parent may be any version of the model that is there. */
+static void takes_the_parent_that_is_named(void)
+{
+	struct sto_import import = { .store = t_path("store"), .path = t_path("in.gguf"),
+				     .model = "manifest", .version = "1.2.0", .parent = "1.0.1" };
+	struct sto_import_result result;
+	struct sto_error error = { "" };
+
+	t_need(sto_import(&import, &result, &error) == 0);
+	t_str_eq(result.parent, "1.0.1");
+	t_eq(sto_import_log(&import, &result, &error), 0);
+	t_eq(sto_history_each(import.store, keep_event, NULL, NULL, &error), 0);
+	t_str_eq(text_of(last_event, "event"), "import");
+	t_str_eq(text_of(last_event, "version"), "1.2.0");
+	t_str_eq(text_of(last_event, "parent"), "1.0.1");
+	json_decref(last_event);
+	import.parent = "1.0.2";
+	strcpy(import.version, "1.3.0");
+	t_eq(sto_import(&import, &result, &error), -ENOENT);
+	t_ok(strstr(error.text, "parent: manifest@1.0.2 is not in the store"));
+	t_ok(access(t_path("store/models/manifest/1.3.0"), F_OK) != 0);
 }
 
 int main(void)
 {
 	T_RUN(writes_a_sound_image);
 	T_RUN(writes_a_manifest);
+	T_RUN(takes_the_parent_that_is_named);
 	return t_done();
 }

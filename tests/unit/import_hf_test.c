@@ -26,7 +26,7 @@ static void read_image(const char *model)
 	struct sto_version v;
 	uint64_t bytes;
 
-	t_need(sto_version_open(t_path("store"), model, "1.0.0", &v, &error) == 0);
+	t_need(sto_version_open(&v, t_path("store"), model, "1.0.0", &error) == 0);
 	head = v.header;
 	bytes = head.chat_template.length_bytes;
 	if (bytes >= sizeof(template) ||

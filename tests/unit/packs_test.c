@@ -97,7 +97,7 @@ static void is_whole(const struct sup_load *load)
 	uint32_t segment;
 	uint8_t *image;
 
-	t_need(sto_version_open(load->store, load->model, load->version, &v, &error) == 0);
+	t_need(sto_version_open(&v, load->store, load->model, load->version, &error) == 0);
 	image = malloc(v.header.image_bytes);
 	t_need(sto_version_read(&v, image, v.header.image_bytes, 0, &error) == 0);
 	for (uint32_t i = 0; i <= load->pack_count; i++) {
@@ -239,7 +239,7 @@ static const char *pack_path(const char *model, const char *version, uint32_t in
 	struct sto_error error;
 	struct sto_version v;
 
-	t_ok(sto_version_open(t_path("store"), model, version, &v, &error) == 0);
+	t_ok(sto_version_open(&v, t_path("store"), model, version, &error) == 0);
 	sto_pack_name(mhs_image_packs(&v.header, v.base)[index].content_hash, name);
 	sto_version_close(&v);
 	snprintf(path, sizeof(path), "%s/models/%s/%s/%s", t_path("store"), model, version, name);

@@ -86,6 +86,33 @@ static void orders_by_precedence(void)
 	}
 }
 
+static void finds_the_next(void)
+{
+	static const struct {
+		const char *version, *major, *minor, *patch;
+	} cases[] = {
+		{ "", "1.0.0", "1.0.0", "1.0.0" },
+		{ "1.2.3", "2.0.0", "1.3.0", "1.2.4" },
+		{ "0.0.0", "1.0.0", "0.1.0", "0.0.1" },
+		{ "2.0.0-rc.1", "2.0.0", "2.0.0", "2.0.0" },
+		{ "1.2.0-rc.1", "2.0.0", "1.2.0", "1.2.0" },
+		{ "1.2.3-rc.1", "2.0.0", "1.3.0", "1.2.3" },
+		{ "9.0.999999998", "10.0.0", "9.1.0", "9.0.999999999" },
+	};
+	char next[MHS_SEMVER_BYTES];
+
+	for (size_t i = 0; i < COUNT(cases); i++) {
+		t_eq(sto_semver_bump(cases[i].version, STO_BUMP_MAJOR, next), 0);
+		t_str_eq(next, cases[i].major);
+		t_eq(sto_semver_bump(cases[i].version, STO_BUMP_MINOR, next), 0);
+		t_str_eq(next, cases[i].minor);
+		t_eq(sto_semver_bump(cases[i].version, STO_BUMP_PATCH, next), 0);
+		t_str_eq(next, cases[i].patch);
+	}
+	t_eq(sto_semver_bump("1.2.999999999", STO_BUMP_PATCH, next), -ERANGE);
+	t_eq(sto_semver_bump("999999999.0.0", STO_BUMP_MAJOR, next), -ERANGE);
+}
+
 static void checks_names(void)
 {
 	static const char *const good[] = { "a", "0", "smol", "smol-lm2.5_x",
@@ -194,6 +221,9 @@ static void lists_in_order(void)
 	seen[0] = '\0';
 	t_eq(sto_versions_each(t_path("store"), "b", note, NULL, &error), 0);
 	t_str_eq(seen, "b@1.9.0 b@1.10.0-rc.2 b@1.10.0 ");
+	seen[0] = '\0';
+	t_eq(sto_entries_each(t_path("store"), "b", note, NULL, &error), 0);
+	t_str_eq(seen, "b@1.9.0 b@1.10.0-rc.2 b@1.10.0 b@1.11.0 ");
 	t_write_file(t_path("plain"), "x", 1);
 	t_ok(sto_store_each(t_path("plain"), note, NULL, &error) == -ENOTDIR);
 }
@@ -203,6 +233,7 @@ int main(void)
 	T_RUN(parses_what_is_a_version);
 	T_RUN(refuses_what_is_not);
 	T_RUN(orders_by_precedence);
+	T_RUN(finds_the_next);
 	T_RUN(checks_names);
 	T_RUN(splits_references);
 	T_RUN(errors_stay_on_one_line);

@@ -65,7 +65,7 @@ static uint8_t *image_of(const char *store, const char *version, struct sto_vers
 	struct sto_error error = { "" };
 	uint8_t *image = NULL;
 
-	if (sto_version_open(store, "m", version, v, &error) == 0) {
+	if (sto_version_open(v, store, "m", version, &error) == 0) {
 		image = malloc(v->header.image_bytes);
 		if (sto_version_read(v, image, v->header.image_bytes, 0, &error))
 			image[0] = 0;
@@ -131,7 +131,7 @@ static uint32_t packs_of(const char *store, const char *version)
 	struct sto_version v;
 	uint32_t count;
 
-	if (sto_version_open(store, "m", version, &v, &error))
+	if (sto_version_open(&v, store, "m", version, &error))
 		return UINT32_MAX;
 	count = v.header.pack_count;
 	sto_version_close(&v);
@@ -230,7 +230,7 @@ static void pack_damage(const char *store, const char *version, uint32_t tensor)
 	uint8_t byte;
 	int fd;
 
-	t_need(sto_version_open(store, "m", version, &v, &error) == 0);
+	t_need(sto_version_open(&v, store, "m", version, &error) == 0);
 	t = (const void *)(v.base + v.header.tensor_table.offset_bytes);
 	t_need(mhs_image_locate(&v.header, v.base, t[tensor].offset_bytes, 1, &segment, &at) == 0);
 	sto_pack_name(mhs_image_packs(&v.header, v.base)[segment - 1].content_hash, name);
@@ -253,7 +253,7 @@ static void equal_hashes_are_not_enough(void)
 	import_as(t_path("clash"), "m@1.0.0", 1, -1, &result);
 	pack_damage(t_path("clash"), "1.0.0", 5);
 	import_as(t_path("clash"), "m@1.1.0", 1, -1, &result);
-	t_eq(packs_of(t_path("clash"), "1.1.0"), 2);
+	t_eq(packs_of(t_path("clash"), "1.1.0"), 1);	/* and a damaged pack is not handed on */
 	is_as_alone(t_path("clash"), "1.1.0", 1, -1);
 }
 
@@ -274,7 +274,7 @@ static void tables_are_checked(void)
 	byte ^= 0x10;
 	t_ok(pwrite(fd, &byte, 1, 3 * 4096) == 1);
 	close(fd);
-	t_eq(sto_version_open(t_path("tables"), "m", "1.0.0", &v, &error), -EBADMSG);
+	t_eq(sto_version_open(&v, t_path("tables"), "m", "1.0.0", &error), -EBADMSG);
 	t_ok(strstr(error.text, "m@1.0.0: image.mhi: file_hash"));
 	/* of no use to others, and no hindrance */
 	import_as(t_path("tables"), "m@0.9.0", 1, -1, &result);

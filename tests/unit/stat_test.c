@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 #include "mhs_stat.h"
 
+#include <errno.h>
 #include <math.h>
+#include <pthread.h>
+#include <stdbool.h>
 #include <string.h>
 
 #include "t.h"
@@ -147,6 +150,72 @@ static void every_counter_cleared(void)
 		t_eq(counter(c), 0);
 }
 
+static struct mhs_replies replies;
+
+static void reply_ring(void)
+{
+	struct mhs_reply in = { .version_serial = 1 << 12 | 7, .kind = MHS_REPLY_ENDED }, out;
+
+	memset(&replies, 0, sizeof(replies));
+	t_eq(mhs_reply_count(&replies), 0);
+	t_eq(mhs_reply_get(&replies, 0, &out), -ESTALE);
+	t_eq(mhs_reply_get(&replies, 1, &out), -ESTALE);
+	for (uint32_t i = 1; i <= MHS_REPLY_COUNT + 3; i++) {
+		in.output_count = i;
+		in.kl_max = (float)i / 3;
+		mhs_reply_put(&replies, &in);
+		t_need(mhs_reply_get(&replies, i, &out) == 0);
+		t_need(memcmp(&in, &out, sizeof(in)) == 0);
+	}
+	t_eq(mhs_reply_count(&replies), MHS_REPLY_COUNT + 3);
+	t_eq(mhs_reply_get(&replies, 3, &out), -ESTALE);	/* written over */
+	t_eq(mhs_reply_get(&replies, 4, &out), 0);
+	t_eq(out.output_count, 4);
+	t_eq(mhs_reply_get(&replies, MHS_REPLY_COUNT + 4, &out), -ESTALE);
+}
+
+#define STORM_READS	20000u	/* whole ones */
+
+/* Each record says the same number in all its words. */
+static void *reply_storm(void *arg)
+{
+	const atomic_bool *stop = arg;
+	struct mhs_reply reply;
+	uint64_t words[MHS_REPLY_WORDS];
+
+	for (uint64_t n = 1; !atomic_load(stop); n++) {
+		for (uint32_t i = 0; i < MHS_REPLY_WORDS; i++)
+			words[i] = n;
+		memcpy(&reply, words, sizeof(reply));
+		mhs_reply_put(&replies, &reply);
+	}
+	return NULL;
+}
+
+static void replies_are_whole(void)
+{
+	atomic_bool stop = false;
+	uint64_t words[MHS_REPLY_WORDS], got = 0;
+	struct mhs_reply reply;
+	pthread_t writer;
+
+	memset(&replies, 0, sizeof(replies));
+	t_need(pthread_create(&writer, NULL, reply_storm, &stop) == 0);
+	for (uint64_t i = 0; got < STORM_READS; i++) {
+		uint64_t count = mhs_reply_count(&replies), number = count - i % MHS_REPLY_COUNT;
+
+		/* the oldest ones, which are being written over */
+		if (count < MHS_REPLY_COUNT || mhs_reply_get(&replies, number, &reply))
+			continue;
+		got++;
+		memcpy(words, &reply, sizeof(reply));
+		for (uint32_t w = 0; w < MHS_REPLY_WORDS; w++)
+			t_need(words[w] == number);
+	}
+	atomic_store(&stop, true);
+	pthread_join(writer, NULL);
+}
+
 int main(void)
 {
 	T_RUN(bucket_limits);
@@ -157,5 +226,7 @@ int main(void)
 	T_RUN(row_found_again);
 	T_RUN(oldest_row_reused);
 	T_RUN(every_counter_cleared);
+	T_RUN(reply_ring);
+	T_RUN(replies_are_whole);
 	return t_done();
 }

@@ -63,7 +63,7 @@ static int segments_make(struct hrt_attach *attach, int fds[MHS_SEGMENT_MAX])
 	struct sto_error error;
 	struct sto_version v;
 
-	if (sto_version_open(t_path("store"), "tiny", "1.0.0", &v, &error))
+	if (sto_version_open(&v, t_path("store"), "tiny", "1.0.0", &error))
 		return -1;
 	attach->file_bytes = v.header.file_bytes;
 	attach->fd_count = v.header.pack_count + 1;

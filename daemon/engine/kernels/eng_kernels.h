@@ -123,6 +123,13 @@ struct eng_kernels {
 	 */
 	void (*attn_merge)(const float *parts, size_t part_stride, uint32_t part_count,
 			   uint32_t head_dim, float *out);
+
+	/*
+	 * In double, with p = exp(a - a_most) and q = exp(b - b_most), no exponent above 0: the
+	 * sums of p, of q, and of p (log p - log q). The last is finite only if all numbers are.
+	 */
+	void (*diverge)(const float *a, const float *b, size_t n, double a_most, double b_most,
+			double sums[3]);
 };
 
 /* Bytes of the K (or V) plane of one head in one page. */

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: MIT */
+/* sto_prune.h: take old versions out of the store. What a host needs of them is the caller's to know. */
+#ifndef STO_PRUNE_H
+#define STO_PRUNE_H
+
+#include <jansson.h>
+
+#include "sto_store.h"
+
+#define STO_PRUNE_FLIPS	17u	/* the active version and as many as a host remembers for rollbacks */
+
+/*
+ * What the history file tells of the routes of @model, for when no host can be asked: all versions
+ * that its last STO_PRUNE_FLIPS flips, rollbacks and promotions name, and those of the last release.
+ * Into the object @protect, as version: reason. 0 or negative errno with @error.
+ */
+int sto_prune_history(const char *store, const char *model, json_t *protect, struct sto_error *error);
+
+/*
+ * The versions of @model to remove: all but the @keep highest and those in @protect. Into the array
+ * @remove, oldest first; @spared: those that only @protect holds. *@count: versions there are.
+ */
+int sto_prune_choose(const char *store, const char *model, uint32_t keep, const json_t *protect,
+		     json_t *remove, json_t *spared, uint32_t *count, struct sto_error *error);
+
+/*
+ * Rename the version into STORE/tmp, then delete it: after a crash it is there whole, or not at all
+ * and the next import deletes the rest. *@bytes: given back,
+ * without the packs that other versions have too. 0 or negative errno with @error.
+ */
+int sto_prune_remove(const char *store, const char *model, const char *version, uint64_t *bytes,
+		     struct sto_error *error);
+
+#endif

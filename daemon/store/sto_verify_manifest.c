@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: MIT */
+/* sto_verify_manifest.c: whether a manifest tells of the image beside it. */
+#include <fcntl.h>
+#include <openssl/evp.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "sto_image_priv.h"
+#include "sto_json.h"
+#include "sto_verify_priv.h"
+
+#define MANIFEST_BYTES_MAX	(UINT64_C(8) << 20)
+
+/* Text under @key that is @wanted (NULL: absent or null). */
+static void expect_text(const struct sto_verify *verify, const json_t *object, const char *key,
+			const char *wanted)
+{
+	const char *text = json_string_value(json_object_get(object, key));
+
+	if (!text != !wanted || (text && strcmp(text, wanted)))
+		sto_verify_say(verify, "manifest: %s: %s, limit %s as the image has it", key,
+			       text ? text : "none", wanted ? wanted : "none");
+}
+
+static void expect_number(const struct sto_verify *verify, const json_t *object, const char *key,
+			  uint64_t wanted)
+{
+	const json_t *value = json_object_get(object, key);
+
+	if (!json_is_integer(value) || (uint64_t)json_integer_value(value) != wanted)
+		sto_verify_say(verify, "manifest: image.%s: %lld, limit %llu as the image has it", key,
+			       (long long)json_integer_value(value), (unsigned long long)wanted);
+}
+
+static bool sha256_hex(const void *data, size_t bytes, char hex[STO_HEX_BYTES])
+{
+	uint8_t digest[MHS_HASH_BYTES];
+
+	if (EVP_Digest(data, bytes, digest, NULL, EVP_sha256(), NULL) != 1)
+		return false;
+	sto_hex(digest, MHS_HASH_BYTES, hex);
+	return true;
+}
+
+/* Over the configuration and the rope frequencies, as sto_manifest.c makes it. */
+static bool config_hex(struct sto_version *v, char hex[STO_HEX_BYTES])
+{
+	const struct mhs_image_config *config = &v->header.config;
+	uint64_t bytes = config->head_dim / 2 * sizeof(float);
+	char *both = malloc(sizeof(*config) + bytes);
+	struct sto_error error;
+	bool good = false;
+	uint32_t i = 0;
+
+	while (i < v->header.tensor_count && v->tensors[i].role != MHS_ROLE_INV_FREQ)
+		i++;
+	if (both && i < v->header.tensor_count) {
+		memcpy(both, config, sizeof(*config));
+		good = sto_tensor_read(v, i, 0, bytes, both + sizeof(*config), &error) == 0 &&
+		       sha256_hex(both, sizeof(*config) + bytes, hex);
+	}
+	free(both);
+	return good;
+}
+
+static void check_hashes(const struct sto_verify *verify, const json_t *manifest,
+			 struct sto_version *v)
+{
+	const struct mhs_image_header *h = &v->header;
+	const json_t *image = json_object_get(manifest, "image");
+	char hex[STO_HEX_BYTES];
+
+	sto_hex(h->content_hash, MHS_HASH_BYTES, hex);
+	expect_text(verify, image, "content_hash", hex);
+	expect_number(verify, image, "bytes", h->image_bytes);
+	expect_number(verify, image, "tensors", h->tensor_count);
+	if (config_hex(v, hex))
+		expect_text(verify, manifest, "config_hash", hex);
+	if (!v->tokenizer)
+		return;	/* it cannot be read, which was told */
+	if (sha256_hex(v->tokenizer, h->tokenizer.length_bytes, hex))
+		expect_text(verify, manifest, "tokenizer_hash", hex);
+	if (!h->chat_template.length_bytes)
+		expect_text(verify, manifest, "template_hash", NULL);
+	else if (v->chat_template && sha256_hex(v->chat_template, h->chat_template.length_bytes, hex))
+		expect_text(verify, manifest, "template_hash", hex);
+}
+
+void sto_verify_manifest(const struct sto_verify *verify, const char *model, const char *version,
+			 struct sto_version *v)
+{
+	char path[4400] = STO_MANIFEST_NAME;
+	struct sto_error error;
+	struct sto_file file;
+	json_t *manifest = NULL;
+	int err;
+
+	sto_version_path(verify->store, model, version, STO_MANIFEST_NAME, path, sizeof(path));
+	err = sto_file_open(&file, AT_FDCWD, path, path, &error);
+	if (!err) {
+		err = sto_json_load(&file, MANIFEST_BYTES_MAX, &manifest, &error);
+		sto_file_close(&file);
+	}
+	if (err) {
+		sto_verify_say(verify, "manifest: %s", error.text);
+		return;
+	}
+	expect_text(verify, manifest, "model", model);
+	expect_text(verify, manifest, "version", version);
+	if (v)
+		check_hashes(verify, manifest, v);
+	json_decref(manifest);
+}

@@ -1,0 +1,186 @@
+/* SPDX-License-Identifier: MIT */
+/* sup_ask.c: what the operator asks for, judged by what is known now, and begun. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "log.h"
+#include "sup_op_priv.h"
+
+static struct sup_op *op_new(struct sup *sup, struct sup_conn *conn, enum op_kind kind,
+			     const char *model, const char *semver)
+{
+	struct sup_op *op = calloc(1, sizeof(*op));
+
+	if (!op) {
+		sup_conn_refuse(conn, "out of memory");
+		return NULL;
+	}
+	op->sup = sup;
+	op->conn = conn;
+	op->kind = kind;
+	op->uid = sup_conn_uid(conn);
+	op->ungated = kind == OP_LOAD || kind == OP_ROLLBACK;
+	op->begin_ns = sup_now_ns();
+	snprintf(op->model, sizeof(op->model), "%s", model);
+	snprintf(op->semver, sizeof(op->semver), "%s", semver);
+	op->next = sup->ops;
+	sup->ops = op;
+	return op;
+}
+
+static void op_run(struct sup_op *op)
+{
+	if (!op)
+		return;
+	sup_op_begin(op);
+	sup_op_kick(op);
+}
+
+void sup_op_load(struct sup *sup, struct sup_conn *conn, const char *model, const char *semver)
+{
+	op_run(op_new(sup, conn, OP_LOAD, model, semver));
+}
+
+/* A release in progress owns the route: it ends first. */
+static bool is_busy(struct sup *sup, struct sup_conn *conn, const char *name)
+{
+	const struct sup_model *model = sup_model_find(sup, name);
+
+	if (!model || !model->trial)
+		return false;
+	sup_conn_refuse(conn, "%s: a release of %s is in progress; promote or abort it first", name,
+			model->trial->version->semver);
+	return true;
+}
+
+void sup_op_activate(struct sup *sup, struct sup_conn *conn, const char *model, const char *semver)
+{
+	if (!is_busy(sup, conn, model))
+		op_run(op_new(sup, conn, OP_ACTIVATE, model, semver));
+}
+
+void sup_op_activate_at_start(struct sup *sup, const char *model, const char *semver, bool must)
+{
+	struct sup_op *op = op_new(sup, NULL, OP_ACTIVATE, model, semver);
+
+	if (!op) {
+		sup_fatal(sup, "out of memory");
+		return;
+	}
+	op->at_start = op->ungated = true;
+	op->must = must;
+	sup->start_ops++;
+	sup_op_begin(op);
+	sup_op_kick(op);
+}
+
+/* Traffic was on both; now it is on the active one alone. In the form of a flip's answer. */
+static json_t *abort_show(const struct sup_model *model, const char *from)
+{
+	struct sup *sup = model->active->sup;
+	uint64_t route = atomic_load_explicit(&sup->board->models[model->index].route,
+					      memory_order_relaxed);
+
+	return json_pack("{s:s, s:s, s:s, s:I, s:i, s:i, s:i, s:i, s:i, s:i, s:i}",
+		"model", model->name, "from", from, "version", model->active->semver, "epoch",
+		(json_int_t)atomic_load_explicit(&sup->board->epoch, memory_order_relaxed),
+		"generation", (int)mhs_route_unpack(route).generation, "read_bytes", 0, "load_ns", 0,
+		"flip_ns", 0, "flip_wall_ns", 0, "workers", (int)sup_workers_ready(sup),
+		"workers_pending", 0);
+}
+
+void sup_op_rollback(struct sup *sup, struct sup_conn *conn, const char *name, const char *to)
+{
+	const struct sup_model *model = sup_model_find(sup, name);
+	const struct sup_version *version;
+	char semver[MHS_SEMVER_BYTES] = "";
+
+	if (model && model->trial)
+		memcpy(semver, model->trial->version->semver, sizeof(semver));
+	if (!model || !model->active) {
+		sup_conn_refuse(conn, "%s: no version is active; activate one first", name);
+	} else if (!to && model->trial) {
+		sup_trial_abort(model->trial, sup_conn_uid(conn), "rolled back");
+		sup_conn_answer(conn, abort_show(model, semver));
+	} else if (to && strcmp(to, model->active->semver) == 0) {
+		sup_conn_refuse(conn, "%s@%s is active already", name, to);
+	} else if (!to && model->history_count == 0) {
+		sup_conn_refuse(conn, "%s: no earlier version to go back to; --to VERSION names one", name);
+	} else {
+		to = to ? to : model->history[model->history_count - 1];
+		version = sup_version_find(sup, name, to);
+		if (!version || !sup_version_is_public(version))
+			sup_conn_progress(conn, json_pack("{s:i, s:i, s:s}", "bytes", 0, "total", 0, "note",
+							  "no longer in memory, loading it first"));
+		op_run(op_new(sup, conn, OP_ROLLBACK, name, to));
+	}
+}
+
+void sup_op_rollback_self(struct sup *sup, struct sup_model *model, const char *why)
+{
+	struct sup_op *op = op_new(sup, NULL, OP_ROLLBACK, model->name,
+				   model->history[model->history_count - 1]);
+
+	if (!op)
+		return;
+	model->guard_ns = 0;	/* once */
+	snprintf(op->why, sizeof(op->why), "%s", why);
+	sup_op_begin(op);
+	sup_op_step(&op->timer);
+}
+
+void sup_op_promote(struct sup *sup, struct sup_conn *conn, const char *model, const char *semver,
+		    uint32_t uid, const char *why)
+{
+	struct sup_op *op = op_new(sup, conn, OP_ACTIVATE, model, semver);
+
+	if (!op)
+		return;
+	op->ungated = true;
+	op->uid = uid;
+	snprintf(op->why, sizeof(op->why), "%s", why);
+	op_run(op);
+}
+
+void sup_op_release(struct sup *sup, struct sup_conn *conn, const char *model, const char *semver,
+		    const struct sup_trial_plan *plan)
+{
+	struct sup_op *op;
+
+	if (is_busy(sup, conn, model))
+		return;
+	op = op_new(sup, conn, OP_RELEASE, model, semver);
+	if (!op)
+		return;
+	op->plan = *plan;
+	op->ungated = plan->resumed;
+	op_run(op);
+}
+
+void sup_op_unload(struct sup *sup, struct sup_conn *conn, const char *model, const char *semver)
+{
+	struct sup_version *version = sup_version_find(sup, model, semver);
+	struct sup_op *op;
+
+	if (!version) {
+		sup_conn_refuse(conn, "%s@%s is not in memory", model, semver);
+		return;
+	}
+	if (version->phase == SUP_ACTIVE || version->phase == SUP_CANDIDATE ||
+	    version->phase < SUP_READY) {
+		sup_conn_refuse(conn, "%s@%s is %s", model, semver, version->phase == SUP_ACTIVE ?
+				"active; activate another version first" :
+				version->phase == SUP_CANDIDATE ?
+				"being released; promote or abort the release first" :
+				"being loaded; unload it when that is done");
+		return;
+	}
+	op = op_new(sup, conn, OP_UNLOAD, model, semver);
+	if (!op)
+		return;
+	op->version = version;
+	op->state = OP_WAIT_GONE;
+	if (sup_version_is_public(version))
+		sup_version_drain(version);
+}

@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * sup_gate.c: the golden gate. Before a version gets traffic, `mhost golden check` asks it, loaded
+ * and not yet routed, for what the cases shipped with it expect, and those of the configuration. We
+ * run no inference: the program is a client like any other.
+ */
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "log.h"
+#include "sup_child.h"
+#include "sup_op_priv.h"
+
+#define GOLDEN_NAME	"golden.jsonl"
+
+/* The @index-th file of cases for @op's version. False: there are no more. */
+static bool gate_file(const struct sup_op *op, uint32_t index, char *path, uint32_t bytes)
+{
+	const struct sup_model_conf *conf = sup_conf_model_find(&op->sup->conf, op->model);
+
+	if (sto_version_path(op->sup->conf.store, op->model, op->semver, GOLDEN_NAME, path, bytes) == 0 &&
+	    access(path, F_OK) == 0 && index-- == 0)
+		return true;
+	if (!conf || !conf->golden[0] || index != 0)
+		return false;
+	snprintf(path, bytes, "%s", conf->golden);
+	return true;
+}
+
+static void gate_over(struct sup_child *child)
+{
+	struct sup_op *op = child->owner;
+	char line[300];
+
+	op->gate = NULL;
+	if (child->status == 0) {
+		op->gates_passed++;
+		sup_event(op->sup, "gate", op->model, op->semver, op->uid, "passed", NULL);
+	} else {
+		sup_child_line(child, line, sizeof(line));
+		sup_op_fail(op, "%s@%s: golden gate: %s", op->model, op->semver, child->timed_out ?
+			    "not done in time; see golden_timeout in mhost.ini(5)" : line);
+	}
+	sup_op_kick(op);
+}
+
+bool sup_gate_begin(struct sup_op *op)
+{
+	char path[4096], ref[MHS_NAME_BYTES + MHS_SEMVER_BYTES + 1], socket[SUP_SOCKET_BYTES + 16];
+	const char *argv[] = { "mhost", "golden", "check", ref, "--file", path, NULL };
+	const char *env[] = { socket, NULL };
+	struct sup_child_plan plan = { .argv = argv, .env = env, .over = gate_over, .owner = op,
+				       .limit_ms = op->sup->conf.release.golden_timeout_s * 1000 };
+	struct sto_error error;
+
+	if (op->ungated || !gate_file(op, op->gates_passed, path, sizeof(path)))
+		return false;
+	snprintf(ref, sizeof(ref), "%s@%s", op->model, op->semver);
+	snprintf(socket, sizeof(socket), "MHOST_SOCKET=%s", op->sup->conf.socket);
+	op->gated = true;
+	op->state = OP_WAIT_GATE;
+	op->gate = sup_child_start(op->sup, &plan, &error);
+	if (op->gate)
+		return true;
+	sup_op_fail(op, "%s: golden gate: %.300s", ref, error.text);
+	sup_op_kick(op);
+	return true;
+}

@@ -1,0 +1,187 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * sup_keep.c: STORE/state/MODEL.json, what is routed, so that a restart goes on where we ended. It
+ * is written after each change, by the scribe: a supervisor killed between a change and its line
+ * starts from the one before.
+ */
+#include <dirent.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "log.h"
+#include "sup_trial.h"
+
+/* ---- out ------------------------------------------------------------------------------------ */
+
+static json_t *steps_json(const struct sup_steps *steps)
+{
+	json_t *list = json_array();
+
+	for (uint32_t i = 0; i < steps->count; i++)
+		json_array_append_new(list, json_integer(steps->weights[i]));
+	return list;
+}
+
+static json_t *trial_json(const struct sup_trial *t)
+{
+	return json_pack("{s:s, s:b, s:b, s:i, s:o, s:i, s:o, s:b, s:b, s:i, s:f, s:I}",
+		"version", t->version->semver, "shadow", t->plan.shadow, "canary", t->plan.canary,
+		"shadow_weight", (int)t->plan.shadow_weight, "steps", steps_json(&t->plan.steps),
+		"interval_s", (int)t->plan.interval_s, "why", sup_json_text(t->plan.why),
+		"in_shadow", t->in_shadow, "held", t->held, "step", (int)t->step,
+		"spent_s", (double)sup_trial_spent_ns(t) / 1e9, "uid", (json_int_t)t->uid);
+}
+
+static const char *configured(const struct sup *sup, const char *model)
+{
+	const struct sup_model_conf *conf = sup_conf_model_find(&sup->conf, model);
+
+	return conf ? conf->active : "";
+}
+
+void sup_keep_model(struct sup_model *model)
+{
+	struct sup *sup = model->active ? model->active->sup : NULL;
+	json_t *state, *history = json_array();
+
+	if (!sup) {
+		json_decref(history);
+		return;
+	}
+	for (uint32_t i = 0; i < model->history_count; i++)
+		json_array_append_new(history, json_string(model->history[i]));
+	state = json_pack("{s:s, s:s, s:o}", "active", model->active->semver, "configured",
+			  configured(sup, model->name), "history", history);
+	if (model->trial)
+		json_object_set_new(state, "release", trial_json(model->trial));
+	sup_scribe_state(&sup->scribe, model->name, state);
+}
+
+/* ---- in ------------------------------------------------------------------------------------- */
+
+static const char *text_of(const json_t *object, const char *key)
+{
+	const char *text = json_string_value(json_object_get(object, key));
+
+	return text ? text : "";
+}
+
+static bool is_version(const char *text)
+{
+	const char *prerelease;
+	uint32_t parts[3];
+
+	return strlen(text) < MHS_SEMVER_BYTES && sto_semver_parse(text, parts, &prerelease) == 0;
+}
+
+/* The file's word, unless the configuration was changed since. */
+static void model_restore(struct sup *sup, const char *name)
+{
+	const char *conf = configured(sup, name);
+	struct sto_error error;
+	json_t *state = sup_scribe_read(sup->conf.store, name, &error);
+
+	if (error.text[0])
+		log_warning("%s", error.text);
+	if (!state || !is_version(text_of(state, "active")) ||
+	    (conf[0] && strcmp(conf, text_of(state, "configured")) != 0)) {
+		json_decref(state);
+		return;
+	}
+	json_object_set_new(sup->kept, name, state);
+	sup_op_activate_at_start(sup, name, text_of(state, "active"), false);
+}
+
+void sup_keep_restore(struct sup *sup)
+{
+	char path[SUP_PATH_BYTES + 8], name[MHS_NAME_BYTES];
+	struct sto_error error;
+	struct dirent *entry;
+	DIR *dir;
+
+	sup->kept = json_object();
+	snprintf(path, sizeof(path), "%s/state", sup->conf.store);
+	dir = sup->conf.restore ? opendir(path) : NULL;
+	while (dir && (entry = readdir(dir))) {
+		size_t n = strlen(entry->d_name);
+
+		if (n < 6 || n - 5 >= sizeof(name) || strcmp(entry->d_name + n - 5, ".json"))
+			continue;
+		snprintf(name, sizeof(name), "%.*s", (int)(n - 5), entry->d_name);
+		if (sto_name_check(name, &error) == 0)
+			model_restore(sup, name);
+	}
+	if (dir)
+		closedir(dir);
+	for (uint32_t i = 0; i < sup->conf.model_count; i++) {
+		const struct sup_model_conf *conf = &sup->conf.models[i];
+
+		if (conf->active[0] && !json_object_get(sup->kept, conf->name))
+			sup_op_activate_at_start(sup, conf->name, conf->active, true);
+	}
+}
+
+static void plan_read(const json_t *from, struct sup_trial_plan *plan)
+{
+	const json_t *list = json_object_get(from, "steps");
+
+	plan->resumed = true;
+	plan->shadow = json_is_true(json_object_get(from, "shadow"));
+	plan->canary = json_is_true(json_object_get(from, "canary"));
+	plan->in_shadow = json_is_true(json_object_get(from, "in_shadow"));
+	plan->held = json_is_true(json_object_get(from, "held"));
+	plan->shadow_weight = (uint32_t)json_integer_value(json_object_get(from, "shadow_weight"));
+	plan->interval_s = (uint32_t)json_integer_value(json_object_get(from, "interval_s"));
+	plan->step = (uint32_t)json_integer_value(json_object_get(from, "step"));
+	plan->spent_ns = (uint64_t)(json_number_value(json_object_get(from, "spent_s")) * 1e9);
+	snprintf(plan->why, sizeof(plan->why), "%s", text_of(from, "why"));
+	for (size_t i = 0; i < json_array_size(list) && i < SUP_STEPS_MAX; i++)
+		plan->steps.weights[plan->steps.count++] =
+			(uint32_t)json_integer_value(json_array_get(list, i));
+}
+
+/* Numbers from a file that anybody may have edited. */
+static bool plan_good(const struct sup_trial_plan *plan)
+{
+	uint32_t last = 0;
+
+	for (uint32_t i = 0; i < plan->steps.count; i++) {
+		if (plan->steps.weights[i] <= last || plan->steps.weights[i] > MHS_ROUTE_WEIGHT_MAX)
+			return false;
+		last = plan->steps.weights[i];
+	}
+	return (plan->shadow || plan->canary) && plan->steps.count && plan->step < plan->steps.count &&
+	       plan->interval_s && plan->shadow_weight <= MHS_ROUTE_WEIGHT_MAX;
+}
+
+void sup_keep_apply(struct sup *sup, const char *name)
+{
+	const json_t *state = json_object_get(sup->kept, name), *release, *history;
+	struct sup_model *model = sup_model_find(sup, name);
+	struct sup_trial_plan plan = { .shadow = false };
+
+	if (!model)
+		return;
+	if (!state) {
+		sup_keep_model(model);
+		return;
+	}
+	history = json_object_get(state, "history");
+	for (size_t i = 0; i < json_array_size(history); i++) {
+		const char *semver = json_string_value(json_array_get(history, i));
+
+		if (semver && is_version(semver))
+			sup_history_push(model, semver);
+	}
+	release = json_object_get(state, "release");
+	plan_read(release, &plan);
+	/* With a release the file stays as it is until that has begun again. */
+	if (release && is_version(text_of(release, "version")) && plan_good(&plan)) {
+		sup_op_release(sup, NULL, name, text_of(release, "version"), &plan);
+	} else {
+		if (release)
+			log_warning("%s: the release in its state is damaged and does not go on", name);
+		sup_keep_model(model);
+	}
+	json_object_del(sup->kept, name);
+}

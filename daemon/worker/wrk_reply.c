@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: MIT */
+/* wrk_reply.c: one record for each request that ran: what release decisions are made of. */
+#include "wrk.h"
+
+#define REPEAT_TOKENS	48u	/* this much of the same is no style any more */
+#define REPEAT_PERIOD	12u	/* tokens, at most */
+
+/* Whether the last REPEAT_TOKENS of the output are one short phrase again and again. */
+static bool is_repeating(const struct wrk_request *r)
+{
+	const uint32_t *end = r->tokens + r->token_count;
+
+	if (r->token_count - r->prompt_count < REPEAT_TOKENS + REPEAT_PERIOD)
+		return false;
+	for (uint32_t period = 1; period <= REPEAT_PERIOD; period++) {
+		uint32_t same = 0;
+
+		while (same < REPEAT_TOKENS && end[-1 - (int)same] == end[-1 - (int)(same + period)])
+			same++;
+		if (same == REPEAT_TOKENS)
+			return true;
+	}
+	return false;
+}
+
+static uint32_t flags_of(const struct wrk_request *r)
+{
+	uint32_t flags = r->moved ? MHS_REPLY_MOVED : 0;
+
+	if (r->kind != MHS_REC_GENERATE)
+		return flags;
+	/* the end-of-text token alone */
+	if (r->reason == MHS_END_STOP && r->token_count - r->prompt_count <= 1)
+		flags |= MHS_REPLY_EMPTY;
+	if (is_repeating(r))
+		flags |= MHS_REPLY_REPEATING;
+	return flags;
+}
+
+void wrk_reply_note(struct wrk *w, const struct wrk_request *r, uint64_t now)
+{
+	struct mhs_reply reply = {
+		.version_serial = r->version->serial << 12 | r->version->index,
+		.kind = MHS_REPLY_ENDED,
+		.flags = flags_of(r),
+		.reason = r->reason,
+		.error = r->error,
+		.prompt_count = r->prompt_count,
+		.output_count = r->token_count - r->prompt_count,
+		.cached_count = r->cached_count,
+		.ended_ns = now,
+		.queue_ns = r->admitted_ns - r->arrived_ns,
+		.first_token_ns = r->first_ns ? r->first_ns - r->arrived_ns : 0,
+		.total_ns = now - r->arrived_ns,
+		.own_ns = r->own_ns,
+		.stable_ns = r->usual_ns,
+	};
+
+	mhs_reply_put(w->replies, &reply);
+}

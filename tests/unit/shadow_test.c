@@ -1,0 +1,691 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * shadow_test.c: a worker's turns over a board that the test writes: what is compared with a candidate,
+ * against plain sums over single rows, and when it must not be.
+ */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <fcntl.h>
+#include <unistd.h>
+
+#include "../../daemon/worker/wrk.h"
+#include "log.h"
+#include "mhs_attach.h"
+#include "sto_version.h"
+#include "t.h"
+#include "t_import.h"
+
+#define ALL		MHS_ROUTE_WEIGHT_MAX
+#define TOKENS_MAX	512u
+#define DONE_MAX	128u
+
+/* Index 0 is none. */
+enum { STABLE = 1, OTHER, TWIN, FOREIGN, VERSIONS };
+
+static const char *const refs[VERSIONS] = { "", "tiny@1.0.0", "tiny@1.1.0", "tiny@1.2.0", "tiny@2.0.0" };
+static const char *const paths[VERSIONS] = {
+	"", "tools/tiny/model", "tools/tiny/model-b", "tools/tiny/model",
+	"tests/reference/data/models/tied_f32",
+};
+
+static struct mhs_board board;
+static struct mhs_slot slot;
+static struct mhs_stats stats;
+static struct mhs_replies replies;
+static struct wrk w;
+static struct mhs_lane *lane;
+static struct mhs_ring_end submit, event;
+static int supervisor;			/* the other end of the control socket */
+
+/* What the client has seen of its requests. */
+static struct seen {
+	uint32_t tokens[TOKENS_MAX], prompt_count, count;
+	uint32_t reason;
+} seen[DONE_MAX];
+static uint32_t ended[DONE_MAX], ended_count;	/* ids in the order of their ENDs */
+static uint64_t last_id;
+
+/* -- a worker --------------------------------------------------------------------------------- */
+
+/* A sealed segment of the bytes of @file. */
+static int segment_of(int file, uint64_t bytes)
+{
+	size_t seg_bytes;
+	int fd = mhs_seg_create_arena("shadow", bytes, MHS_PAGES_4K, &seg_bytes);
+	void *all = mmap(NULL, bytes, PROT_READ, MAP_PRIVATE, file, 0);
+
+	if (all == MAP_FAILED || fd < 0 || pwrite(fd, all, bytes, 0) != (ssize_t)bytes)
+		return -1;
+	munmap(all, bytes);
+	return mhs_seg_seal_arena(fd) ? -1 : fd;
+}
+
+/* Its own file, then its packs. */
+static int segments_of(uint32_t index, struct hrt_msg *msg, int *fds)
+{
+	struct sto_error error = { "" };
+	struct sto_version v;
+	int err = sto_version_open(&v, t_path("store"), "tiny", strchr(refs[index], '@') + 1, &error);
+
+	if (err) {
+		printf("# %s\n", error.text);
+		return err;
+	}
+	msg->attach.file_bytes = v.header.file_bytes;
+	msg->attach.fd_count = 1 + v.header.pack_count;
+	memcpy(msg->attach.content_hash, v.header.content_hash, MHS_HASH_BYTES);
+	fds[0] = segment_of(v.fd, v.header.file_bytes);
+	for (uint32_t i = 0; i < v.header.pack_count; i++)
+		fds[1 + i] = segment_of(sto_version_pack(&v, i, &error),
+					mhs_image_packs(&v.header, v.base)[i].pack_bytes);
+	sto_version_close(&v);
+	return 0;
+}
+
+static bool attach(uint32_t index)
+{
+	struct hrt_msg msg = { .type = HRT_ATTACH, .index = index, .serial = 10 + index };
+	char text[HERITAGE_TEXT_BYTES] = "";
+	struct hrt_attached took;
+	int fds[MHS_SEGMENT_MAX], err = segments_of(index, &msg, fds);
+
+	board.versions[index].serial = msg.serial;
+	atomic_store(&board.versions[index].state, MHS_STATE_READY);
+	if (!err)
+		err = wrk_version_attach(&w, &msg, fds, &took, text);
+	if (err)
+		printf("# attach %s: %d %s\n", refs[index], err, text);
+	for (uint32_t i = 0; i < msg.attach.fd_count; i++)
+		close(fds[i]);
+	return !err;
+}
+
+static void lane_make(void)
+{
+	int fds[3] = { mhs_seg_create("shadow", sizeof(struct mhs_lane)), eventfd(0, EFD_NONBLOCK),
+		       eventfd(0, EFD_NONBLOCK) };
+	struct mhs_map map;
+
+	if (mhs_seg_map_rw(fds[0], sizeof(struct mhs_lane), &map) ||
+	    wrk_lane_open(&w, &(struct hrt_lane){ .id = 1 }, fds))
+		exit(1);
+	lane = map.addr;
+	submit = mhs_lane_submit_end(lane);
+	event = mhs_lane_event_end(lane);
+}
+
+static void route_set(uint32_t mode, uint32_t active, uint32_t candidate, uint32_t weight)
+{
+	struct mhs_route route = { .active = active, .candidate = candidate, .weight = weight,
+				   .mode = mode };
+
+	mhs_flip(&board, 0, &route);
+}
+
+static bool world_make(uint64_t kv_bytes)
+{
+	struct sto_error error = { "" };
+	int pair[2];
+	bool good = true;
+
+	memset(&board, 0, sizeof(board));
+	memset(&slot, 0, sizeof(slot));
+	memset(&stats, 0, sizeof(stats));
+	memset(&replies, 0, sizeof(replies));
+	memset(&w, 0, sizeof(w));
+	memset(seen, 0, sizeof(seen));
+	ended_count = last_id = 0;
+	mhs_board_init(&board);
+	mhs_board_add_model(&board, "tiny");
+	mhs_slot_init(&slot, 0);
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK, 0, pair))
+		return false;
+	w.control = pair[0];
+	supervisor = pair[1];
+	w.epoll = epoll_create1(EPOLL_CLOEXEC);
+	w.board = &board;
+	w.slot = &slot;
+	w.stats = &stats;
+	w.replies = &replies;
+	w.limits = (struct hrt_limits){ .queue = 200, .kv_bytes = kv_bytes, .prefix_cache = 1,
+					.speculate = HRT_SPECULATE_YES };
+	w.record = malloc(WRK_RECORD_BYTES);
+	w.requests_end = &w.requests;
+	if (eng_new(&w.eng, ENG_ISA_AUTO, 1))
+		return false;
+	for (uint32_t i = 1; i < VERSIONS; i++) {
+		if (access(t_path("store/imported"), F_OK) &&
+		    t_import(t_path("store"), refs[i], paths[i], &error))
+			printf("# %s\n", error.text);
+		good = good && attach(i);
+	}
+	t_write_file(t_path("store/imported"), "", 0);
+	lane_make();
+	return good;
+}
+
+static void world_free(void)
+{
+	wrk_fini(&w);
+	close(w.control);
+	close(w.epoll);
+	close(supervisor);
+	munmap(lane, sizeof(*lane));
+}
+
+static void client_look(void)
+{
+	static union {
+		uint8_t bytes[1 << 16];
+		struct mhs_chunk chunk;
+		struct mhs_token token;
+		struct mhs_end end;
+	} record;
+	uint32_t type;
+
+	while (mhs_ring_get(&event, &type, record.bytes, sizeof(record)) > 0) {
+		struct seen *s = &seen[record.end.request_id % DONE_MAX];
+
+		if (type == MHS_REC_PROMPT) {
+			memcpy(s->tokens + s->count, record.bytes + sizeof(record.chunk),
+			       record.chunk.count * sizeof(s->tokens[0]));
+			s->count = s->prompt_count = s->count + record.chunk.count;
+		} else if (type == MHS_REC_TOKEN) {
+			s->tokens[s->count++] = record.token.token;
+		} else if (type == MHS_REC_END) {
+			s->reason = record.end.reason;
+			ended[ended_count++] = (uint32_t)record.end.request_id;
+		}
+	}
+}
+
+/* A turn of wrk_loop.c but for the control socket and the comparison; then the client's look. */
+static void live_turn(void)
+{
+	uint64_t now = wrk_now_ns();
+
+	w.epoch = mhs_epoch_adopt(w.board, w.slot, now);
+	wrk_shadow_look(&w);
+	wrk_lanes_take(&w);
+	wrk_requests_expire(&w, now);
+	wrk_room_resume(&w);
+	wrk_admit(&w);
+	wrk_requests_flush(&w);
+	wrk_batch_step(&w);
+	wrk_requests_flush(&w);
+	wrk_lanes_ring(&w);
+	wrk_requests_reap(&w);
+	client_look();
+}
+
+/* The same with the comparison: never beside a request, never more than a piece. */
+static void whole_turn(void)
+{
+	uint64_t before = w.shadow.steps;
+	bool busy, done;
+
+	live_turn();
+	t_eq(w.shadow.steps, before);
+	busy = w.running_count || w.queued_count || wrk_lanes_pending(&w);
+	done = wrk_shadow_step(&w);
+	t_ok(!(busy && done));
+	t_ok(w.shadow.steps - before <= (busy ? 0 : 1));
+	t_ok(w.shadow.piece <= WRK_SHADOW_ROWS);
+}
+
+static void serve_all(void (*turn)(void))
+{
+	for (uint32_t i = 0; i < 20000 && ended_count < last_id; i++)
+		turn();
+	t_eq(ended_count, last_id);
+}
+
+static void compare_all(void)
+{
+	for (uint32_t i = 0; i < 20000 && w.shadow.count; i++)
+		whole_turn();
+	t_eq(w.shadow.count, 0);
+}
+
+/* A prompt of @count ids and @output tokens. */
+static struct mhs_request request(uint32_t count, uint32_t output)
+{
+	return (struct mhs_request){
+		.request_id = ++last_id, .max_tokens = output, .prompt_bytes = count * 4,
+		.flags = MHS_REQ_TOKENS | MHS_REQ_IGNORE_EOS, .top_p = 1, .repeat_penalty = 1,
+		.seed = last_id, .model = "tiny",
+	};
+}
+
+static void ask_kind(uint32_t kind, const struct mhs_request *rq)
+{
+	uint32_t prompt[TOKENS_MAX];
+	struct mhs_piece pieces[] = { { rq, sizeof(*rq) }, { prompt, rq->prompt_bytes } };
+	uint64_t seed = rq->request_id;
+
+	for (uint32_t i = 0; i < rq->prompt_bytes / 4; i++)
+		prompt[i] = (uint32_t)(t_random(&seed) % 500);
+	t_ok(mhs_ring_put(&submit, kind, pieces, 2) == 0);
+}
+
+static void ask(uint32_t count, uint32_t output)
+{
+	struct mhs_request rq = request(count, output);
+
+	ask_kind(MHS_REC_GENERATE, &rq);
+}
+
+static uint64_t dropped(uint32_t candidate)
+{
+	return mhs_stats_get(&mhs_stats_row(&stats, candidate, 10 + candidate)->shadow_dropped);
+}
+
+static uint32_t pins(void)
+{
+	uint32_t sum = 0;
+
+	for (uint32_t i = 1; i < VERSIONS; i++)
+		sum += atomic_load(&slot.pins[i]);
+	return sum;
+}
+
+/* The @n-th COMPARED record, from 0. */
+static bool compared(uint32_t n, struct mhs_reply *reply)
+{
+	for (uint64_t i = 1; i <= mhs_reply_count(&replies); i++)
+		if (mhs_reply_get(&replies, i, reply) == 0 && reply->kind == MHS_REPLY_COMPARED && n-- == 0)
+			return true;
+	return false;
+}
+
+static uint32_t compared_count(void)
+{
+	struct mhs_reply reply;
+	uint32_t n = 0;
+
+	while (compared(n, &reply))
+		n++;
+	return n;
+}
+
+/* -- the plain way ---------------------------------------------------------------------------- */
+
+/* Log-softmax of each row of @s but the last, single rows, [count - 1][vocab]. */
+static double *naive_rows(const struct seen *s, uint32_t index, uint32_t *vocab)
+{
+	struct wrk_version *v = wrk_version_by_index(&w, index);
+	uint32_t n = v->model.config.vocab_count, pages = wrk_pages_for(s->count);
+	double *out = malloc(s->count * (size_t)n * sizeof(*out));
+	float *logits = aligned_alloc(64, (n + 15) / 16 * 64);
+	void *table[TOKENS_MAX / ENG_PAGE_TOKENS];
+
+	for (uint32_t i = 0; i < pages; i++)
+		table[i] = aligned_alloc(64, (eng_kv_page_bytes(&v->model.config) + 63) & ~(size_t)63);
+	for (uint32_t at = 0; at + 1 < s->count; at++) {
+		struct eng_row row = { .token = s->tokens[at], .position = at, .pages = table,
+				       .is_prompt = true };
+		double most = -INFINITY, sum = 0;
+
+		t_eq(eng_step(w.eng, &v->model, &row, 1, logits), 0);
+		for (uint32_t i = 0; i < n; i++)
+			most = fmax(most, (double)logits[i]);
+		for (uint32_t i = 0; i < n; i++)
+			sum += exp((double)logits[i] - most);
+		for (uint32_t i = 0; i < n; i++)
+			out[at * (size_t)n + i] = (double)logits[i] - most - log(sum);
+	}
+	for (uint32_t i = 0; i < pages; i++)
+		free(table[i]);
+	free(logits);
+	*vocab = n;
+	return out;
+}
+
+static uint32_t naive_top(const double *row, uint32_t n)
+{
+	uint32_t best = 0;
+
+	for (uint32_t i = 1; i < n; i++)
+		if (row[i] > row[best])
+			best = i;
+	return best;
+}
+
+#define NEAR(a, b)	t_near(a, b, fabs((double)(b)) * 1e-5 + 1e-9)
+
+static void check_record(const struct mhs_reply *reply, const struct seen *s, uint32_t candidate)
+{
+	uint32_t n, first = UINT32_MAX, top1 = 0, count = s->count - s->prompt_count;
+	double *p = naive_rows(s, STABLE, &n), *q = naive_rows(s, candidate, &n);
+	double kl_sum = 0, kl_max = 0, a = 0, b = 0;
+
+	for (uint32_t i = 0; i < count; i++) {
+		const size_t at = s->prompt_count - 1 + i;
+		const double *x = p + at * n, *y = q + at * n;
+		double kl = 0;
+
+		for (uint32_t t = 0; t < n; t++)
+			kl += exp(x[t]) * (x[t] - y[t]);
+		kl_sum += kl;
+		kl_max = fmax(kl_max, kl);
+		a += x[s->tokens[at + 1]];
+		b += y[s->tokens[at + 1]];
+		if (naive_top(x, n) == naive_top(y, n))
+			top1++;
+		else if (first == UINT32_MAX)
+			first = i;
+	}
+	NEAR(reply->kl_mean, kl_sum / count);
+	NEAR(reply->kl_max, kl_max);
+	NEAR(reply->stable_logprob, a / count);
+	NEAR(reply->logprob, b / count);
+	t_eq(reply->top1_count, top1);
+	t_eq(reply->first_divergence, first);
+	t_eq(reply->compared_count, count);
+	t_eq(reply->output_count, count);
+	t_eq(reply->prompt_count, s->prompt_count);
+	t_eq(reply->version_serial, (uint64_t)(10 + candidate) << 12 | candidate);
+	t_eq(reply->stable_serial, (uint64_t)(10 + STABLE) << 12 | STABLE);
+	t_ok(reply->stable_ns && reply->own_ns && reply->ended_ns && !reply->error);
+	free(p);
+	free(q);
+}
+
+/* -- cases ------------------------------------------------------------------------------------- */
+
+#define WORLD(kv_bytes)							\
+	do {								\
+		T_NEED_REFERENCE("tools/tiny/model");			\
+		t_need(world_make(kv_bytes));				\
+	} while (0)
+
+static void agrees_with_plain_sums(void)
+{
+	static const uint32_t prompts[] = { 1, 2, 31, 32, 33, 70, 200, 5 };
+	static const uint32_t outputs[] = { 1, 40, 33, 1, 64, 7, 90, 120 };
+	struct mhs_reply reply;
+
+	WORLD(64 << 20);
+	route_set(MHS_MODE_SHADOW, STABLE, OTHER, ALL);
+	for (uint32_t i = 0; i < 8; i++) {
+		struct mhs_request rq = request(prompts[i], outputs[i]);
+
+		rq.temperature = i % 2 ? 0.9f : 0;
+		ask_kind(MHS_REC_GENERATE, &rq);
+	}
+	serve_all(whole_turn);
+	compare_all();
+	t_eq(compared_count(), 8);
+	for (uint32_t i = 0; i < 8 && compared(i, &reply); i++)
+		check_record(&reply, &seen[ended[i]], OTHER);
+	t_eq(pins(), 0);
+	t_eq(dropped(OTHER), 0);
+	world_free();
+}
+
+static void identical_versions_agree(void)
+{
+	struct mhs_reply reply;
+
+	WORLD(64 << 20);
+	route_set(MHS_MODE_SHADOW, STABLE, TWIN, ALL);
+	for (uint32_t i = 0; i < 3; i++)
+		ask(20 + i, 50);
+	serve_all(whole_turn);
+	compare_all();
+	t_eq(compared_count(), 3);
+	for (uint32_t i = 0; i < 3 && compared(i, &reply); i++) {
+		t_ok(reply.kl_mean == 0 && reply.kl_max == 0);
+		t_eq(reply.top1_count, 50);
+		t_eq(reply.first_divergence, UINT32_MAX);
+		t_ok(reply.logprob == reply.stable_logprob && reply.logprob < 0);
+	}
+	world_free();
+}
+
+/* Those below the weight on the scale, to the request; nothing that was not routed, or no reply. */
+static void the_share_and_nothing_else(void)
+{
+	uint32_t wanted = 0;
+
+	WORLD(64 << 20);
+	route_set(MHS_MODE_SHADOW, STABLE, TWIN, 0);
+	ask(4, 1);					/* the first is at point 0 */
+	serve_all(whole_turn);
+	t_eq(w.shadow.count, 0);
+	route_set(MHS_MODE_SHADOW, STABLE, TWIN, 2500);
+	for (uint32_t i = 0; i < 40; i++) {
+		ask(4, 1);
+		wanted += mhs_route_turn(i + 1) < 2500;
+	}
+	for (uint32_t i = 0; i < 40; i++) {
+		struct mhs_request rq = request(4, 1);
+
+		rq.session_key = 1 + i % 8;
+		wanted += mhs_route_point(rq.session_key) < 2500;
+		ask_kind(MHS_REC_GENERATE, &rq);
+	}
+	serve_all(whole_turn);
+	compare_all();
+	t_eq(compared_count(), wanted);
+	t_ok(wanted > 10 && wanted < 60);
+
+	route_set(MHS_MODE_SHADOW, STABLE, TWIN, ALL);
+	for (uint32_t i = 0; i < 4; i++) {
+		struct mhs_request rq = request(4, 1);
+
+		if (i < 2)
+			strcpy(rq.semver, i ? "1.0.0" : "1.2.0");
+		rq.max_tokens = i == 3 ? 5000 : i == 2 ? 0 : 1;		/* too long: an error */
+		ask_kind(i == 2 ? MHS_REC_SCORE : MHS_REC_GENERATE, &rq);
+	}
+	serve_all(whole_turn);
+	t_eq(w.shadow.count, 0);
+	route_set(MHS_MODE_CANARY, STABLE, TWIN, 0);
+	ask(4, 1);
+	serve_all(whole_turn);
+	t_eq(compared_count(), wanted);
+	t_eq(dropped(TWIN), 0);
+	world_free();
+}
+
+static void queue_is_bounded(void)
+{
+	WORLD(64 << 20);
+	route_set(MHS_MODE_SHADOW, STABLE, TWIN, ALL);
+	for (uint32_t i = 0; i < WRK_SHADOW_JOBS + 6; i++)
+		ask(4, 2);
+	serve_all(live_turn);
+	t_eq(w.shadow.count, WRK_SHADOW_JOBS);
+	for (uint32_t i = 0; i < WRK_SHADOW_JOBS; i++)		/* the newest were dropped */
+		t_mem_eq(w.shadow.jobs[i].tokens, seen[ended[i]].tokens, 6 * sizeof(uint32_t));
+	t_eq(w.shadow.token_count, WRK_SHADOW_JOBS * 6);
+	t_eq(dropped(TWIN), 6);
+	t_eq(pins(), 2 * WRK_SHADOW_JOBS);
+	compare_all();
+	t_eq(compared_count(), WRK_SHADOW_JOBS);
+	t_eq(w.shadow.token_count, 0);
+	w.shadow.token_count = WRK_SHADOW_TOKENS - 9;		/* as if others held them */
+	ask(4, 6);
+	ask(4, 5);
+	serve_all(live_turn);
+	t_eq(w.shadow.count, 1);
+	t_eq(dropped(TWIN), 7);
+	t_eq(w.shadow.token_count, WRK_SHADOW_TOKENS);
+	world_free();
+}
+
+/* Whatever the new route is, the turn that sees it gives pins and pages back. */
+static void route_change_drops_jobs(void)
+{
+	static const struct mhs_route next[] = {
+		{ .active = STABLE },
+		{ .active = TWIN },
+		{ .active = STABLE, .candidate = OTHER, .weight = ALL, .mode = MHS_MODE_SHADOW },
+		{ .active = STABLE, .candidate = TWIN, .weight = ALL, .mode = MHS_MODE_CANARY },
+		{ .active = OTHER, .candidate = TWIN, .weight = ALL, .mode = MHS_MODE_SHADOW },
+	};
+
+	WORLD(64 << 20);
+	for (uint32_t i = 0; i < 5; i++) {
+		struct wrk_pool *pool = wrk_version_by_index(&w, STABLE)->pool;
+		uint64_t room = wrk_pool_room(&w, pool);
+
+		route_set(MHS_MODE_SHADOW, STABLE, TWIN, ALL);
+		for (uint32_t k = 0; k < 3; k++)
+			ask(100, 40);
+		serve_all(live_turn);
+		for (uint32_t k = 0; k < 2 + i; k++)	/* within a piece, or between two */
+			t_ok(wrk_shadow_step(&w));
+		route_set(MHS_MODE_SHADOW, STABLE, TWIN, 1);	/* only the weight: they stay */
+		live_turn();
+		t_eq(w.shadow.count, 3);
+		t_eq(pins(), 6);
+		mhs_flip(&board, 0, &next[i]);
+		live_turn();
+		t_eq(w.shadow.count, 0);
+		t_eq(pins(), 0);
+		t_eq(dropped(TWIN), 3 * (i + 1));
+		t_ok(wrk_pool_room(&w, pool) >= room);
+		t_ok(!wrk_shadow_step(&w));
+	}
+	t_eq(compared_count(), 0);
+	world_free();
+}
+
+/* Requests come all the time; what is compared in between is right all the same. */
+static void live_requests_go_first(void)
+{
+	struct mhs_reply reply;
+	uint64_t steps;
+
+	WORLD(64 << 20);
+	route_set(MHS_MODE_SHADOW, STABLE, OTHER, ALL);
+	ask(100, 50);
+	serve_all(live_turn);
+	for (uint32_t i = 0; i < 12; i++) {
+		t_ok(wrk_shadow_step(&w));
+		ask(30, 3);
+		steps = w.shadow.steps;
+		t_ok(!wrk_shadow_step(&w));		/* it is in the ring, not even taken */
+		t_eq(w.shadow.steps, steps);
+		while (ended_count < last_id) {
+			live_turn();
+			t_ok(!wrk_shadow_step(&w) || ended_count == last_id);
+		}
+	}
+	compare_all();
+	t_eq(compared_count(), 13);
+	for (uint32_t i = 0; i < 13 && compared(i, &reply); i++)
+		check_record(&reply, &seen[ended[i]], OTHER);
+	world_free();
+}
+
+/* KV pages for 8 pages of tokens in all: a job of 3 on each side, then a request of 6. */
+static void requests_take_the_pages_back(void)
+{
+	struct mhs_reply reply;
+
+	WORLD(64 << 20);
+	w.limits.kv_bytes = 8 * eng_kv_page_bytes(&wrk_version_by_index(&w, STABLE)->model.config);
+	route_set(MHS_MODE_SHADOW, STABLE, OTHER, ALL);
+	ask(50, 10);
+	serve_all(live_turn);
+	while (w.shadow.computed < 40)
+		t_ok(wrk_shadow_step(&w));
+	t_ok(w.shadow.stable.page_count == 2 && w.shadow.candidate.page_count == 2);
+	ask(160, 20);
+	serve_all(live_turn);
+	t_eq(w.shadow.stable.page_count + w.shadow.candidate.page_count, 0);
+	t_eq(w.shadow.computed, 0);
+	t_eq(w.shadow.count, 2);
+	t_ok(w.kv_bytes_used <= w.limits.kv_bytes);
+	compare_all();
+	t_eq(compared_count(), 1);			/* the second is larger than its share */
+	t_ok(compared(0, &reply));
+	check_record(&reply, &seen[ended[0]], OTHER);
+	t_eq(dropped(OTHER), 1);
+	world_free();
+}
+
+static void other_tokens_are_refused(void)
+{
+	WORLD(64 << 20);
+	route_set(MHS_MODE_SHADOW, STABLE, FOREIGN, ALL);
+	for (uint32_t i = 0; i < 3; i++)
+		ask(10, 3);
+	serve_all(whole_turn);
+	t_eq(w.shadow.count, 0);
+	t_eq(compared_count(), 0);
+	t_eq(dropped(FOREIGN), 3);
+	t_eq(pins(), 0);
+	world_free();
+}
+
+static void numbers_that_are_none(void)
+{
+	int fds[HERITAGE_FD_MAX];
+	struct mhs_reply reply;
+	struct hrt_msg msg;
+	uint32_t fd_count;
+
+	WORLD(64 << 20);
+	route_set(MHS_MODE_SHADOW, STABLE, OTHER, ALL);
+	wrk_version_by_index(&w, OTHER)->rehearsal.nan = 100;
+	ask(10, 3);
+	serve_all(whole_turn);
+	t_eq(seen[1].reason, MHS_END_LENGTH);		/* the user never knows */
+	compare_all();
+	t_need(compared(0, &reply));
+	t_eq(reply.error, MHS_ERR_NAN);
+	t_eq(reply.compared_count, 0);
+	t_need(hrt_recv(supervisor, &msg, fds, &fd_count) == 0);
+	t_eq(msg.type, HRT_EVIDENCE);
+	t_eq(msg.index, OTHER);
+	t_eq(msg.serial, 10 + OTHER);
+	t_eq(msg.status, MHS_ERR_NAN);
+	t_eq(pins(), 0);
+	world_free();
+}
+
+static void goes_with_the_version(void)
+{
+	WORLD(64 << 20);
+	route_set(MHS_MODE_SHADOW, STABLE, TWIN, ALL);
+	ask(40, 10);
+	ask(40, 10);
+	serve_all(live_turn);
+	t_ok(wrk_shadow_step(&w));
+	wrk_version_detach(&w, TWIN, 10 + TWIN);
+	t_eq(w.shadow.count, 0);
+	t_eq(pins(), 0);
+	t_ok(!wrk_shadow_step(&w));
+	ask(10, 3);			/* the worker has not attached the candidate */
+	serve_all(whole_turn);
+	t_eq(w.shadow.count, 0);
+	t_eq(pins(), 0);
+	world_free();
+}
+
+int main(void)
+{
+	log_init("shadow", LOG_LVL_ERROR);
+	T_RUN(agrees_with_plain_sums);
+	T_RUN(identical_versions_agree);
+	T_RUN(the_share_and_nothing_else);
+	T_RUN(queue_is_bounded);
+	T_RUN(route_change_drops_jobs);
+	T_RUN(live_requests_go_first);
+	T_RUN(requests_take_the_pages_back);
+	T_RUN(other_tokens_are_refused);
+	T_RUN(numbers_that_are_none);
+	T_RUN(goes_with_the_version);
+	return t_done();
+}
