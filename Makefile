@@ -129,8 +129,11 @@ SUP_SRC := \
 	daemon/supervisor/sup_judge.c \
 	daemon/supervisor/sup_judge_look.c \
 	daemon/supervisor/sup_judge_rank.c \
+	daemon/supervisor/sup_judge_session.c \
 	daemon/supervisor/sup_judge_shadow.c \
 	daemon/supervisor/sup_judge_share.c \
+	daemon/supervisor/sup_judge_time.c \
+	daemon/supervisor/sup_judge_weigh.c \
 	daemon/supervisor/sup_keep.c \
 	daemon/supervisor/sup_lane.c \
 	daemon/supervisor/sup_load.c \
@@ -157,6 +160,7 @@ SUP_SRC := \
 	daemon/supervisor/sup_trial_show.c \
 	daemon/supervisor/sup_uring.c \
 	daemon/supervisor/sup_version.c \
+	daemon/supervisor/sup_watch.c \
 	daemon/supervisor/sup_worker.c
 
 WRK_SRC := \
@@ -228,6 +232,7 @@ TOOL_SRC := \
 	tools/cmd_tokens.c \
 	tools/cmd_traffic.c \
 	tools/cmd_verify.c \
+	tools/cmd_watch.c \
 	tools/ctl.c \
 	tools/golden.c \
 	tools/meta.c \
@@ -237,7 +242,12 @@ TOOL_SRC := \
 	tools/reply.c \
 	tools/signals.c \
 	tools/stop.c \
-	tools/store.c
+	tools/store.c \
+	tools/watch_dir.c \
+	tools/watch_import.c \
+	tools/watch_look.c \
+	tools/watch_release.c \
+	tools/watch_state.c
 
 # What `mhost bench` looks for beside itself.
 BENCH_SHARE := \
@@ -339,12 +349,19 @@ SCENARIOS := \
 	tests/scenario/s01_shadow.sh \
 	tests/scenario/v01_flip.sh \
 	tests/scenario/v02_storm.sh \
-	tests/scenario/v03_versions.sh
+	tests/scenario/v03_versions.sh \
+	tests/scenario/v04_release.sh \
+	tests/scenario/v05_bad_release.sh \
+	tests/scenario/v06_restart.sh \
+	tests/scenario/v07_shadow.sh \
+	tests/scenario/v08_evidence.sh \
+	tests/scenario/w01_watch.sh \
+	tests/scenario/w02_watch_host.sh
 
 MAN_PAGES := tools/mhost.1 daemon/supervisor/mhostd.8 daemon/supervisor/mhost.ini.5
 RACE_CHECKS := $(B)/tests/abi/abi_test $(B)/tests/race/explore $(B)/tests/race/r_explore \
 	$(B)/tests/race/storm_forks tests/race/tsan.sh
-JUDGE_SIMS := $(B)/tests/judge/sim $(foreach n,1 2 3 4 5 6,$(B)/tests/judge/sim_mutant$(n))
+JUDGE_SIMS := $(B)/tests/judge/sim $(foreach n,1 2 3 4 5 6 7,$(B)/tests/judge/sim_mutant$(n))
 CHECKS    := tests/check-layers.sh $(UNIT_TESTS:%=$(B)/tests/unit/%_test) $(FUZZERS:%=$(B)/tests/fuzz/replay_%) \
 	$(RACE_CHECKS) $(JUDGE_SIMS) $(SCENARIOS) \
 	tests/reference/check.sh

@@ -208,10 +208,12 @@ enum mhs_reply_flag {
 /* What release decisions are made of. Times are CLOCK_MONOTONIC or durations. */
 struct mhs_reply {
 	uint64_t version_serial;	/* serial << 12 | index */
-	uint32_t kind;			/* enum mhs_reply_kind */
-	uint32_t flags;			/* enum mhs_reply_flag */
-	uint32_t reason;		/* ENDED: enum mhs_end_reason */
-	uint32_t error;			/* enum mhs_end_error */
+	uint16_t kind;			/* enum mhs_reply_kind */
+	uint16_t flags;			/* enum mhs_reply_flag */
+	uint16_t reason;		/* ENDED: enum mhs_end_reason */
+	uint16_t error;			/* enum mhs_end_error */
+	uint32_t session;		/* hash of the session key; 0: none */
+	uint32_t reserved0;		/* zero */
 	uint32_t prompt_count;		/* tokens */
 	uint32_t output_count;
 	uint64_t ended_ns;

@@ -51,6 +51,7 @@ int cmd_verify(struct cmd *cmd, int argc, char **argv);
 int cmd_traffic(struct cmd *cmd, int argc, char **argv);
 int cmd_workers(struct cmd *cmd, int argc, char **argv);
 int cmd_bench(struct cmd *cmd, int argc, char **argv);
+int cmd_watch(struct cmd *cmd, int argc, char **argv);
 
 /* One line on standard error, "mhost: VERB: ..."; the value is returned. */
 int cmd_fail(const struct cmd *cmd, int status, const char *format, ...)
@@ -110,6 +111,9 @@ json_t *ctl_call(const struct cmd *cmd, json_t *request);
 bool ctl_absent(const struct cmd *cmd);
 /* A connection to it, the caller's to close. NULL: the reason has been printed. */
 FILE *ctl_open(const struct cmd *cmd);
+/* The same, but the reason goes into @why. */
+#define CTL_WHY_BYTES	512u
+FILE *ctl_connect(const struct cmd *cmd, char why[CTL_WHY_BYTES]);
 
 /* ---- stop.c: verbs that others start, and that end in time ------------------------------------- */
 

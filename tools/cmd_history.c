@@ -32,7 +32,7 @@ static const char *text_of(const json_t *event, const char *key)
 /* The keys that have no column, in the order of the line. */
 static void write_rest(FILE *to, json_t *event)
 {
-	static const char *const columns[] = { "time", "event", "model", "version", "uid", "user", "why" };
+	static const char *const columns[] = { "time", "event", "model", "version", "uid", "user", "by", "why" };
 	const char *key;
 	json_t *value;
 
@@ -44,7 +44,9 @@ static void write_rest(FILE *to, json_t *event)
 		if (shown)
 			continue;
 		fprintf(to, " %s=", key);
-		if (strcmp(key, "content_hash") == 0)
+		if (strcmp(key, "verdict") == 0)	/* with all its figures: --json */
+			fputs(text_of(value, "kind"), to);
+		else if (strcmp(key, "content_hash") == 0)
 			fprintf(to, "%.16s...", text_of(event, key));
 		else if (json_is_string(value))
 			fputs(json_string_value(value), to);
@@ -55,7 +57,8 @@ static void write_rest(FILE *to, json_t *event)
 
 static void write_event(FILE *to, json_t *event)
 {
-	const char *version = text_of(event, "version"), *user = text_of(event, "user");
+	const char *version = text_of(event, "version"), *by = text_of(event, "by");
+	const char *user = *by ? by : text_of(event, "user");	/* the host by itself */
 	char subject[160], who[32];
 
 	snprintf(who, sizeof(who), "uid %lld",

@@ -132,7 +132,8 @@ static struct version *version_of(struct traffic *t, const struct answer *a)
 {
 	struct version *v = t->versions;
 
-	while (v < t->versions + t->version_count && memcmp(v->hash, a->hash, sizeof(v->hash)))
+	while (v < t->versions + t->version_count &&
+	       (memcmp(v->hash, a->hash, sizeof(v->hash)) || strcmp(v->name, a->version)))
 		v++;
 	if (v < t->versions + t->version_count || t->version_count == VERSIONS_MAX)
 		return v < t->versions + t->version_count ? v : NULL;

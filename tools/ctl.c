@@ -24,7 +24,7 @@ bool ctl_absent(const struct cmd *cmd)
 	return absent;
 }
 
-FILE *ctl_open(const struct cmd *cmd)
+FILE *ctl_connect(const struct cmd *cmd, char why[CTL_WHY_BYTES])
 {
 	struct sockaddr_un addr = { .sun_family = AF_UNIX };
 	int fd, n;
@@ -32,13 +32,13 @@ FILE *ctl_open(const struct cmd *cmd)
 
 	n = snprintf(addr.sun_path, sizeof(addr.sun_path), "%s.ctl", cmd->socket);
 	if (n < 0 || (size_t)n >= sizeof(addr.sun_path)) {
-		cmd_fail(cmd, CMD_FAILED, "socket path %s: limit %zu bytes; choose a shorter one",
+		snprintf(why, CTL_WHY_BYTES, "socket path %.200s: limit %zu bytes; choose a shorter one",
 			 cmd->socket, sizeof(addr.sun_path) - 5);
 		return NULL;
 	}
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	if (fd < 0 || connect(fd, (struct sockaddr *)&addr, sizeof(addr))) {
-		cmd_fail(cmd, CMD_FAILED, "cannot reach the host at %s: %s; %s", addr.sun_path,
+		snprintf(why, CTL_WHY_BYTES, "cannot reach the host at %s: %s; %s", addr.sun_path,
 			 strerror(errno), errno == EACCES ? "ask its owner for control access, see "
 			 "mhost.ini(5)" : "is mhostd running?");
 		if (fd >= 0)
@@ -48,6 +48,16 @@ FILE *ctl_open(const struct cmd *cmd)
 	f = fdopen(fd, "r+");
 	if (!f)
 		close(fd);
+	return f;
+}
+
+FILE *ctl_open(const struct cmd *cmd)
+{
+	char why[CTL_WHY_BYTES] = "out of memory; free some";
+	FILE *f = ctl_connect(cmd, why);
+
+	if (!f)
+		cmd_fail(cmd, CMD_FAILED, "%s", why);
 	return f;
 }
 

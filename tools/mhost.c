@@ -42,6 +42,7 @@ static const struct {
 	{ "traffic", cmd_traffic, "MODEL [--clients 8]: ask again and again, check every reply" },
 	{ "unload", cmd_unload, "MODEL@VERSION: give its memory back" },
 	{ "verify", cmd_verify, "[MODEL[@VERSION]]: hash the store again and name what is damaged" },
+	{ "watch", cmd_watch, "DIR MODEL: checkpoints that appear there become versions" },
 	{ "workers", cmd_workers, "worker processes, their load and pins" },
 };
 

@@ -38,6 +38,7 @@ struct sup_op;
 struct sup_conn;
 struct sup_child;
 struct sup_trial;
+struct sup_watch;
 struct sup_trial_plan;
 
 /* ---- models and versions -------------------------------------------------------------------- */
@@ -182,6 +183,7 @@ struct sup {
 	struct sup_conn *conns;
 	uint32_t conn_count;
 	struct sup_op *ops;
+	struct sup_watch *watches;
 	struct sup_child *children;
 	uint32_t child_count;
 	struct sup_scribe scribe;
@@ -269,6 +271,9 @@ void sup_event(struct sup *sup, const char *name, const char *model, const char 
 void sup_keep_model(struct sup_model *model);		/* its routes changed */
 void sup_keep_restore(struct sup *sup);			/* at start */
 void sup_keep_apply(struct sup *sup, const char *model);	/* it is active again */
+
+/* sup_watch.c: as the configuration says, once we serve; none when stopping */
+void sup_watches_adjust(struct sup *sup);
 
 /* sup_trial_read.c: what no version may do */
 void sup_version_evidence(struct sup_version *version, const char *text);

@@ -259,6 +259,7 @@ struct sup_child *sup_child_start(struct sup *sup, const struct sup_child_plan *
 		child_free(child);
 		return NULL;
 	}
-	sup_timer_set(&sup->loop, &child->timer, plan->limit_ms * SUP_NS_PER_MS, child_late);
+	if (plan->limit_ms)
+		sup_timer_set(&sup->loop, &child->timer, plan->limit_ms * SUP_NS_PER_MS, child_late);
 	return child;
 }

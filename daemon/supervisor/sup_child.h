@@ -33,7 +33,7 @@ struct sup_child_plan {
 	const char *const *argv;	/* argv[0]: a path, or a program beside mhostd without '/' */
 	const char *const *env;		/* added to ours, NULL-terminated; NULL: none */
 	const char *input;		/* its standard input; NULL: empty */
-	uint32_t limit_ms;
+	uint32_t limit_ms;		/* 0: none */
 	sup_child_fn over;
 	void *owner;
 };

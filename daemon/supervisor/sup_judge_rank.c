@@ -13,33 +13,33 @@
 
 static int compare(const void *a, const void *b)
 {
-	float x = *(const float *)a, y = *(const float *)b;
+	float x = ((const struct judge_item *)a)->ns, y = ((const struct judge_item *)b)->ns;
 
 	return (x > y) - (x < y);
 }
 
-void judge_sort(float *values, uint32_t count)
+void judge_sort(struct judge_item *items, uint32_t count)
 {
-	qsort(values, count, sizeof(values[0]), compare);
+	qsort(items, count, sizeof(items[0]), compare);
 }
 
 /* Both sorted. U counts the pairs in which the candidate is slower than @ratio times stable; equal: half. */
-static double pairs_slower(const float *candidate, uint32_t n, const float *stable, uint32_t m,
-			   double ratio, double *ties)
+static double pairs_slower(const struct judge_item *candidate, uint32_t n, const struct judge_item *stable,
+			   uint32_t m, double ratio, double *ties)
 {
 	uint32_t i = 0, j = 0;
 	double u = 0;
 
 	*ties = 0;
 	while (i < n || j < m) {
-		double next_c = i < n ? (double)candidate[i] : INFINITY;
-		double next_s = j < m ? (double)stable[j] * ratio : INFINITY;
+		double next_c = i < n ? (double)candidate[i].ns : INFINITY;
+		double next_s = j < m ? (double)stable[j].ns * ratio : INFINITY;
 		double value = next_c < next_s ? next_c : next_s;
 		uint32_t a = 0, b = 0;
 
-		while (i + a < n && (double)candidate[i + a] <= value)
+		while (i + a < n && (double)candidate[i + a].ns <= value)
 			a++;
-		while (j + b < m && (double)stable[j + b] * ratio <= value)
+		while (j + b < m && (double)stable[j + b].ns * ratio <= value)
 			b++;
 		u += a * (j + (MUTANT(MUTANT_TIES) ? b : b / 2.0));
 		if (a + b > 1) {
@@ -53,8 +53,8 @@ static double pairs_slower(const float *candidate, uint32_t n, const float *stab
 	return u;
 }
 
-void judge_rank_fold(struct judge_rank *rank, const double *ratios, const float *candidate, uint32_t n,
-		     const float *stable, uint32_t m)
+void judge_rank_fold(struct judge_rank *rank, const double *ratios, const struct judge_item *candidate,
+		     uint32_t n, const struct judge_item *stable, uint32_t m)
 {
 	double pairs = (double)n * m, all = (double)n + m, weight = 1 / (all + 1);
 

@@ -17,7 +17,8 @@
 void sup_judge_compare_add(struct sup_judge *judge, const struct sup_judge_comparison *c)
 {
 	struct judge_shadow *sh = &judge->shadow;
-	double tokens = c->tokens, gap = c->stable_logprob_sum - c->candidate_logprob_sum, agree = c->top1_agree;
+	double gap = c->stable_logprob_sum - c->candidate_logprob_sum;
+	double tokens = c->tokens, agree = c->top1_agree;
 
 	if (c->tokens == 0)
 		return;

@@ -58,6 +58,7 @@ static void reload_apply(struct sup *sup, struct sup_conf *fresh)
 	for (uint32_t i = 0; i < sup->model_count; i++)
 		sup_model_trim(sup, &sup->models[i]);
 	sup_workers_adjust(sup);
+	sup_watches_adjust(sup);
 }
 
 void sup_reload(struct sup *sup)

@@ -77,6 +77,7 @@ void sup_stop(struct sup *sup, int exit_status)
 	sup->stop_ns = sup_now_ns();
 	sup_timer_off(&sup->loop, &sup->accept_timer);
 	sup_sock_unlisten(sup);
+	sup_watches_adjust(sup);
 	sup_ops_abort(sup, "the host is shutting down");
 	sup_loads_cancel(sup);
 	sup_workers_stop(sup);
@@ -123,6 +124,7 @@ void sup_check_serving(struct sup *sup)
 	log_notice("serving at %s: store %s, %u workers with %u threads each", sup->conf.socket,
 		   sup->conf.store, sup->conf.workers, sup_threads(&sup->conf));
 	sup_notify("READY=1");
+	sup_watches_adjust(sup);
 }
 
 /* Descriptors for many clients, locked memory for registered buffers: as far as we may. */
@@ -242,6 +244,8 @@ int sup_run(struct sup *sup)
 void sup_finish(struct sup *sup)
 {
 	sup_sock_unlisten(sup);
+	sup->state = SUP_STOPPING;
+	sup_watches_adjust(sup);
 	sup_ops_abort(sup, "the host ends");
 	sup_clients_close(sup);
 	sup_conns_close(sup);

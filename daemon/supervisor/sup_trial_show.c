@@ -35,8 +35,14 @@ json_t *sup_verdict_show(const struct sup_judge_verdict *verdict)
 
 void sup_verdict_line(const struct sup_judge_verdict *verdict, char *line, size_t bytes)
 {
-	snprintf(line, bytes, "%s", verdict->finding_count ? verdict->findings[0].text :
-		 sup_judge_verdict_name(verdict->kind));
+	if (verdict->kind == SUP_JUDGE_PASS || !verdict->finding_count)
+		snprintf(line, bytes, "%u measures of %llu requests, %llu of them of the candidate: %s",
+			 verdict->finding_count,
+			 (unsigned long long)(verdict->stable_count + verdict->candidate_count),
+			 (unsigned long long)verdict->candidate_count,
+			 sup_judge_verdict_name(verdict->kind));
+	else
+		snprintf(line, bytes, "%s", verdict->findings[0].text);
 }
 
 static json_t *cohort_show(const struct sup_cohort *c)

@@ -55,6 +55,7 @@ struct wrk_rehearsal {
 /* One attached version. */
 struct wrk_version {
 	uint32_t index;
+	int model_index;			/* on the board; negative: not looked up yet */
 	uint64_t serial;
 	struct mhs_map map;			/* of the image's own segment */
 	const struct mhs_image_header *image;	/* it begins with the header */
@@ -68,7 +69,7 @@ struct wrk_version {
 	bool float_rows;
 	struct wrk_pool *pool;			/* KV pages of this size */
 	struct wrk_costs costs;
-	struct wrk_costs turn_costs;		/* of steps after another version's */
+	struct wrk_costs turn_costs[2];		/* of steps after its own, after another version's */
 	struct wrk_pace pace;
 	struct wrk_rehearsal rehearsal;
 	struct wrk_version *next;

@@ -37,14 +37,21 @@ static uint32_t flags_of(const struct wrk_request *r)
 	return flags;
 }
 
+/* Enough to tell sessions apart, too little to find the key. */
+static uint32_t session_of(uint64_t key)
+{
+	return key ? (uint32_t)(key * UINT64_C(0x9e3779b97f4a7c15) >> 32) | 1 : 0;
+}
+
 void wrk_reply_note(struct wrk *w, const struct wrk_request *r, uint64_t now)
 {
 	struct mhs_reply reply = {
 		.version_serial = r->version->serial << 12 | r->version->index,
 		.kind = MHS_REPLY_ENDED,
-		.flags = flags_of(r),
-		.reason = r->reason,
-		.error = r->error,
+		.flags = (uint16_t)flags_of(r),
+		.reason = (uint16_t)r->reason,
+		.error = (uint16_t)r->error,
+		.session = session_of(r->rq.session_key),
 		.prompt_count = r->prompt_count,
 		.output_count = r->token_count - r->prompt_count,
 		.cached_count = r->cached_count,

@@ -9,15 +9,16 @@
 #include "wrk.h"
 
 /* The active version of @v's model; NULL: none, or @v is neither it nor its candidate. */
-static const struct wrk_version *active_of(struct wrk *w, const struct wrk_version *v)
+static const struct wrk_version *active_of(struct wrk *w, struct wrk_version *v)
 {
-	int model = mhs_board_find_model(w->board, v->image->model);
 	struct mhs_route route;
 
-	if (model < 0)
+	if (v->model_index < 0)
+		v->model_index = mhs_board_find_model(w->board, v->image->model);
+	if (v->model_index < 0)
 		return NULL;
 	/* relaxed: only compared with, inside a turn */
-	route = mhs_route_unpack(atomic_load_explicit(&w->board->models[model].route,
+	route = mhs_route_unpack(atomic_load_explicit(&w->board->models[v->model_index].route,
 						      memory_order_relaxed));
 	if (!route.candidate || (v->index != route.active && v->index != route.candidate))
 		return NULL;
@@ -26,9 +27,9 @@ static const struct wrk_version *active_of(struct wrk *w, const struct wrk_versi
 
 void wrk_speed_note(struct wrk *w, struct wrk_version *v, uint64_t ns)
 {
-	bool switched = w->stepped && w->stepped != v->serial;
-	const struct wrk_version *active = switched ? active_of(w, v) : NULL;
-	float usual = active ? wrk_costs_between(&active->turn_costs, w->row_count) : 0;
+	uint32_t class = w->stepped != v->serial;
+	const struct wrk_version *active = active_of(w, v);
+	float usual = active ? wrk_costs_between(&active->turn_costs[class], w->row_count) : 0;
 
 	for (uint32_t i = 0; usual > 0 && i < w->row_count; i++) {
 		struct wrk_request *r = w->row_owner[i];
@@ -39,6 +40,6 @@ void wrk_speed_note(struct wrk *w, struct wrk_version *v, uint64_t ns)
 		r->usual_ns += (uint64_t)usual;
 	}
 	if (active == v)
-		wrk_costs_add(&v->turn_costs, w->row_count, ns);
+		wrk_costs_add(&v->turn_costs[class], w->row_count, ns);
 	w->stepped = v->serial;
 }

@@ -313,6 +313,7 @@ int wrk_version_attach(struct wrk *w, const struct hrt_msg *msg, const int *fds,
 	if (!v)
 		return fail(text, -ENOMEM, "attach");
 	v->index = msg->index;
+	v->model_index = -1;
 	v->serial = msg->serial;
 	mark_step(&last);
 	err = attach_image(w, v, &msg->attach, fds, text);

@@ -103,6 +103,8 @@ static const struct item items[] = {
 	F(mhs_reply, flags),
 	F(mhs_reply, reason),
 	F(mhs_reply, error),
+	F(mhs_reply, session),
+	F(mhs_reply, reserved0),
 	F(mhs_reply, prompt_count),
 	F(mhs_reply, output_count),
 	F(mhs_reply, ended_ns),

@@ -8,27 +8,38 @@
 #include "t.h"
 #include "../../daemon/supervisor/sup_judge_priv.h"
 
-static const double ratios[SUP_JUDGE_RATIOS] = { 0.5, 0.7, 0.8, 0.9, 0.95, 1, 1.05, 1.1, 1.2, 1.5, 2, 3, 4 };
-#define ONE	5		/* where ratios[] is 1 */
+static const double ratios[SUP_JUDGE_RATIOS] = { 0.7, 1, 1.05, 1.1, 1.3, 1.7, 4 };
+#define ONE	1		/* where ratios[] is 1 */
 
 /* ---- ranks ----------------------------------------------------------------------------------- */
+
+static void fold(struct judge_rank *rank, const float *candidate, uint32_t n, const float *stable, uint32_t m)
+{
+	struct judge_item c[200], s[200];
+
+	for (uint32_t i = 0; i < n; i++)
+		c[i] = (struct judge_item){ candidate[i], 0 };
+	for (uint32_t i = 0; i < m; i++)
+		s[i] = (struct judge_item){ stable[i], 0 };
+	judge_rank_fold(rank, ratios, c, n, s, m);
+}
 
 static void ranks_by_hand(void)
 {
 	const float slow[] = { 4, 5, 6 }, fast[] = { 1, 2, 3 }, a[] = { 2, 3, 3 }, b[] = { 1, 2, 3 };
 	struct judge_rank rank = { 0 };
 
-	judge_rank_fold(&rank, ratios, slow, 3, fast, 3);	/* U 9 of 9, variance 21/4 */
+	fold(&rank, slow, 3, fast, 3);	/* U 9 of 9, variance 21/4 */
 	t_near(rank.t[ONE] * 7, 4.5, 1e-12);
 	t_near(rank.var[ONE] * 49, 5.25, 1e-12);
 	t_near(judge_rank_z(&rank, ONE), 4 / sqrt(5.25), 1e-12);
 	t_near(judge_normal_tail(judge_rank_z(&rank, ONE)), 0.0404, 1e-4);
 	memset(&rank, 0, sizeof(rank));
-	judge_rank_fold(&rank, ratios, a, 3, b, 3);		/* U 6.5; ties of 2 and of 3 */
+	fold(&rank, a, 3, b, 3);		/* U 6.5; ties of 2 and of 3 */
 	t_near(rank.t[ONE] * 7, 2, 1e-12);
 	t_near(rank.var[ONE] * 49, 4.5, 1e-12);
 	t_near(judge_rank_z(&rank, ONE), 1.5 / sqrt(4.5), 1e-12);
-	judge_rank_fold(&rank, ratios, a, 3, b, 0);		/* nobody to compare with */
+	fold(&rank, a, 3, b, 0);		/* nobody to compare with */
 	t_near(rank.t[ONE] * 7, 2, 1e-12);
 	t_near(rank.info, 9 / 7.0, 1e-12);
 }
@@ -60,7 +71,7 @@ static void ranks_by_counting(void)
 			if (__builtin_popcount(pick) != 7)
 				continue;
 			split(ties ? tied : plain, 14, pick, c, s);
-			judge_rank_fold(&rank, ratios, c, 7, s, 7);
+			fold(&rank, c, 7, s, 7);
 			sum += t[count] = rank.t[ONE];
 			sum2 += rank.t[ONE] * rank.t[ONE];
 			var = rank.var[ONE];
@@ -97,9 +108,9 @@ static void strata_by_counting(void)
 			if (__builtin_popcount(one) != 2 || __builtin_popcount(two) != 3)
 				continue;
 			split(first, 6, one, c, s);
-			judge_rank_fold(&rank, ratios, c, 2, s, 4);
+			fold(&rank, c, 2, s, 4);
 			split(second, 5, two, c, s);
-			judge_rank_fold(&rank, ratios, c, 3, s, 2);
+			fold(&rank, c, 3, s, 2);
 			sum += rank.t[ONE];
 			sum2 += rank.t[ONE] * rank.t[ONE];
 			var = rank.var[ONE];
@@ -113,7 +124,7 @@ static void strata_by_counting(void)
 
 static void the_ratio_is_found(void)
 {
-	static const double slower[] = { 0.6, 0.97, 1, 1.03, 1.08, 1.3, 2.5 };
+	static const double slower[] = { 0.8, 0.97, 1, 1.03, 1.08, 1.2, 1.5 };
 	float c[200], s[200];
 
 	for (size_t k = 0; k < sizeof(slower) / sizeof(slower[0]); k++) {
@@ -123,11 +134,84 @@ static void the_ratio_is_found(void)
 			s[i] = 100.0f + (float)i;
 			c[i] = (float)(slower[k] * (100.4 + i));
 		}
-		judge_rank_fold(&rank, ratios, c, 200, s, 200);
-		t_near(judge_rank_ratio(&rank, ratios) / slower[k], 1, 0.02);
+		fold(&rank, c, 200, s, 200);
+		t_near(judge_rank_ratio(&rank, ratios) / slower[k], 1, 0.04);
 		for (uint32_t i = 0; i < SUP_JUDGE_RATIOS; i++)
 			t_ok((rank.t[i] > 0) == (slower[k] * 1.0016 > ratios[i]));
 	}
+}
+
+/* ---- sessions -------------------------------------------------------------------------------- */
+
+static double cluster_sum2(const struct judge_cluster *cluster)
+{
+	double sum2 = 0;
+
+	for (uint32_t i = 0; i < SUP_JUDGE_SESSIONS; i++)
+		sum2 += cluster->q[i] * cluster->q[i];
+	return sum2;
+}
+
+/*
+ * 10 sessions of 3 like requests each; every way to give 5 of them to the candidate. T varies by far more
+ * than the plain variance says, and as much as the sum over sessions does.
+ */
+static void sessions_by_counting(void)
+{
+	double t2 = 0, sums2 = 0, plain = 0;
+	uint32_t count = 0;
+
+	for (uint32_t pick = 0; pick < 1u << 10; pick++) {
+		static struct judge_cluster cluster;
+		struct judge_item items[2][30];
+		struct judge_rank rank = { 0 };
+		uint32_t n[2] = { 0, 0 };
+
+		if (__builtin_popcount(pick) != 5)
+			continue;
+		memset(&cluster, 0, sizeof(cluster));
+		for (uint32_t i = 0; i < 30; i++) {
+			uint32_t session = i / 3, cohort = pick >> session & 1;
+
+			items[cohort][n[cohort]++] = (struct judge_item){ (float)i, (uint16_t)(7 * session) };
+		}
+		judge_rank_fold(&rank, ratios, items[1], n[1], items[0], n[0]);
+		judge_cluster_ranks(&cluster, items[1], n[1], items[0], n[0]);
+		t2 += rank.t[ONE] * rank.t[ONE];
+		sums2 += cluster_sum2(&cluster);
+		plain = rank.var[ONE];
+		count++;
+	}
+	t_eq(count, 252);
+	t_ok(t2 / count > 2.5 * plain);
+	t_near(sums2 / t2, 1, 0.15);
+}
+
+/* Student's 97.5 % point for 10 degrees of freedom is 2.228, the normal one 1.960. */
+static void few_sessions_are_uncertain(void)
+{
+	static struct judge_cluster cluster;
+
+	t_near(judge_cluster_z(&cluster, 2, 1), 2, 1e-12);	/* none known */
+	for (uint32_t i = 0; i < 10; i++)
+		cluster.q[i * 100] = i % 2 ? 3 : -3;
+	t_near(judge_cluster_z(&cluster, 2.228, 90), 1.960, 0.005);
+	t_near(judge_cluster_z(&cluster, -2.228, 1000), -1.960, 0.005);
+	t_near(judge_cluster_z(&cluster, 2 * 2.228, 22.5), 1.960, 0.005);	/* a quarter of 90 */
+}
+
+static void events_of_sessions(void)
+{
+	static struct judge_cluster cluster;
+	const struct judge_count c = { 4, 2 }, s = { 4, 0 };
+
+	judge_cluster_event(&cluster, 1, SUP_JUDGE_CANDIDATE, true, (struct judge_count){ 9, 9 },
+			    (struct judge_count){ 0, 0 });
+	t_ok(cluster_sum2(&cluster) == 0);
+	judge_cluster_event(&cluster, 1, SUP_JUDGE_CANDIDATE, true, c, s);
+	judge_cluster_event(&cluster, 2, SUP_JUDGE_STABLE, false, c, s);
+	t_near(cluster.q[1], sqrt(8 / 7.0) * 0.75 / 2, 1e-12);
+	t_near(cluster.q[2], sqrt(8 / 7.0) * 0.25 / 2, 1e-12);
 }
 
 /* ---- shares ---------------------------------------------------------------------------------- */
@@ -197,8 +281,10 @@ static void begin(void)
 {
 	const char *field;
 
-	if (conf.alpha == 0)
+	if (conf.alpha == 0) {
 		sup_judge_defaults(&conf);
+		conf.wall_times = true;
+	}
 	now = 1000000000000;
 	seed = 3;
 	t_eq(sup_judge_init(&judge, &conf, &field), 0);
@@ -297,7 +383,9 @@ static void hard_at_any_count(void)
 		begin();
 		sup_judge_hard(&judge, i, 0);
 		t_eq(look(0), SUP_JUDGE_INCONCLUSIVE);
+		t_ok(!sup_judge_is_hard(&judge));
 		sup_judge_hard(&judge, i, 1);
+		t_ok(sup_judge_is_hard(&judge));
 		t_eq(look(0), SUP_JUDGE_FAIL);
 		t_ok(verdict.hard && verdict.findings[0].hard);
 	}
@@ -391,6 +479,40 @@ static void a_tail_is_seen(void)
 	t_eq(finding("token_time_tail")->verdict, SUP_JUDGE_FAIL);
 }
 
+/* 30 % slower, but all of the candidate's requests came from three users: that may be their doing. */
+static void few_users_prove_little(void)
+{
+	for (int users = 3; users <= 300; users *= 100) {
+		begin();
+		for (int i = 0; i < 600; i++) {
+			struct sup_judge_sample s = sample(i % 2, i % 2 ? 1.3 : 1, 0);
+
+			s.session = 1 + (uint64_t)(i % 2 ? 1000 + i / 2 % users : i / 2 % 300);
+			sup_judge_add(&judge, &s);
+		}
+		t_ok((look(0) == SUP_JUDGE_FAIL) == (users == 300));
+		t_ok(look(SUP_JUDGE_FULL) != SUP_JUDGE_PASS);
+	}
+}
+
+/* Its replies stop at one token: nothing to compare, and nothing that could pass. */
+static void no_second_token(void)
+{
+	begin();
+	for (int i = 0; i < 600; i++) {
+		struct sup_judge_sample s = sample(i % 2, 1, 0);
+
+		if (i % 2) {
+			s.output_count = 1;
+			s.total_ns = s.first_token_ns;
+		}
+		sup_judge_add(&judge, &s);
+	}
+	t_ok(look(0) != SUP_JUDGE_PASS);
+	t_need(finding("token_time"));
+	t_eq(finding("token_time")->verdict, SUP_JUDGE_INCONCLUSIVE);
+}
+
 static void empty_and_repeating(void)
 {
 	static const char *const names[] = { "empty", "repeating" };
@@ -434,6 +556,7 @@ static void shadow(void)
 	begin();
 	c.kl_sum = NAN;
 	sup_judge_compare_add(&judge, &c);
+	t_ok(sup_judge_is_hard(&judge));
 	t_eq(look(0), SUP_JUDGE_FAIL);
 	t_ok(verdict.hard);
 	begin();
@@ -520,6 +643,9 @@ int main(void)
 	T_RUN(ranks_by_counting);
 	T_RUN(strata_by_counting);
 	T_RUN(the_ratio_is_found);
+	T_RUN(sessions_by_counting);
+	T_RUN(few_sessions_are_uncertain);
+	T_RUN(events_of_sessions);
 	T_RUN(shares_by_hand);
 	T_RUN(shares_of_many);
 	T_RUN(good_and_bad);
@@ -529,6 +655,8 @@ int main(void)
 	T_RUN(alone);
 	T_RUN(limits_and_stable);
 	T_RUN(a_tail_is_seen);
+	T_RUN(few_users_prove_little);
+	T_RUN(no_second_token);
 	T_RUN(empty_and_repeating);
 	T_RUN(shadow);
 	T_RUN(hooks);

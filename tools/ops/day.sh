@@ -5,7 +5,7 @@
 # shadow, and four that must not: slow, failing, damaged on disk, damaged in memory. No reply may fail
 # and none may be of two versions. A rehearsal for people, and a test.
 #   tools/ops/day.sh [BUILD]         in a private directory that is removed at the end
-# CLIENTS=8, INTERVAL=15 (seconds of one step), MODEL=FILE (another GGUF file or folder), KEEP=1 (keep the directory).
+# CLIENTS=8, INTERVAL=20 (seconds of one step), MODEL=FILE (another GGUF file or folder), KEEP=1 (keep the directory).
 set -eu
 here=$(cd "$(dirname "$0")/../.." && pwd)
 B=${1:-$here/build}
@@ -13,7 +13,7 @@ case $B in /*) ;; *) B=$PWD/$B ;; esac
 mhost=$B/mhost
 dir=$(mktemp -d "${TMPDIR:-/tmp}/mhost-day.XXXXXX")
 export MHOST_SOCKET="$dir/mhost.sock" MHOST_STORE="$dir/store"
-interval=${INTERVAL:-15}
+interval=${INTERVAL:-20}
 host= load=
 
 finish() {
@@ -68,7 +68,7 @@ at_most() { python3 -c 'import sys; sys.exit(not float(sys.argv[1]) <= float(sys
 # must_fail VERSION WORDS SECONDS: a canary that is rolled back by itself, with these words, in this time.
 must_fail() {
 	version=$1 words=$2 limit=$3
-	"$mhost" release "smol@$version" --canary --why "the day's $version" >/dev/null
+	"$mhost" release "smol@$version" --canary --steps 50,100 --why "the day's $version" >/dev/null
 	wait_for $((interval * 10)) is_active "$good"
 	wait_for 5 last fail "$version" 'o["why"]'
 	why=$(last fail "$version" 'o["why"]')
