@@ -364,6 +364,7 @@ static void sessions_stick(void)
 	keeps(share(t.passed, t.releases) <= 0.05);
 }
 
+#if !JUDGE_MUTANT
 /* As a host judges by default: by engine time, shares and limits. */
 static void engine_time_alone(void)
 {
@@ -385,6 +386,7 @@ static void engine_time_alone(void)
 	printf("# ran: by engine time %u of %u equal ones rolled back\n", failed, equals);
 	keeps(share(failed, equals) <= 0.01);
 }
+#endif
 
 /* ---- honest chances -------------------------------------------------------------------------- */
 
