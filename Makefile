@@ -16,6 +16,7 @@ SHM_SRC := \
 	shm/mhs_attach.c \
 	shm/mhs_bell.c \
 	shm/mhs_epoch.c \
+	shm/mhs_extent.c \
 	shm/mhs_image.c \
 	shm/mhs_ring.c \
 	shm/mhs_seg.c \
@@ -63,6 +64,7 @@ STORE_SRC := \
 	daemon/store/import_gguf_config.c \
 	daemon/store/import_hf.c \
 	daemon/store/import_safetensors.c \
+	daemon/store/sto_blob.c \
 	daemon/store/sto_compat.c \
 	daemon/store/sto_diff.c \
 	daemon/store/sto_diff_tensors.c \
@@ -72,6 +74,7 @@ STORE_SRC := \
 	daemon/store/sto_gguf_cursor.c \
 	daemon/store/sto_gguf_get.c \
 	daemon/store/sto_gguf_tensors.c \
+	daemon/store/sto_hash.c \
 	daemon/store/sto_hf_config.c \
 	daemon/store/sto_history.c \
 	daemon/store/sto_image.c \
@@ -83,9 +86,11 @@ STORE_SRC := \
 	daemon/store/sto_norms.c \
 	daemon/store/sto_number.c \
 	daemon/store/sto_pack.c \
+	daemon/store/sto_packs.c \
 	daemon/store/sto_prune.c \
 	daemon/store/sto_safetensors.c \
 	daemon/store/sto_semver.c \
+	daemon/store/sto_share.c \
 	daemon/store/sto_store.c \
 	daemon/store/sto_tok.c \
 	daemon/store/sto_tok_gguf.c \
@@ -98,6 +103,7 @@ STORE_SRC := \
 	daemon/store/sto_tok_regex_set.c \
 	daemon/store/sto_verify.c \
 	daemon/store/sto_verify_manifest.c \
+	daemon/store/sto_verify_packs.c \
 	daemon/store/sto_version.c \
 	daemon/store/sto_work.c
 
@@ -106,6 +112,7 @@ COMMON_SRC := \
 	daemon/common/log.c
 
 SUP_SRC := \
+	daemon/supervisor/sup_arena.c \
 	daemon/supervisor/sup_ask.c \
 	daemon/supervisor/sup_board.c \
 	daemon/supervisor/sup_child.c \
@@ -134,6 +141,7 @@ SUP_SRC := \
 	daemon/supervisor/sup_message.c \
 	daemon/supervisor/sup_notify.c \
 	daemon/supervisor/sup_options.c \
+	daemon/supervisor/sup_packs.c \
 	daemon/supervisor/sup_pages.c \
 	daemon/supervisor/sup_place.c \
 	daemon/supervisor/sup_read.c \
@@ -262,6 +270,7 @@ UNIT_TESTS := \
 	diverge \
 	draft \
 	epoch \
+	extents \
 	gguf \
 	gguf_cut \
 	hf_config \
@@ -282,6 +291,7 @@ UNIT_TESTS := \
 	model \
 	pace \
 	pack \
+	packs \
 	prefix \
 	prompts \
 	prune \
@@ -295,6 +305,7 @@ UNIT_TESTS := \
 	seg \
 	semver \
 	shadow \
+	share \
 	spin \
 	split \
 	stat \
@@ -339,6 +350,7 @@ SCENARIOS := \
 	tests/scenario/g02_probe.sh \
 	tests/scenario/k01_kill.sh \
 	tests/scenario/m01_memory.sh \
+	tests/scenario/m02_shared.sh \
 	tests/scenario/p01_perf.sh \
 	tests/scenario/s01_shadow.sh \
 	tests/scenario/v01_flip.sh \

@@ -75,7 +75,7 @@ static int check_identity(const struct mhs_image_header *image, const char **fie
 		*field = "abi_major: made by another major version of mhost, import it again";
 		return -ENOTSUP;
 	}
-	if (image->features) {
+	if (image->features & ~MHS_IMAGE_PACKED) {
 		*field = "features: needs a newer mhost, a feature bit is unknown";
 		return -ENOTSUP;
 	}
@@ -98,13 +98,16 @@ static int check_hash_of_header(const struct mhs_image_header *image, mhs_hash12
 	return -EBADMSG;
 }
 
-static int check_lengths(const struct mhs_image_header *image, uint64_t image_bytes,
+static int check_lengths(const struct mhs_image_header *image, uint64_t file_bytes,
 			 const char **field)
 {
-	uint64_t data_bytes, chunks;
+	uint64_t image_bytes = image->image_bytes, data_bytes, chunks;
 
-	if (image->image_bytes != image_bytes)
-		return refuse(field, "image_bytes: must equal the file size, it is cut or padded");
+	if (image->features & MHS_IMAGE_PACKED ? image->file_bytes != file_bytes :
+						 image_bytes != file_bytes)
+		return refuse(field, image->features & MHS_IMAGE_PACKED ?
+			      "file_bytes: must equal the file size, it is cut or padded" :
+			      "image_bytes: must equal the file size, it is cut or padded");
 	if (image_bytes % MHS_IMAGE_ALIGN_BYTES || image_bytes > MHS_IMAGE_BYTES_MAX)
 		return refuse(field, "image_bytes: must be a multiple of 4096, at most 4 TiB");
 	if (image->data_offset_bytes < MHS_PAGE_BYTES || image->data_offset_bytes >= image_bytes ||
@@ -156,6 +159,38 @@ static int check_spans(const struct mhs_image_header *image, const char **field)
 	return 0;
 }
 
+/* Extent and pack table lie behind the tensor table, in that order; or there is none of it. */
+static int check_packed(const struct mhs_image_header *image, const char **field)
+{
+	uint64_t after = image->tensor_table.offset_bytes + image->tensor_table.length_bytes;
+	const struct mhs_image_span *extents = &image->extent_table, *packs = &image->pack_table;
+	uint64_t end = image->file_bytes;
+
+	if (!(image->features & MHS_IMAGE_PACKED)) {
+		if (end || image->extent_count || image->pack_count || !span_is_absent(extents) ||
+		    !span_is_absent(packs) || !all_zero(image->file_hash, sizeof(image->file_hash)))
+			return refuse(field, "file_bytes, extent_table, pack_table, file_hash: "
+				      "must be zero in an image without packs");
+		return 0;
+	}
+	if (end % MHS_IMAGE_ALIGN_BYTES || end > MHS_IMAGE_FILE_MAX)
+		return refuse(field, "file_bytes: must be a multiple of 4096, at most 64 MiB");
+	if (!in_range(image->extent_count, 1, MHS_IMAGE_EXTENT_MAX))
+		return refuse(field, "extent_count: must be 1..8260");
+	if (!in_range(image->pack_count, 1, MHS_PACK_MAX))
+		return refuse(field, "pack_count: must be 1..31");
+	if (!span_is_inside(extents, after, end) || extents->offset_bytes % 64 ||
+	    extents->length_bytes != image->extent_count * sizeof(struct mhs_image_extent))
+		return refuse(field, "extent_table: must lie behind the tensor table, aligned to 64, "
+			      "32 bytes an extent");
+	if (!span_is_inside(packs, extents->offset_bytes + extents->length_bytes, end) ||
+	    packs->offset_bytes % 64 ||
+	    packs->length_bytes != image->pack_count * sizeof(struct mhs_image_pack))
+		return refuse(field, "pack_table: must lie behind the extent table, aligned to 64, "
+			      "64 bytes a pack");
+	return 0;
+}
+
 static int check_config(const struct mhs_image_config *config, const char **field)
 {
 	if (config->arch != MHS_ARCH_LLAMA)
@@ -201,7 +236,7 @@ static int check_tokens(const struct mhs_image_header *image, const char **field
 	return 0;
 }
 
-int mhs_image_check_header(const struct mhs_image_header *image, uint64_t image_bytes,
+int mhs_image_check_header(const struct mhs_image_header *image, uint64_t file_bytes,
 			   mhs_hash128_fn check_hash, const char **field)
 {
 	int err = check_identity(image, field);
@@ -219,9 +254,11 @@ int mhs_image_check_header(const struct mhs_image_header *image, uint64_t image_
 		return refuse(field, "model: must be 1..63 bytes, then zeros");
 	if (!text_is_sound(image->semver, sizeof(image->semver)))
 		return refuse(field, "semver: must be 1..47 bytes, then zeros");
-	err = check_lengths(image, image_bytes, field);
+	err = check_lengths(image, file_bytes, field);
 	if (!err)
 		err = check_spans(image, field);
+	if (!err)
+		err = check_packed(image, field);
 	if (!err)
 		err = check_config(&image->config, field);
 	if (!err)

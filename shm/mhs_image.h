@@ -1,12 +1,20 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * mhs_image.h: the image, the packed file of one version. Its bytes are the arena's bytes.
+ * mhs_image.h: the image of one version, and the packs that hold what versions share.
  *
- * file:  header page | chunk table | tensor table | tensors, tokenizer, template, each page-aligned
+ * image: header page | chunk table | tensor table | tensors, tokenizer, template, each page-aligned
  * Everything from data_offset on is cut into chunks of chunk_bytes (the last one shorter), each
  * with its XXH3-128 in the chunk table; the header holds the table's hash and its own. So a
  * reader can check any chunk as it arrives and name the bad one. content_hash is SHA-256 over
  * the same range: it names the weights in manifests, replies and cache keys.
+ *
+ * An image is one file (and one segment), or MHS_IMAGE_PACKED: its file holds the image up to the
+ * end of the tensor table, an extent table that says where the rest lies, and the list of the
+ * packs that hold it. Where bytes lie changes neither the image's offsets nor its content_hash.
+ *
+ * pack:  header page | chunk table | runs of whole pages of an image
+ * Immutable, named by the SHA-256 of its data; versions that share tensors share its file and its
+ * segment. A segment holds the bytes of its file from byte 0.
  * All integers little-endian. XXH3 hashes are stored in canonical (big-endian) form.
  */
 #ifndef MHS_IMAGE_H
@@ -16,13 +24,20 @@
 
 #define MHS_IMAGE_MAGIC		UINT64_C(0x316567616d69686d)	/* "mhimage1" */
 #define MHS_IMAGE_ABI_MAJOR	2u	/* 2: 5 and 6 bits are held as such */
-#define MHS_IMAGE_ABI_MINOR	0u
+#define MHS_IMAGE_ABI_MINOR	1u	/* 1: MHS_IMAGE_PACKED */
+#define MHS_PACK_MAGIC		UINT64_C(0x31306b636170686d)	/* "mhpack01" */
 #define MHS_IMAGE_ALIGN_BYTES	4096u
 #define MHS_IMAGE_CHUNK_BYTES	(4u << 20)
 #define MHS_IMAGE_BYTES_MAX	(UINT64_C(1) << 42)
 #define MHS_IMAGE_LAYER_MAX	512u
 #define MHS_IMAGE_EOS_MAX	8u
 #define MHS_CHUNK_HASH_BYTES	16u	/* XXH3-128 */
+#define MHS_PACK_MAX		31u	/* packs of one version */
+#define MHS_SEGMENT_MAX		(MHS_PACK_MAX + 1u)	/* its own file, then its packs */
+#define MHS_IMAGE_EXTENT_MAX	8260u	/* one a tensor, and some */
+#define MHS_IMAGE_FILE_MAX	(UINT64_C(1) << 26)	/* bytes of a packed image's own file */
+
+#define MHS_IMAGE_PACKED	UINT64_C(1)	/* feature: the data lies in packs (since 2.1) */
 
 enum mhs_image_kind { MHS_IMAGE_MODEL = 1, MHS_IMAGE_ADAPTER = 2 };
 enum mhs_image_arch { MHS_ARCH_LLAMA = 1 };
@@ -71,8 +86,8 @@ struct mhs_image_header {
 	uint16_t abi_major;
 	uint16_t abi_minor;
 	uint32_t header_bytes;			/* MHS_PAGE_BYTES */
-	uint64_t image_bytes;			/* whole file, multiple of MHS_IMAGE_ALIGN_BYTES */
-	uint64_t features;			/* none defined in 2.0; unknown bits: refuse */
+	uint64_t image_bytes;			/* whole image, multiple of MHS_IMAGE_ALIGN_BYTES */
+	uint64_t features;			/* MHS_IMAGE_*; unknown bits: refuse */
 	uint32_t kind;				/* enum mhs_image_kind */
 	uint32_t chunk_bytes;			/* MHS_IMAGE_CHUNK_BYTES */
 	uint64_t data_offset_bytes;		/* first byte that the chunks cover, page-aligned */
@@ -91,7 +106,14 @@ struct mhs_image_header {
 	uint8_t content_hash[MHS_HASH_BYTES];	/* SHA-256 of [data_offset, image_bytes) */
 	uint8_t chunk_table_hash[MHS_CHUNK_HASH_BYTES];
 	uint8_t header_hash[MHS_CHUNK_HASH_BYTES];	/* of this page, this field as zeros */
-	uint8_t reserved0[MHS_PAGE_BYTES - 400];	/* zero */
+	/* packed images alone, else zero; spans are offsets in the file (since 2.1) */
+	uint64_t file_bytes;			/* of the image's own file */
+	struct mhs_image_span extent_table;	/* extent_count x mhs_image_extent */
+	struct mhs_image_span pack_table;	/* pack_count x mhs_image_pack */
+	uint32_t extent_count;			/* 1..MHS_IMAGE_EXTENT_MAX */
+	uint32_t pack_count;			/* 1..MHS_PACK_MAX */
+	uint8_t file_hash[MHS_CHUNK_HASH_BYTES];	/* of the file behind this page */
+	uint8_t reserved0[MHS_PAGE_BYTES - 464];	/* zero */
 };
 _Static_assert(sizeof(struct mhs_image_header) == MHS_PAGE_BYTES, "image header is one page");
 
@@ -108,5 +130,43 @@ struct mhs_image_tensor {
 	uint8_t hash[MHS_CHUNK_HASH_BYTES];	/* XXH3-128 of the tensor's bytes */
 };
 _Static_assert(sizeof(struct mhs_image_tensor) == 128, "image ABI 2: tensor");
+
+/*
+ * A run of pages of a packed image. In order of the image, without gap or overlap; the first holds
+ * all up to the end of the tensor table and lies at the same place of segment 0.
+ */
+struct mhs_image_extent {
+	uint64_t image_offset_bytes;	/* page-aligned, as the next two */
+	uint64_t length_bytes;
+	uint64_t segment_offset_bytes;
+	uint32_t segment;		/* 0: the image's own file, i: pack i - 1 of the table */
+	uint32_t reserved0;		/* zero */
+};
+_Static_assert(sizeof(struct mhs_image_extent) == 32, "image ABI 2: extent");
+
+struct mhs_image_pack {
+	uint8_t content_hash[MHS_HASH_BYTES];	/* as in the pack's header; its name */
+	uint64_t pack_bytes;			/* of its file */
+	uint8_t reserved0[24];			/* zero */
+};
+_Static_assert(sizeof(struct mhs_image_pack) == 64, "image ABI 2: pack");
+
+struct mhs_pack_header {
+	uint64_t magic;				/* MHS_PACK_MAGIC */
+	uint16_t abi_major;			/* of the image ABI */
+	uint16_t abi_minor;
+	uint32_t header_bytes;			/* MHS_PAGE_BYTES */
+	uint64_t pack_bytes;			/* whole file, multiple of MHS_IMAGE_ALIGN_BYTES */
+	uint64_t features;			/* none defined; unknown bits: refuse */
+	uint32_t chunk_bytes;			/* MHS_IMAGE_CHUNK_BYTES */
+	uint32_t chunk_count;
+	uint64_t data_offset_bytes;		/* first byte that the chunks cover, page-aligned */
+	struct mhs_image_span chunk_table;	/* chunk_count x MHS_CHUNK_HASH_BYTES */
+	uint8_t content_hash[MHS_HASH_BYTES];	/* SHA-256 of [data_offset, pack_bytes) */
+	uint8_t chunk_table_hash[MHS_CHUNK_HASH_BYTES];
+	uint8_t header_hash[MHS_CHUNK_HASH_BYTES];	/* of this page, this field as zeros */
+	uint8_t reserved0[MHS_PAGE_BYTES - 128];	/* zero */
+};
+_Static_assert(sizeof(struct mhs_pack_header) == MHS_PAGE_BYTES, "pack header is one page");
 
 #endif

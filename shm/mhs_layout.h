@@ -20,7 +20,7 @@
 #define MHS_MODEL_MAX		256u	/* models on one board */
 #define MHS_VERSION_MAX		4096u	/* 12 bits of the route word; index 0 is "none" */
 #define MHS_WORKER_MAX		64u
-#define MHS_EXTENT_MAX		4u	/* segments that make up one version (or its replicas) */
+#define MHS_EXTENT_MAX		4u	/* replicas of one version */
 #define MHS_NAME_BYTES		64u	/* model and adapter names, NUL-padded */
 #define MHS_SEMVER_BYTES	48u	/* MAJOR.MINOR.PATCH, NUL-padded */
 #define MHS_HASH_BYTES		32u	/* SHA-256 */
@@ -77,7 +77,7 @@ struct mhs_model {
 };
 _Static_assert(sizeof(struct mhs_model) == 2 * MHS_LINE_BYTES, "route and name: two lines");
 
-/* One contiguous piece of an image at run time. */
+/* One replica of an image at run time; where its pieces lie stands in the image (mhs_image.h). */
 struct mhs_extent {
 	uint32_t segment;		/* which descriptor of the attach message, from 0 */
 	uint32_t node;			/* NUMA node of a replica, UINT32_MAX: not bound */

@@ -151,7 +151,8 @@ static int arena_open(const char *name, size_t bytes, enum mhs_pages pages, size
 
 	if ((unsigned int)pages > MHS_PAGES_4K)
 		return -EINVAL;
-	total = round_up(bytes, mhs_pages_bytes(pages));
+	/* a THP arena may end in small pages */
+	total = round_up(bytes, pages == MHS_PAGES_THP ? SMALL_BYTES : mhs_pages_bytes(pages));
 	if (total == 0)
 		return -EINVAL;
 	fd = memfd_open(name, flags[pages]);

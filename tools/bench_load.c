@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * bench_load.c: load of an image against the best raw reads of the same file, in turns: our own
- * over io_uring, and fio's where it is installed. All go past the page cache.
+ * bench_load.c: load of a version against the best raw reads of the same file, in turns: our own
+ * over io_uring, and fio's where it is installed. All go past the page cache. The file is the
+ * largest that the version shares with none in memory: what a load reads.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -39,6 +40,7 @@ static const char *const keys[SERIES_COUNT] = {
 struct load {
 	struct bench *b;
 	struct bench_raw *raw;
+	char path[4096];				/* of the file */
 	const struct bench_way *raw_way, *fio_way;	/* the fastest; NULL: no fio */
 	double values[SERIES_COUNT][TURNS_MAX];
 	json_t *answer;					/* the last load's */
@@ -59,10 +61,10 @@ static int ways_choose(struct load *l)
 	for (uint32_t i = 0; i < bench_way_count; i++) {
 		double s = bench_raw_read(l->raw, &bench_ways[i]);
 		double fio = !with_fio || (i && !fio_best) ? 0 :
-			     bench_fio_read(l->b->path, &bench_ways[i]);
+			     bench_fio_read(l->path, &bench_ways[i]);
 
 		if (s < 0)
-			return cmd_fail(l->b->cmd, CMD_FAILED, "%s: raw read: %s", l->b->path, strerror((int)-s));
+			return cmd_fail(l->b->cmd, CMD_FAILED, "%s: raw read: %s", l->path, strerror((int)-s));
 		if (!l->raw_way || s < raw_best) {
 			raw_best = s;
 			l->raw_way = &bench_ways[i];
@@ -111,19 +113,21 @@ static int host_load(struct load *l)
 
 static int turn(struct load *l, uint32_t i)
 {
-	const double bytes = (double)bench_raw_bytes(l->raw), gib = bytes / (double)(UINT64_C(1) << 30);
-	double raw_s = bench_raw_read(l->raw, l->raw_way), faults, load_s;
+	const double bytes = (double)bench_raw_bytes(l->raw);
+	double raw_s = bench_raw_read(l->raw, l->raw_way), faults, load_s, gib, loaded;
 
 	if (raw_s < 0)
-		return cmd_fail(l->b->cmd, CMD_FAILED, "%s: raw read: %s", l->b->path, strerror((int)-raw_s));
+		return cmd_fail(l->b->cmd, CMD_FAILED, "%s: raw read: %s", l->path, strerror((int)-raw_s));
 	if (l->fio_way)
-		l->values[FIO][i] = bench_fio_read(l->b->path, l->fio_way);
+		l->values[FIO][i] = bench_fio_read(l->path, l->fio_way);
 	if (host_load(l))
 		return CMD_FAILED;
 	load_s = number(l->answer, "load_ns") / 1e9;
+	loaded = number(l->answer, "read_bytes");
+	gib = number(l->answer, "bytes") / (double)(UINT64_C(1) << 30);
 	l->values[RAW][i] = bytes / 1e9 / raw_s;
-	l->values[LOAD][i] = bytes / 1e9 / load_s;
-	l->values[READ][i] = bytes / 1e9 / (load_s - number(l->answer, "page_wait_ns") / 1e9);
+	l->values[LOAD][i] = loaded / 1e9 / load_s;
+	l->values[READ][i] = loaded / 1e9 / (load_s - number(l->answer, "page_wait_ns") / 1e9);
 	l->values[LOAD_RAW][i] = l->values[LOAD][i] / l->values[RAW][i];
 	l->values[READ_RAW][i] = l->values[READ][i] / l->values[RAW][i];
 	if (l->fio_way)
@@ -166,17 +170,51 @@ static void report(struct load *l, json_t *out)
 	json_object_set(out, "rung", json_object_get(l->answer, "rung"));
 }
 
-static int measure(struct load *l)
+/* Once the version is in memory: l->path, or CMD_OK and empty when it has no weights for itself. */
+static int find_file(struct load *l)
 {
-	int err = bench_raw_open(l->b->path, &l->raw);
+	json_t *show = bench_call(l->b, "show", l->b->other), *extent;
+	int slash = (int)(strrchr(l->b->path, '/') - l->b->path);
+	json_int_t most = 0;
+	size_t i;
 
-	if (err)
-		return cmd_fail(l->b->cmd, CMD_FAILED, "%s: raw read: %s", l->b->path, strerror(-err));
-	err = ways_choose(l);
-	if (!err) {	/* so that the first turn too finds it to be unloaded */
-		l->answer = bench_call(l->b, "load", l->b->other);
-		err = l->answer ? CMD_OK : CMD_FAILED;
+	if (!show)
+		return CMD_FAILED;
+	json_array_foreach(json_object_get(show, "extents"), i, extent) {
+		const char *pack = json_string_value(json_object_get(extent, "pack"));
+		json_int_t bytes = json_integer_value(json_object_get(extent, "length_bytes"));
+
+		if (bytes <= most || json_integer_value(json_object_get(extent, "versions")) != 1)
+			continue;
+		most = bytes;
+		if (pack)
+			snprintf(l->path, sizeof(l->path), "%.*s/pack-%.64s.mhp", slash, l->b->path, pack);
+		else
+			snprintf(l->path, sizeof(l->path), "%s", l->b->path);
 	}
+	if (i > 1 && !strcmp(l->path, l->b->path))	/* its tables alone */
+		l->path[0] = '\0';
+	json_decref(show);
+	return CMD_OK;
+}
+
+static int measure(struct load *l, json_t *out)
+{
+	int err;
+
+	/* so that the first turn too finds it to be unloaded */
+	l->answer = bench_call(l->b, "load", l->b->other);
+	err = l->answer ? find_file(l) : CMD_FAILED;
+	if (err)
+		return err;
+	if (!l->path[0]) {
+		json_object_set_new(out, "skipped", json_string("the other version shares its weights"));
+		return CMD_OK;
+	}
+	err = bench_raw_open(l->path, &l->raw);
+	if (err)
+		return cmd_fail(l->b->cmd, CMD_FAILED, "%s: raw read: %s", l->path, strerror(-err));
+	err = ways_choose(l);
 	for (uint32_t i = 0; !err && i < l->b->repeat; i++)
 		err = turn(l, i);
 	return err;
@@ -193,7 +231,7 @@ int bench_part_load(struct bench *b)
 		return cmd_fail(b->cmd, CMD_FAILED, "out of memory");
 	l->b = b;
 	if (b->other[0])
-		err = measure(l);
+		err = measure(l, out);
 	else
 		json_object_set_new(out, "skipped", json_string("only one version in the store"));
 	if (!err && l->raw)

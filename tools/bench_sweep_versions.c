@@ -17,7 +17,7 @@ static double median(double *values, uint32_t n)
 	return bench_spread(values, n).p50;
 }
 
-/* Model "many": VERSIONS versions of the small model that comes with mhost. */
+/* Model "many": VERSIONS versions of the small model that comes with mhost; they share its weights. */
 static int import_many(struct sweep *s)
 {
 	char path[2048], ref[32];
@@ -183,18 +183,16 @@ static void tell(struct sweep *s, json_t *to, struct svg_plot *plot, uint32_t li
 	fflush(stdout);
 }
 
-static int latency(struct sweep *s, struct bench *b, struct svg_plot *load_plot,
+static int latency(struct sweep *s, struct bench *b, double *ms, struct svg_plot *load_plot,
 		   struct svg_plot *flip_plot)
 {
-	double ms[LOADS], us[LATENCY_FLIPS];
+	double us[LATENCY_FLIPS];
 	json_t *to = json_object();
 	struct bench_totals totals = { 0 };
 	struct bench_load *load;
-	int err = loads(b, ms);
+	int err;
 
 	json_object_set_new(s->out, "latency", to);
-	if (err)
-		return err;
 	tell(s, to, load_plot, 0, "load", "load_ms", ms, LOADS);
 	err = flips(b, LATENCY_FLIPS, "1.0.0", "1.1.0", us);
 	if (err)
@@ -226,12 +224,18 @@ int sweep_latency(struct sweep *s)
 		.y_name = "percent of flips",
 		.is_histogram = 1
 	};
-	struct bench_host host;
-	struct bench b;
-	int err = sweep_host(s, s->options->threads, &host, &b);
+	struct bench_host host = { .isa = s->isa, .threads = s->options->threads };
+	struct bench b = { .cmd = &host.cmd, .model = "sweep" };
+	double ms[LOADS];
+	int err = bench_host_start(&host, s->cmd, s->dir);
 
+	/* First, while no other version with these weights is in memory. */
 	if (!err)
-		err = latency(s, &b, &load_plot, &flip_plot);
+		err = loads(&b, ms);
+	if (!err)
+		err = bench_host_use(&host, "sweep", &b);
+	if (!err)
+		err = latency(s, &b, ms, &load_plot, &flip_plot);
 	sweep_host_stop(&host, &b);
 	if (!err)
 		err = sweep_plot(s, &load_plot, "load");

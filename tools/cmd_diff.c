@@ -138,7 +138,7 @@ static void print_text(const json_t *result)
 	print_tensors(json_object_get(result, "tensors"));
 }
 
-static int compare(struct run *run, const struct sto_version *a, const struct sto_version *b)
+static int compare(struct run *run, struct sto_version *a, struct sto_version *b)
 {
 	struct sto_diff diff = { .a = a, .b = b, .stop = cmd_catch_signals(), .arg = &run->shown };
 	struct sto_error error;

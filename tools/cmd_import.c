@@ -206,12 +206,13 @@ static void print_json(const struct options *o, const struct sto_import_result *
 
 	cmd_hex(r->content_hash, MHS_HASH_BYTES, hash);
 	cmd_json_print(json_pack(
-		"{s:s, s:s, s:s, s:s, s:I, s:I, s:i, s:s?, s:s?, s:f, s:o}", "model", o->import.model,
-		"version", r->version, "image", r->image_path, "content_hash", hash,
-		"image_bytes", (json_int_t)r->image_bytes, "source_bytes",
-		(json_int_t)r->source_bytes, "tensors", r->tensor_count, "parent",
-		r->parent[0] ? r->parent : NULL, "quantize", o->quantize, "seconds", r->seconds,
-		"incompatible", r->incompatible ? json_incref(r->incompatible) : json_array()));
+		"{s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:i, s:s?, s:s?, s:f, s:o}", "model",
+		o->import.model, "version", r->version, "image", r->image_path, "content_hash", hash,
+		"image_bytes", (json_int_t)r->image_bytes, "stored_bytes",
+		(json_int_t)r->stored_bytes, "source_bytes", (json_int_t)r->source_bytes, "tensors",
+		r->tensor_count, "parent", r->parent[0] ? r->parent : NULL, "quantize", o->quantize,
+		"seconds", r->seconds, "incompatible",
+		r->incompatible ? json_incref(r->incompatible) : json_array()));
 }
 
 static void print_text(const struct options *o, const struct sto_import_result *r)
@@ -221,9 +222,10 @@ static void print_text(const struct options *o, const struct sto_import_result *
 	size_t i;
 
 	cmd_hex(r->content_hash, 8, hash);
-	printf("imported %s@%s: %u tensors, %.1f MB from %.1f MB, content %s..., %.2f s (%.0f "
-	       "MB/s)\n",
+	printf("imported %s@%s: %u tensors, %.1f MB (%.1f MB of it new) from %.1f MB, content %s..., "
+	       "%.2f s (%.0f MB/s)\n",
 	       o->import.model, r->version, r->tensor_count, (double)r->image_bytes / 1e6,
+	       (double)r->stored_bytes / 1e6,
 	       (double)r->source_bytes / 1e6, hash, r->seconds,
 	       r->seconds > 0 ? (double)r->source_bytes / 1e6 / r->seconds : 0.0);
 	json_array_foreach(r->incompatible, i, text)

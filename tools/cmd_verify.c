@@ -125,12 +125,17 @@ int cmd_verify(struct cmd *cmd, int argc, char **argv)
 	run.verify.progress = isatty(STDERR_FILENO) ? draw : NULL;
 	run.verify.arg = &run;
 	run.verify.stop = cmd_catch_signals();
+	run.verify.verified = sto_verified_new();
 	run.list = json_array();
-	if (run.model[0])
+	if (!run.verify.verified)
+		status = cmd_fail(cmd, CMD_FAILED, "out of memory; free some");
+	else if (run.model[0])
 		each_model(&run, run.model);
 	else
 		run.err = sto_models_each(run.verify.store, each_model, &run, &run.error);
-	status = report(&run);
+	if (!status)
+		status = report(&run);
+	sto_verified_free(&run.verify.verified);
 	json_decref(run.list);
 	return status;
 }

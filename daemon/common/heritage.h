@@ -10,7 +10,7 @@
 #ifndef HERITAGE_H
 #define HERITAGE_H
 
-#include "mhs_layout.h"
+#include "mhs_image.h"
 
 #define HERITAGE_FD		3
 #define HERITAGE_ORPHAN_MS	10000
@@ -19,7 +19,7 @@
 enum hrt_type {
 	/* supervisor -> worker */
 	HRT_INIT = 1,		/* fds: board (RO), slot, stats, replies, bell (mhs_bell.h); init */
-	HRT_ATTACH = 2,		/* fds: one per segment (RO); index, serial, attach */
+	HRT_ATTACH = 2,		/* fds: image, then its packs (RO); index, serial, attach */
 	HRT_DETACH = 3,		/* index, serial: unmap; nothing is pinned, no route names it */
 	HRT_LANE_OPEN = 4,	/* fds: lane memfd, submit bell, to sleep on, event bell,
 				   to ring; lane */
@@ -58,12 +58,12 @@ struct hrt_init {
 	struct hrt_limits limits;
 };
 
+/* Where the pieces lie stands in the sealed segment of the image (mhs_image.h). */
 struct hrt_attach {
-	uint64_t image_bytes;
-	uint32_t fd_count;
-	uint32_t extent_count;
+	uint64_t file_bytes;	/* of the image's own file, in the first segment */
+	uint32_t fd_count;	/* 1 + packs */
+	uint32_t reserved0;	/* zero */
 	uint8_t content_hash[MHS_HASH_BYTES];
-	struct mhs_extent extents[MHS_EXTENT_MAX];	/* as on the board, replicas chosen */
 };
 
 /* What attaching took, the smoke test apart. */
@@ -94,7 +94,7 @@ struct hrt_msg {
 };
 
 /* hrt_io.c: one message with up to HERITAGE_FD_MAX descriptors. Both return 0 or negative errno. */
-#define HERITAGE_FD_MAX	8
+#define HERITAGE_FD_MAX	MHS_SEGMENT_MAX
 int hrt_send(int sock, const struct hrt_msg *msg, const int *fds, uint32_t fd_count);
 /* -EAGAIN: none now (non-blocking socket); -EPIPE: the other side is gone; -EPROTO: not a message.
  * Descriptors received are the caller's; surplus ones are closed. */

@@ -34,8 +34,9 @@ int hrt_send(int sock, const struct hrt_msg *msg, const int *fds, uint32_t fd_co
 	do {
 		n = sendmsg(sock, &head, MSG_NOSIGNAL);
 	} while (n < 0 && errno == EINTR);
+	/* too many descriptors on their way to all peers: some must be taken first */
 	if (n < 0)
-		return errno == EWOULDBLOCK ? -EAGAIN : -errno;
+		return errno == EWOULDBLOCK || errno == ETOOMANYREFS ? -EAGAIN : -errno;
 	return n == (ssize_t)sizeof(copy) ? 0 : -EPROTO;
 }
 

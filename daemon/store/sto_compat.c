@@ -109,10 +109,13 @@ int sto_compat_check(const struct sto_import *import, const struct sto_model *mo
 		err = sto_version_open(&other, import->store, import->model, r.found, error);
 	if (err || !r.found[0])
 		return err;
-	old = sto_version_parts(&other);
-	err = list_all(&old, &new, sto_semver_compare(r.found, import->version) < 0, texts);
-	if (err)
-		sto_fail(error, "%s: out of memory; free some", import->path);
+	err = sto_version_texts(&other, error);
+	if (!err) {
+		old = sto_version_parts(&other);
+		err = list_all(&old, &new, sto_semver_compare(r.found, import->version) < 0, texts);
+		if (err)
+			sto_fail(error, "%s: out of memory; free some", import->path);
+	}
 	sto_version_close(&other);
 	return err ? err : judge(import, &r, texts, error);
 }

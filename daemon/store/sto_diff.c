@@ -161,6 +161,10 @@ int sto_diff(const struct sto_diff *diff, json_t **result, struct sto_error *err
 	*result = json_pack("{s:o, s:o}", "a", ref_string(diff->a), "b", ref_string(diff->b));
 	if (!err)
 		err = load_manifest(diff->b, &b, error);
+	if (!err)
+		err = sto_version_texts(diff->a, error);
+	if (!err)
+		err = sto_version_texts(diff->b, error);
 	if (!err) {
 		err = differ_parts(diff, a, b, *result);
 		if (err)

@@ -20,7 +20,7 @@
 #include "sto_version.h"
 
 struct sto_diff {
-	const struct sto_version *a, *b;
+	struct sto_version *a, *b;
 	const _Atomic int *stop;	/* set by a signal handler: give up; or NULL */
 	void (*progress)(void *arg, uint64_t done_bytes, uint64_t all_bytes);	/* or NULL */
 	void *arg;

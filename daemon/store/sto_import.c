@@ -88,9 +88,7 @@ static int sync_dir(const char *path, struct sto_error *error)
 
 static void remove_temp(int tmp_fd, int fd, const char *name)
 {
-	unlinkat(fd, STO_IMAGE_NAME, 0);
-	unlinkat(fd, STO_MANIFEST_NAME, 0);
-	unlinkat(fd, STO_GOLDEN_NAME, 0);
+	sto_dir_clear(fd);
 	unlinkat(tmp_fd, name, AT_REMOVEDIR);
 }
 
@@ -262,21 +260,6 @@ static int move_into_place(const struct sto_import *import, const struct temp *t
 	return err;
 }
 
-static int write_image(const struct sto_import *import, struct sto_model *model, int dir_fd,
-		       struct mhs_image_header *header, struct sto_error *error)
-{
-	int fd = openat(dir_fd, STO_IMAGE_NAME, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
-	int err;
-
-	if (fd < 0)
-		return io_error(error, STO_IMAGE_NAME, "made");
-	err = sto_image_write(import, model, fd, header, error);
-	if (!err && fchmod(fd, 0444))
-		err = io_error(error, STO_IMAGE_NAME, "made read-only");
-	close(fd);
-	return err;
-}
-
 static int write_golden(const struct sto_import *import, int dir_fd, struct sto_error *error)
 {
 	int fd, err;
@@ -301,8 +284,6 @@ static int write_manifest(const struct sto_import *import, struct sto_model *mod
 	int err = find_parent(import, &search, error);
 
 	if (!err)
-		err = write_golden(import, temp->fd, error);
-	if (!err)
 		err = sto_manifest_write(import, model, &temp->header, search.parent,
 					 result->incompatible, temp->fd, error);
 	if (err)
@@ -317,10 +298,12 @@ static int write_version(const struct sto_import *import, struct sto_model *mode
 			 struct temp *temp, struct sto_import_result *result,
 			 struct sto_error *error)
 {
-	int err = write_image(import, model, temp->fd, &temp->header, error);
+	int err = sto_image_write(import, model, temp->fd, &temp->header, &result->stored_bytes, error);
 
 	for (uint32_t i = 0; i < model->file_count && !err; i++)
 		err = sto_file_unchanged(&model->files[i], error);
+	if (!err)
+		err = write_golden(import, temp->fd, error);
 	if (!err)
 		err = write_manifest(import, model, temp, result, error);
 	if (err)

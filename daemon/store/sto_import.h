@@ -37,6 +37,7 @@ struct sto_import_result {
 	char parent[MHS_SEMVER_BYTES];	/* as in the manifest; empty: none */
 	uint8_t content_hash[MHS_HASH_BYTES];
 	uint64_t image_bytes;
+	uint64_t stored_bytes;		/* of files that are new; the rest is shared */
 	uint64_t source_bytes;
 	uint32_t tensor_count;
 	double seconds;

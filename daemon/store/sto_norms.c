@@ -11,7 +11,7 @@
 
 /* One side of the comparison: a panel of 16 rows and one of its rows as floats. */
 struct side {
-	const struct sto_version *v;
+	struct sto_version *v;
 	uint32_t index;
 	const struct mhs_image_tensor *t;
 	uint64_t panel_bytes;
@@ -19,7 +19,7 @@ struct side {
 	float *row;
 };
 
-static int side_open(struct side *s, const struct sto_version *v, uint32_t index,
+static int side_open(struct side *s, struct sto_version *v, uint32_t index,
 		     struct sto_error *error)
 {
 	memset(s, 0, sizeof(*s));
@@ -95,7 +95,7 @@ static int compare(struct side *a, struct side *b, struct sto_norms *norms, stru
 	return 0;
 }
 
-int sto_norms(const struct sto_version *a, uint32_t i, const struct sto_version *b, uint32_t j,
+int sto_norms(struct sto_version *a, uint32_t i, struct sto_version *b, uint32_t j,
 	      struct sto_norms *norms, struct sto_error *error)
 {
 	struct side x, y;

@@ -16,7 +16,7 @@ struct sto_norms {
  * Compare tensor @i of @a with tensor @j of @b, of the same rows and columns, panel by panel. 0, or
  * negative errno with @error (-EBADMSG: length and shape of a tensor do not fit its type; -ENOMEM).
  */
-int sto_norms(const struct sto_version *a, uint32_t i, const struct sto_version *b, uint32_t j,
+int sto_norms(struct sto_version *a, uint32_t i, struct sto_version *b, uint32_t j,
 	      struct sto_norms *norms, struct sto_error *error);
 /* ||B - A|| / ||A||; negative when A is zero. */
 double sto_norms_relative(const struct sto_norms *norms);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * sto_pack.c: stream one tensor from its source file into the image, a few panels at a time, so
+ * sto_pack.c: stream one tensor from its source file into the store, a few panels at a time, so
  * that memory stays small whatever the model's size.
  */
 #include <errno.h>
@@ -181,8 +181,8 @@ static int batch_pack(struct batch *b, uint32_t rows, uint64_t *bytes, struct st
 	return 0;
 }
 
-static int pack_batches(struct sto_work *work, struct batch *b, uint64_t offset, XXH3_state_t *hash,
-			struct sto_error *error)
+static int pack_batches(struct sto_work *work, struct batch *b, struct sto_put *put,
+			XXH3_state_t *hash, struct sto_error *error)
 {
 	const struct sto_tensor *t = b->tensor;
 
@@ -194,16 +194,25 @@ static int pack_batches(struct sto_work *work, struct batch *b, uint64_t offset,
 		if (!err)
 			err = batch_pack(b, rows, &bytes, error);
 		if (!err)
-			err = sto_write_at(work->fd, b->out, bytes, offset, error);
+			err = sto_put_bytes(put, b->out, bytes, error);
 		if (!err)
 			err = sto_work_step(work, rows * t->row_bytes);
 		if (err)
 			return err;
 		XXH3_128bits_update(hash, b->out, bytes);
-		offset += bytes;
 		row += rows;
 	}
 	return 0;
+}
+
+/* Off to the disk while others are packed, or the sync at the end waits for all. Best effort. */
+static void send_off(struct sto_work *work, uint32_t index)
+{
+	const struct sto_blob *blob = &work->blobs[index];
+
+	if (blob->pack == STO_PACK_OWN)
+		sync_file_range(work->pack_fd, (off_t)sto_blob_own_place(work, blob),
+				(off_t)blob->shape.length_bytes, SYNC_FILE_RANGE_WRITE);
 }
 
 int sto_pack_tensor(struct sto_work *work, uint32_t index, struct sto_error *error)
@@ -213,24 +222,23 @@ int sto_pack_tensor(struct sto_work *work, uint32_t index, struct sto_error *err
 	XXH3_state_t *hash = XXH3_createState();
 	XXH128_canonical_t canonical;
 	struct batch b = { 0 };
+	struct sto_put put;
 	int err = hash ? batch_init(&b, work, t) : -ENOMEM;
 
 	if (err) {
 		sto_fail(error, "tensor %s: out of memory; free some", t->name);
-	} else {
-		XXH3_128bits_reset(hash);
-		err = pack_batches(work, &b, place->offset_bytes, hash, error);
+		goto out;
 	}
-	if (!err) {
-		/*
-		 * Off to the disk while others are packed, or the sync at the end waits for all.
-		 * Best effort.
-		 */
-		sync_file_range(work->fd, (off_t)place->offset_bytes, (off_t)place->length_bytes,
-				SYNC_FILE_RANGE_WRITE);
-		XXH128_canonicalFromHash(&canonical, XXH3_128bits_digest(hash));
-		memcpy(place->hash, canonical.digest, sizeof(place->hash));
-	}
+	XXH3_128bits_reset(hash);
+	err = sto_put_begin(&put, work, index, error);
+	if (!err)
+		err = pack_batches(work, &b, &put, hash, error);
+	XXH128_canonicalFromHash(&canonical, XXH3_128bits_digest(hash));
+	memcpy(place->hash, canonical.digest, sizeof(place->hash));
+	err = sto_put_end(&put, err, place->hash, error);
+	if (!err)
+		send_off(work, index);
+out:
 	batch_free(&b);
 	XXH3_freeState(hash);
 	return err;

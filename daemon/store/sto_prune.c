@@ -147,7 +147,9 @@ static int delete_all(int tmp_fd, const char *name, uint64_t *bytes)
 	while (!err && (entry = readdir(dir))) {
 		if (!strcmp(entry->d_name, ".") || !strcmp(entry->d_name, ".."))
 			continue;
-		if (fstatat(fd, entry->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(st.st_mode))
+		/* a pack that another version has too stays on the disk */
+		if (fstatat(fd, entry->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(st.st_mode) &&
+		    st.st_nlink == 1)
 			*bytes += (uint64_t)st.st_size;
 		if (unlinkat(fd, entry->d_name, 0) && errno != ENOENT)
 			err = -errno;

@@ -25,7 +25,8 @@ int sto_prune_choose(const char *store, const char *model, uint32_t keep, const 
 
 /*
  * Rename the version into STORE/tmp, then delete it: after a crash it is there whole, or not at all
- * and the next import deletes the rest. *@bytes: given back. 0 or negative errno with @error.
+ * and the next import deletes the rest. *@bytes: given back,
+ * without the packs that other versions have too. 0 or negative errno with @error.
  */
 int sto_prune_remove(const char *store, const char *model, const char *version, uint64_t *bytes,
 		     struct sto_error *error);

@@ -12,7 +12,7 @@
 #include <xxhash.h>
 
 #include "mhs_attach.h"
-#include "sto_store.h"
+#include "sto_store_priv.h"
 
 void sto_hash128(const void *data, size_t bytes, uint8_t out[MHS_CHUNK_HASH_BYTES])
 {
@@ -115,9 +115,28 @@ static int check_header(const char *path, const char *model, const char *version
 	return 0;
 }
 
+int sto_plain_open(const char *store, const char *path, uint64_t *bytes, struct sto_error *error)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK), err;
+
+	if (fd < 0) {
+		err = -errno;
+		sto_fail(error, "%s: %s; %s", path, strerror(-err),
+			 err == -ENOENT ? "import the version first" : "check the store");
+		return err;
+	}
+	err = check_plain(fd, store, path, bytes, error);
+	if (err) {
+		close(fd);
+		return err;
+	}
+	return fd;
+}
+
 int sto_image_open(const char *store, const char *model, const char *version,
 		   struct mhs_image_header *header, struct sto_error *error)
 {
+	struct sto_error why;
 	char path[4096];
 	uint64_t bytes = 0;
 	int fd, err;
@@ -127,16 +146,12 @@ int sto_image_open(const char *store, const char *model, const char *version,
 			 sizeof(path) - 1);
 		return -ENAMETOOLONG;
 	}
-	fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+	fd = sto_plain_open(store, path, &bytes, &why);
 	if (fd < 0) {
-		err = -errno;
-		sto_fail(error, "%s@%s: %s: %s; %s", model, version, path, strerror(-err),
-			 err == -ENOENT ? "import the version first" : "check the store");
-		return err;
+		sto_fail(error, "%s@%s: %.440s", model, version, why.text);
+		return fd;
 	}
-	err = check_plain(fd, store, path, &bytes, error);
-	if (!err)
-		err = read_header(fd, path, header, error);
+	err = read_header(fd, path, header, error);
 	if (!err)
 		err = check_header(path, model, version, header, bytes, error);
 	if (err) {

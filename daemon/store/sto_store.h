@@ -2,8 +2,10 @@
 /*
  * sto_store.h: the store, a directory of immutable images and manifests.
  *
- *   STORE/models/NAME/VERSION/{image.mhi,manifest.json[,golden.jsonl]}
+ *   STORE/models/NAME/VERSION/{image.mhi,manifest.json,pack-HASH.mhp...[,golden.jsonl]}
  *   STORE/history.jsonl	(sto_history.h)
+ *
+ * Packs are hard links: a version's directory may be removed whole, what others use stays.
  *
  * A version is written under STORE/tmp/, fsynced, made read-only and renamed into place: it is
  * there whole or not at all. Functions return 0 or negative errno and put one line into struct

@@ -43,7 +43,7 @@ static bool sha256_hex(const void *data, size_t bytes, char hex[STO_HEX_BYTES])
 }
 
 /* Over the configuration and the rope frequencies, as sto_manifest.c makes it. */
-static bool config_hex(const struct sto_version *v, char hex[STO_HEX_BYTES])
+static bool config_hex(struct sto_version *v, char hex[STO_HEX_BYTES])
 {
 	const struct mhs_image_config *config = &v->header.config;
 	uint64_t bytes = config->head_dim / 2 * sizeof(float);
@@ -64,7 +64,7 @@ static bool config_hex(const struct sto_version *v, char hex[STO_HEX_BYTES])
 }
 
 static void check_hashes(const struct sto_verify *verify, const json_t *manifest,
-			 const struct sto_version *v)
+			 struct sto_version *v)
 {
 	const struct mhs_image_header *h = &v->header;
 	const json_t *image = json_object_get(manifest, "image");
@@ -76,16 +76,18 @@ static void check_hashes(const struct sto_verify *verify, const json_t *manifest
 	expect_number(verify, image, "tensors", h->tensor_count);
 	if (config_hex(v, hex))
 		expect_text(verify, manifest, "config_hash", hex);
+	if (!v->tokenizer)
+		return;	/* it cannot be read, which was told */
 	if (sha256_hex(v->tokenizer, h->tokenizer.length_bytes, hex))
 		expect_text(verify, manifest, "tokenizer_hash", hex);
-	if (!v->chat_template)
+	if (!h->chat_template.length_bytes)
 		expect_text(verify, manifest, "template_hash", NULL);
-	else if (sha256_hex(v->chat_template, h->chat_template.length_bytes, hex))
+	else if (v->chat_template && sha256_hex(v->chat_template, h->chat_template.length_bytes, hex))
 		expect_text(verify, manifest, "template_hash", hex);
 }
 
 void sto_verify_manifest(const struct sto_verify *verify, const char *model, const char *version,
-			 const struct sto_version *v)
+			 struct sto_version *v)
 {
 	char path[4400] = STO_MANIFEST_NAME;
 	struct sto_error error;

@@ -75,7 +75,7 @@ struct sup_version {
 	uint32_t index;			/* on the board */
 	uint64_t serial;
 	enum sup_phase phase;
-	struct sup_load *load;		/* runs, or its result: header and arenas */
+	struct sup_load *load;		/* runs, or its result: header and segments */
 	bool load_started;
 	uint32_t attach_deaths;		/* workers that died while attaching it */
 	uint8_t attach[MHS_WORKER_MAX];	/* enum sup_attach, of the worker's present life */
@@ -83,6 +83,7 @@ struct sup_version {
 	uint64_t attach_begin_ns, attach_ns;
 	struct hrt_attached slowest;	/* of the workers, each number by itself */
 	uint64_t drain_begin_ns, drain_epoch, poll_ns;
+	uint64_t freed_bytes;		/* by its end: what no other version uses */
 	struct sup_timer timer;		/* looks at the grace period */
 };
 

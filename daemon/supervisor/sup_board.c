@@ -128,6 +128,9 @@ void sup_version_describe(struct sup_version *version)
 {
 	struct mhs_version *entry = &version->sup->board->versions[version->index];
 	const struct mhs_image_header *header = &version->load->header;
+	/* One a replica; all packs have as many. Where pieces lie is the image's own matter. */
+	const struct sup_arenas *arenas = sup_load_segment(version->load, version->load->pack_count ?
+							   1 : 0);
 
 	entry->model = version->model->index;
 	entry->base = 0;
@@ -137,10 +140,10 @@ void sup_version_describe(struct sup_version *version)
 	memset(entry->semver, 0, sizeof(entry->semver));
 	memcpy(entry->semver, version->semver, strlen(version->semver));
 	memset(entry->extents, 0, sizeof(entry->extents));
-	entry->extent_count = version->load->arena_count;
+	entry->extent_count = arenas->count;
 	for (uint32_t i = 0; i < entry->extent_count; i++) {
 		entry->extents[i].segment = i;
-		entry->extents[i].node = version->load->arenas[i].node;
+		entry->extents[i].node = arenas->each[i].node;
 		entry->extents[i].length_bytes = header->image_bytes;
 		memcpy(entry->extents[i].hash, header->content_hash, MHS_HASH_BYTES);
 	}

@@ -9,15 +9,7 @@
 #include <pthread.h>
 
 #include "sup_conf.h"
-#include "sup_pages.h"
-#include "sup_read.h"
-
-/* One sealed copy of the image. */
-struct sup_arena {
-	int fd;				/* read-only */
-	uint32_t node;			/* NUMA node it was bound to, UINT32_MAX: none */
-	uint64_t seg_bytes;
-};
+#include "sup_packs.h"
 
 struct sup_load {
 	/* wanted */
@@ -35,16 +27,18 @@ struct sup_load {
 	int status;			/* 0 or negative errno, with error set */
 	struct sto_error error;
 	struct mhs_image_header header;
-	uint32_t arena_count;
-	struct sup_arena arenas[MHS_EXTENT_MAX];
+	struct sup_arenas own;		/* the image's own file, segment 0 */
+	uint32_t pack_count;
+	struct sup_pack *packs[MHS_PACK_MAX];	/* segments 1.. ; each held once for this version */
+	struct mhs_image_pack pack_table[MHS_PACK_MAX];
+	/* of its largest part */
 	enum mhs_pages rung;
 	enum sup_method method;
 	char pages_note[256], method_note[160];
+	/* of what was not in memory yet, all of it together */
 	uint64_t allocate_ns, page_wait_ns, read_ns, load_ns, read_bytes;
 	/* private */
 	pthread_t thread;
-	const uint8_t *chunk_hashes;	/* in the arena, checked against the header */
-	const uint8_t *base;		/* of the mapped arena */
 };
 
 /* Do it all, here and now. Returns status. */
@@ -53,7 +47,14 @@ int sup_load_run(struct sup_load *load);
 int sup_load_start(struct sup_load *load);
 /* After over: wait for the thread's last instruction. */
 void sup_load_join(struct sup_load *load);
-/* Close the arenas of a load that is not used. */
-void sup_load_drop(struct sup_load *load);
+/* Let go of all memory of a version that is not used. Returns the bytes that this freed. */
+uint64_t sup_load_drop(struct sup_load *load);
+/* Segment 0..pack_count of a load that is over. */
+const struct sup_arenas *sup_load_segment(const struct sup_load *load, uint32_t segment);
+
+/* ---- for sup_arena.c and sup_packs.c ---------------------------------------------------------- */
+
+uint32_t sup_load_replicas(const struct sup_load *load);	/* copies of each file */
+void sup_load_wake(const struct sup_load *load);		/* there is progress */
 
 #endif

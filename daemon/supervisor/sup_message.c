@@ -98,30 +98,21 @@ void sup_worker_send(struct sup_worker *worker, const struct hrt_msg *msg, const
 		sup_worker_kill(worker, strerror(-err));
 }
 
-/* The replica for the worker's node, or the first. */
-static uint32_t arena_for(const struct sup_worker *worker, const struct sup_load *load)
-{
-	for (uint32_t i = 0; i < load->arena_count; i++)
-		if (load->arenas[i].node == worker->node)
-			return i;
-	return 0;
-}
-
+/* Its segments, in the replicas for the worker's node. */
 void sup_worker_attach(struct sup_worker *worker, struct sup_version *version)
 {
 	const struct sup_load *load = version->load;
-	const struct sup_arena *arena = &load->arenas[arena_for(worker, load)];
 	struct hrt_msg msg = { .type = HRT_ATTACH, .index = version->index,
 			       .serial = version->serial };
+	int fds[HERITAGE_FD_MAX];
 
-	msg.attach.image_bytes = load->header.image_bytes;
-	msg.attach.fd_count = msg.attach.extent_count = 1;
-	msg.attach.extents[0].node = arena->node;
-	msg.attach.extents[0].length_bytes = load->header.image_bytes;
+	msg.attach.file_bytes = load->own.file_bytes;
+	msg.attach.fd_count = load->pack_count + 1;
 	memcpy(msg.attach.content_hash, load->header.content_hash, MHS_HASH_BYTES);
-	memcpy(msg.attach.extents[0].hash, load->header.content_hash, MHS_HASH_BYTES);
+	for (uint32_t i = 0; i < msg.attach.fd_count; i++)
+		fds[i] = sup_arenas_on(sup_load_segment(load, i), worker->node)->fd;
 	version->attach[worker->index] = SUP_ATTACH_SENT;
-	sup_worker_send(worker, &msg, &arena->fd, 1);
+	sup_worker_send(worker, &msg, fds, msg.attach.fd_count);
 }
 
 void sup_worker_detach(struct sup_worker *worker, struct sup_version *version)

@@ -145,11 +145,19 @@ static int rung_try(const char *name, uint64_t bytes, enum mhs_pages rung, struc
 	return 0;
 }
 
+/* Whether rounding up to whole pages would cost more than an eighth of what they hold. */
+static bool is_wasteful(uint64_t bytes, enum mhs_pages rung)
+{
+	uint64_t page = mhs_pages_bytes(rung), over = bytes % page ? page - bytes % page : 0;
+
+	return over > bytes / 8;
+}
+
 static int try_1g(const char *name, uint64_t bytes, struct sup_pages *pages)
 {
 	uint64_t page = mhs_pages_bytes(MHS_PAGES_1G), need = (bytes + page - 1) / page;
 
-	if (bytes < page || pool_free(DIR_1G) < need)
+	if (bytes < page || is_wasteful(bytes, MHS_PAGES_1G) || pool_free(DIR_1G) < need)
 		return -ENOMEM;
 	return rung_try(name, bytes, MHS_PAGES_1G, pages);
 }
@@ -203,6 +211,9 @@ static int ladder(const char *name, uint64_t bytes, uint32_t hugepages, struct s
 	if (hugepages == SUP_HUGE_NEVER) {
 		snprintf(pages->note, sizeof(pages->note), "hugepages = never");
 		err = rung_try(name, bytes, MHS_PAGES_4K, pages);
+	} else if (hugepages != SUP_HUGE_REQUIRE && is_wasteful(bytes, MHS_PAGES_2M)) {
+		snprintf(pages->note, sizeof(pages->note), "pages of 2M would waste more than an eighth");
+		err = rung_try(name, bytes, MHS_PAGES_THP, pages);
 	} else if (try_1g(name, bytes, pages) == 0 || try_2m(name, bytes, pages) == 0) {
 		return 0;
 	} else if (hugepages == SUP_HUGE_REQUIRE) {

@@ -274,16 +274,11 @@ void sup_ops_version_failed(struct sup_version *version, const char *text)
 
 void sup_ops_version_gone(struct sup_version *version)
 {
-	const struct sup_load *load = version->load;
-	uint64_t bytes = 0;
-
-	for (uint32_t i = 0; load && i < load->arena_count; i++)
-		bytes += load->arenas[i].seg_bytes;
 	for (struct sup_op *op = version->sup->ops; op; op = op->next) {
 		if (op->version != version)
 			continue;
 		op->version = NULL;
-		op->freed_bytes = bytes;
+		op->freed_bytes = version->freed_bytes;
 		if (op->state == OP_WAIT_READY || op->state == OP_WAIT_GATE)
 			sup_op_fail(op, "%s@%s was unloaded meanwhile; try again", op->model, op->semver);
 		sup_child_drop(&op->gate);

@@ -10,7 +10,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "mhs_attach.h"
 #include "mhs_stat.h"
+#include "sto_version.h"
+#include "sup_control.h"
 #include "sup_trial.h"
 #include "sup_place.h"
 
@@ -18,25 +21,16 @@
 
 /* ---- status --------------------------------------------------------------------------------- */
 
-static uint64_t arena_bytes(const struct sup_version *version)
-{
-	uint64_t bytes = 0;
-
-	for (uint32_t i = 0; version->load && !version->load_started && i < version->load->arena_count;
-	     i++)
-		bytes += version->load->arenas[i].seg_bytes;
-	return bytes;
-}
-
+/* Each pack once, however many versions use it. */
 static json_t *status_memory(const struct sup *sup)
 {
-	uint64_t arenas = 0, images = 0, control = sizeof(struct mhs_board);
+	uint64_t arenas = sup_packs_bytes(), images = 0, control = sizeof(struct mhs_board);
 
 	for (const struct sup_version *v = sup->versions; v; v = v->next) {
-		uint64_t bytes = arena_bytes(v);
-
-		arenas += bytes;
-		images += bytes ? v->load->header.image_bytes : 0;
+		if (!v->load || v->load_started || !v->load->own.count)
+			continue;
+		arenas += sup_arenas_bytes(&v->load->own);
+		images += v->load->header.image_bytes;
 	}
 	for (uint32_t i = 0; i < MHS_WORKER_MAX; i++)
 		if (sup_worker_lives(&sup->workers[i]))
@@ -280,14 +274,15 @@ static const char *state_of(struct sup *sup, const char *model, const char *semv
 static int list_one(void *arg, const char *model, const char *semver)
 {
 	struct listing *listing = arg;
-	struct stat st = { 0 };
-	char path[4096];
+	struct mhs_image_header header = { 0 };
+	struct sto_error ignored;
+	int fd = sto_image_open(listing->sup->conf.store, model, semver, &header, &ignored);
 
-	if (sto_image_path(listing->sup->conf.store, model, semver, path, sizeof(path)) == 0)
-		stat(path, &st);
+	if (fd >= 0)
+		close(fd);
 	json_array_append_new(listing->list, json_pack("{s:s, s:s, s:s, s:I}", "model", model,
 		"version", semver, "state", state_of(listing->sup, model, semver),
-		"bytes", (json_int_t)st.st_size));
+		"bytes", (json_int_t)header.image_bytes));
 	return 0;
 }
 
@@ -343,16 +338,50 @@ static json_t *show_manifest(const struct sup *sup, const char *model, const cha
 	return manifest ? manifest : json_null();
 }
 
+static void show_segment(json_t *list, const struct sup_load *load, uint32_t segment)
+{
+	const struct sup_arenas *arenas = sup_load_segment(load, segment);
+
+	for (uint32_t i = 0; i < arenas->count; i++) {
+		const struct sup_arena *arena = &arenas->each[i];
+
+		json_array_append_new(list, json_pack("{s:i, s:i, s:I, s:I, s:s, s:o, s:i}",
+			"segment", (int)segment, "node",
+			arena->node == SUP_NODE_ANY ? -1 : (int)arena->node,
+			"length_bytes", (json_int_t)arenas->file_bytes,
+			"segment_bytes", (json_int_t)arena->seg_bytes,
+			"rung", mhs_pages_name(arenas->rung), "pack",
+			segment ? show_hash(load->packs[segment - 1]->content_hash) : json_null(),
+			"versions", segment ? (int)sup_pack_versions(load->packs[segment - 1]) : 1));
+	}
+}
+
 static json_t *show_extents(const struct sup_version *version)
 {
 	json_t *list = json_array();
-	const struct sup_load *load = version->load;
 
-	for (uint32_t i = 0; i < load->arena_count; i++)
-		json_array_append_new(list, json_pack("{s:i, s:i, s:I, s:I, s:s}", "segment", (int)i,
-			"node", load->arenas[i].node == SUP_NODE_ANY ? -1 : (int)load->arenas[i].node,
-			"length_bytes", (json_int_t)load->header.image_bytes, "segment_bytes",
-			(json_int_t)load->arenas[i].seg_bytes, "rung", mhs_pages_name(load->rung)));
+	for (uint32_t i = 0; i <= version->load->pack_count; i++)
+		show_segment(list, version->load, i);
+	return list;
+}
+
+/* The packs on disk, and how many versions have each. */
+static json_t *show_packs(struct sto_version *v)
+{
+	json_t *list = json_array();
+
+	for (uint32_t i = 0; v->base && i < v->header.pack_count; i++) {
+		const struct mhs_image_pack *pack = &mhs_image_packs(&v->header, v->base)[i];
+		char name[STO_PACK_NAME_BYTES], path[4096];
+		struct stat st = { 0 };
+
+		sto_pack_name(pack->content_hash, name);
+		if (sto_version_path(v->store, v->model, v->version, name, path, sizeof(path)) == 0)
+			lstat(path, &st);
+		json_array_append_new(list, json_pack("{s:o, s:I, s:i}", "pack",
+			show_hash(pack->content_hash), "bytes", (json_int_t)pack->pack_bytes, "links",
+			(int)st.st_nlink));
+	}
 	return list;
 }
 
@@ -360,24 +389,25 @@ json_t *sup_status_show(struct sup *sup, const char *model, const char *semver,
 			struct sto_error *error)
 {
 	const struct sup_version *version = sup_version_find(sup, model, semver);
-	struct mhs_image_header header;
+	const struct mhs_image_header *header;
+	struct sto_version v;
 	json_t *answer;
 	char path[4096];
-	int fd;
 
 	if (sto_image_path(sup->conf.store, model, semver, path, sizeof(path)) || access(path, F_OK)) {
 		sto_fail(error, "%s@%s is not in the store %s; import it first", model, semver,
 			 sup->conf.store);
 		return NULL;
 	}
-	fd = sto_image_open(sup->conf.store, model, semver, &header, error);
-	if (fd < 0)
+	if (sto_version_open(&v, sup->conf.store, model, semver, error))
 		return NULL;
-	close(fd);
-	answer = json_pack("{s:s, s:s, s:s, s:I, s:o, s:o, s:o, s:o}", "model", model, "version", semver,
-		"state", state_of(sup, model, semver), "bytes", (json_int_t)header.image_bytes,
-		"content_hash", show_hash(header.content_hash), "path", sup_json_text(path),
-		"config", show_config(&header), "manifest", show_manifest(sup, model, semver));
+	header = &v.header;
+	answer = json_pack("{s:s, s:s, s:s, s:I, s:o, s:o, s:o, s:o, s:o}", "model", model, "version", semver,
+		"state", state_of(sup, model, semver), "bytes", (json_int_t)header->image_bytes,
+		"content_hash", show_hash(header->content_hash), "path", sup_json_text(path),
+		"config", show_config(header), "manifest", show_manifest(sup, model, semver), "packs",
+		show_packs(&v));
+	sto_version_close(&v);
 	if (version && sup_version_is_public(version))
 		json_object_set_new(answer, "extents", show_extents(version));
 	return answer;

@@ -289,6 +289,8 @@ static void detach_step(struct sup_version *version)
 	for (uint32_t i = 0; i < MHS_WORKER_MAX; i++)
 		if (version->attach[i] != SUP_ATTACH_NONE)
 			return;
+	if (version->load && !version->load_started)
+		version->freed_bytes = sup_load_drop(version->load);
 	log_debug("%s@%s: freed", version->model->name, version->semver);
 	probe_reclaim(version->index, version->serial, sup_now_ns() - version->drain_begin_ns);
 	sup_ops_version_gone(version);

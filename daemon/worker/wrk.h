@@ -37,6 +37,15 @@
 #define WRK_SLOW_READER_NS	UINT64_C(10000000000)
 #define WRK_NS_PER_MS		UINT64_C(1000000)
 
+/* A pack that is mapped, once for all versions that use it. */
+struct wrk_pack {
+	struct wrk_pack *next;
+	uint8_t content_hash[MHS_HASH_BYTES];
+	uint64_t pack_bytes;
+	uint32_t version_count;
+	struct mhs_map map;
+};
+
 /* Faults that an operator rehearses a release with, in per cent (wrk_rehearse.c). */
 struct wrk_rehearsal {
 	uint32_t slow, errors, nan, crash;
@@ -48,9 +57,10 @@ struct wrk_version {
 	uint32_t index;
 	int model_index;			/* on the board; negative: not looked up yet */
 	uint64_t serial;
-	struct mhs_map maps[MHS_EXTENT_MAX];
-	const uint8_t *base;			/* the image */
-	const struct mhs_image_header *image;
+	struct mhs_map map;			/* of the image's own segment */
+	const struct mhs_image_header *image;	/* it begins with the header */
+	struct wrk_pack *packs[MHS_PACK_MAX];	/* segments 1.. */
+	uint32_t pack_count;
 	struct eng_model model;
 	struct eng_tok *tok;
 	struct eng_sampler *sampler;
@@ -150,6 +160,7 @@ struct wrk {
 	struct hrt_limits limits;
 	struct eng *eng;
 	struct wrk_version *versions;
+	struct wrk_pack *packs;			/* what the versions share */
 	struct wrk_lane *lanes;
 	struct wrk_request *requests;		/* oldest first */
 	struct wrk_request **requests_end;
@@ -192,7 +203,9 @@ void wrk_control_say(struct wrk *w, uint32_t type, uint32_t index, uint64_t seri
 int wrk_version_attach(struct wrk *w, const struct hrt_msg *msg, const int *fds,
 		       struct hrt_attached *took, char text[HERITAGE_TEXT_BYTES]);
 void wrk_version_detach(struct wrk *w, uint32_t index, uint64_t serial);
-void wrk_version_free(struct wrk_version **version);
+void wrk_version_free(struct wrk *w, struct wrk_version **version);
+/* @bytes of the image at @offset; NULL when they are not all in one segment. */
+const void *wrk_image_at(const struct wrk_version *v, uint64_t offset, uint64_t bytes);
 struct wrk_version *wrk_version_by_index(struct wrk *w, uint32_t index);
 struct wrk_version *wrk_version_by_name(struct wrk *w, const char *model, const char *semver);
 

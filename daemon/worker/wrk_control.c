@@ -44,8 +44,7 @@ static void on_attach(struct wrk *w, const struct hrt_msg *msg, const int *fds, 
 	uint64_t start = wrk_now_ns();
 	int err = -EINVAL;
 
-	if (fd_count && fd_count == msg->attach.fd_count &&
-	    msg->attach.extent_count <= MHS_EXTENT_MAX && msg->index < MHS_VERSION_MAX)
+	if (fd_count && fd_count == msg->attach.fd_count && msg->index < MHS_VERSION_MAX)
 		err = wrk_version_attach(w, msg, fds, &answer.attached, text);
 	close_all(fds, fd_count);
 	probe_attach(msg->index, msg->serial, err, wrk_now_ns() - start);

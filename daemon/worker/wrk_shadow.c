@@ -128,10 +128,13 @@ static bool tokens_fit(const struct wrk_version *a, const struct wrk_version *b)
 {
 	const struct mhs_image_span *x = &a->image->tokenizer, *y = &b->image->tokenizer;
 
+	const void *a_tables = wrk_image_at(a, x->offset_bytes, x->length_bytes);
+	const void *b_tables = wrk_image_at(b, y->offset_bytes, y->length_bytes);
+
 	if (a->model.config.vocab_count != b->model.config.vocab_count)
 		return false;
-	if (x->length_bytes == y->length_bytes &&
-	    !memcmp(a->base + x->offset_bytes, b->base + y->offset_bytes, x->length_bytes))
+	if (x->length_bytes == y->length_bytes && a_tables && b_tables &&
+	    (a_tables == b_tables || !memcmp(a_tables, b_tables, x->length_bytes)))
 		return true;
 	if (eng_tok_count(a->tok) != eng_tok_count(b->tok))
 		return false;

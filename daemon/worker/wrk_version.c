@@ -21,39 +21,120 @@ static int fail(char text[HERITAGE_TEXT_BYTES], int err, const char *what)
 	return err;
 }
 
-static int map_image(struct wrk_version *v, const struct hrt_attach *a, const int *fds, char *text)
+static int map_sealed(int fd, uint64_t bytes, struct mhs_map *map, char *text)
 {
-	const struct mhs_extent *x = &a->extents[0];
-	int err;
+	int err = mhs_seg_check_seals(fd, ARENA_SEALS);
 
-	if (a->extent_count != 1 || x->segment >= a->fd_count || x->image_offset_bytes ||
-	    x->length_bytes != a->image_bytes || x->segment_offset_bytes % MHS_PAGE_BYTES)
-		return fail(text, -EINVAL, "extents");
-	err = mhs_seg_check_seals(fds[x->segment], ARENA_SEALS);
 	if (err)
 		return fail(text, err, "arena is not sealed");
-	err = mhs_seg_map_ro(fds[x->segment], x->segment_offset_bytes + x->length_bytes, 1,
-			     &v->maps[0]);
+	err = mhs_seg_map_ro(fd, bytes, 1, map);
+	return err ? fail(text, err, "map arena") : 0;
+}
+
+/* Map the image's own segment and judge it: all else follows from its tables. */
+static int map_image(struct wrk_version *v, const struct hrt_attach *a, const int *fds, char *text)
+{
+	const char *field = "";
+	int err;
+
+	if (a->fd_count == 0 || a->file_bytes < sizeof(*v->image))
+		return fail(text, -EINVAL, "segments");
+	err = map_sealed(fds[0], a->file_bytes, &v->map, text);
 	if (err)
-		return fail(text, err, "map arena");
-	v->base = (const uint8_t *)v->maps[0].addr + x->segment_offset_bytes;
-	v->image = (const struct mhs_image_header *)v->base;
+		return err;
+	v->image = v->map.addr;
+	if (mhs_image_check_header(v->image, a->file_bytes, NULL, &field) ||
+	    mhs_image_check_tensors(v->image, v->map.addr, &field) ||
+	    mhs_image_check_extents(v->image, v->map.addr, &field))
+		return fail(text, -EINVAL, field);
+	if (memcmp(v->image->content_hash, a->content_hash, MHS_HASH_BYTES))
+		return fail(text, -EINVAL, "content hash");
+	if (v->image->pack_count != a->fd_count - 1)
+		return fail(text, -EINVAL, "pack_count: not one segment a pack");
 	return 0;
+}
+
+/* The pack of @entry, mapped already or now. */
+static int map_pack(struct wrk *w, const struct mhs_image_pack *entry, int fd, struct wrk_pack **pack,
+		    char *text)
+{
+	struct wrk_pack *p = w->packs;
+	int err;
+
+	while (p && (p->pack_bytes != entry->pack_bytes ||
+		     memcmp(p->content_hash, entry->content_hash, MHS_HASH_BYTES)))
+		p = p->next;
+	if (!p) {
+		p = calloc(1, sizeof(*p));
+		err = p ? map_sealed(fd, entry->pack_bytes, &p->map, text) :
+			  fail(text, -ENOMEM, "pack");
+		if (err) {
+			free(p);
+			return err;
+		}
+		memcpy(p->content_hash, entry->content_hash, MHS_HASH_BYTES);
+		p->pack_bytes = entry->pack_bytes;
+		p->next = w->packs;
+		w->packs = p;
+	}
+	p->version_count++;
+	*pack = p;
+	return 0;
+}
+
+static int map_packs(struct wrk *w, struct wrk_version *v, const int *fds, char *text)
+{
+	const struct mhs_image_pack *entries = mhs_image_packs(v->image, v->map.addr);
+	int err = 0;
+
+	for (uint32_t i = 0; !err && i < v->image->pack_count; i++) {
+		err = map_pack(w, &entries[i], fds[i + 1], &v->packs[i], text);
+		v->pack_count += !err;
+	}
+	return err;
+}
+
+static void unmap_pack(struct wrk *w, struct wrk_pack *pack)
+{
+	struct wrk_pack **at = &w->packs;
+
+	if (--pack->version_count)
+		return;
+	while (*at != pack)
+		at = &(*at)->next;
+	*at = pack->next;
+	mhs_seg_unmap(&pack->map);
+	free(pack);
+}
+
+const void *wrk_image_at(const struct wrk_version *v, uint64_t offset, uint64_t bytes)
+{
+	const struct mhs_map *map = &v->map;
+	uint32_t segment;
+	uint64_t at;
+
+	if (mhs_image_locate(v->image, v->map.addr, offset, bytes, &segment, &at))
+		return NULL;
+	if (segment)
+		map = &v->packs[segment - 1]->map;
+	return (const uint8_t *)map->addr + at;
 }
 
 static struct eng_matrix matrix_of(const struct wrk_version *v, uint32_t role, uint32_t layer)
 {
-	const struct mhs_image_tensor *t = mhs_image_tensor_find(v->image, v->base, role, layer);
+	const struct mhs_image_tensor *t = mhs_image_tensor_find(v->image, v->map.addr, role, layer);
 	struct eng_matrix m = { .type = ENG_NONE };
 
 	/* Lengths were fixed at import; a table that lies is caught here, before any use. */
 	if (!t || t->rows > UINT32_MAX || t->cols > UINT32_MAX ||
 	    eng_packed_bytes(t->type, t->rows, t->cols) != t->length_bytes)
 		return m;
+	m.data = wrk_image_at(v, t->offset_bytes, t->length_bytes);
+	if (!m.data)
+		return m;
 	m.type = t->type;
 	m.rows = (uint32_t)t->rows;
 	m.cols = (uint32_t)t->cols;
-	m.data = v->base + t->offset_bytes;
 	return m;
 }
 
@@ -133,7 +214,8 @@ static int bind_model(struct wrk_version *v, char *text)
 static int open_tokenizer(struct wrk_version *v, char *text)
 {
 	const struct mhs_image_span *span = &v->image->tokenizer;
-	int err = eng_tok_open(v->base + span->offset_bytes, span->length_bytes, &v->tok);
+	const void *tables = wrk_image_at(v, span->offset_bytes, span->length_bytes);
+	int err = tables ? eng_tok_open(tables, span->length_bytes, &v->tok) : -EINVAL;
 
 	if (err)
 		return fail(text, err, "tokenizer");
@@ -189,18 +271,6 @@ static int smoke_test(struct wrk *w, struct wrk_version *v, char *text)
 	return 0;
 }
 
-static int check_image(const struct wrk_version *v, const struct hrt_attach *a, char *text)
-{
-	const char *field = "";
-
-	if (mhs_image_check_header(v->image, a->image_bytes, NULL, &field) ||
-	    mhs_image_check_tensors(v->image, v->base, &field))
-		return fail(text, -EINVAL, field);
-	if (memcmp(v->image->content_hash, a->content_hash, MHS_HASH_BYTES))
-		return fail(text, -EINVAL, "content hash");
-	return 0;
-}
-
 /* Everything but the smoke test. */
 static int attach_image(struct wrk *w, struct wrk_version *v, const struct hrt_attach *a, const int *fds,
 			char *text)
@@ -208,7 +278,7 @@ static int attach_image(struct wrk *w, struct wrk_version *v, const struct hrt_a
 	int err = map_image(v, a, fds, text);
 
 	if (!err)
-		err = check_image(v, a, text);
+		err = map_packs(w, v, fds, text);
 	if (!err)
 		err = bind_model(v, text);
 	if (!err)
@@ -256,7 +326,7 @@ int wrk_version_attach(struct wrk *w, const struct hrt_msg *msg, const int *fds,
 	took->smoke_ns = step.ns;
 	took->smoke_faults = step.faults;
 	if (err) {
-		wrk_version_free(&v);
+		wrk_version_free(w, &v);
 		return err;
 	}
 	wrk_rehearse_read(v->image->model, v->image->semver, &v->rehearsal);
@@ -265,7 +335,7 @@ int wrk_version_attach(struct wrk *w, const struct hrt_msg *msg, const int *fds,
 	return 0;
 }
 
-void wrk_version_free(struct wrk_version **version)
+void wrk_version_free(struct wrk *w, struct wrk_version **version)
 {
 	struct wrk_version *v = *version;
 
@@ -275,8 +345,9 @@ void wrk_version_free(struct wrk_version **version)
 	eng_tok_close(&v->tok);
 	eng_sampler_free(&v->sampler);
 	free(v->model.layers);
-	for (uint32_t i = 0; i < MHS_EXTENT_MAX; i++)
-		mhs_seg_unmap(&v->maps[i]);
+	while (v->pack_count)
+		unmap_pack(w, v->packs[--v->pack_count]);
+	mhs_seg_unmap(&v->map);
 	free(v);
 }
 
@@ -290,7 +361,7 @@ void wrk_version_detach(struct wrk *w, uint32_t index, uint64_t serial)
 		*at = v->next;
 		wrk_shadow_forget(w, v);
 		wrk_prefix_drop_version(w, v);
-		wrk_version_free(&v);
+		wrk_version_free(w, &v);
 		return;
 	}
 }

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "mhs_attach.h"
+#include "sto_version.h"
 #include "t.h"
 
 static uint32_t serial;		/* each import gets a model name of its own */
@@ -26,19 +27,27 @@ static int import_as(const struct t_gguf *g, uint32_t quantize, struct sto_error
 	return sto_import(&import, &result, error);
 }
 
+/* The whole image into memory, from wherever it lies. */
 static int image_map(struct t_imported *image)
 {
 	struct sto_error error = { "" };
-	struct stat st;
+	struct sto_version v;
+	uint8_t *base;
+	int err = sto_version_open(&v, t_path("store"), name, "1.2.3", &error);
 
-	image->fd = sto_image_open(t_path("store"), name, "1.2.3", &image->head, &error);
-	if (image->fd < 0 || fstat(image->fd, &st)) {
+	if (err) {
 		printf("# %s\n", error.text);
 		return -1;
 	}
-	image->bytes = (size_t)st.st_size;
-	image->base = mmap(NULL, image->bytes, PROT_READ, MAP_PRIVATE, image->fd, 0);
-	return image->base == MAP_FAILED ? -1 : 0;
+	image->head = v.header;
+	image->bytes = v.header.image_bytes;
+	base = mmap(NULL, image->bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (base != MAP_FAILED)
+		err = sto_version_read(&v, base, image->bytes, 0, &error);
+	image->base = base;
+	image->fd = dup(v.fd);
+	sto_version_close(&v);
+	return base == MAP_FAILED || err ? -1 : 0;
 }
 
 int t_imported_open(struct t_imported *image, const struct t_gguf *g, uint32_t quantize)

@@ -77,6 +77,14 @@ static void on_init(const struct hrt_msg *msg, const int *fds, uint32_t fd_count
 		say(HRT_READY, msg, 0, "none, 1 threads");
 }
 
+static bool are_sealed(const int *fds, uint32_t count)
+{
+	for (uint32_t i = 0; i < count; i++)
+		if (mhs_seg_check_seals(fds[i], SEALS))
+			return false;
+	return count > 0;
+}
+
 static void on_attach(const struct hrt_msg *msg, const int *fds, uint32_t fd_count)
 {
 	const struct hrt_attach *a = &msg->attach;
@@ -89,8 +97,7 @@ static void on_attach(const struct hrt_msg *msg, const int *fds, uint32_t fd_cou
 	}
 	if (mode("refuse"))
 		say(HRT_ATTACHED, msg, -EDOM, "smoke test: logits are not finite");
-	else if (fd_count != 1 || a->extent_count != 1 || msg->index >= MHS_VERSION_MAX ||
-		 a->extents[0].length_bytes != a->image_bytes || mhs_seg_check_seals(fds[0], SEALS))
+	else if (fd_count != a->fd_count || msg->index >= MHS_VERSION_MAX || !are_sealed(fds, fd_count))
 		say(HRT_ATTACHED, msg, -EINVAL, "the attach message is wrong");
 	else {
 		attached[msg->index] = true;

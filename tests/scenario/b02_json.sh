@@ -17,7 +17,7 @@ has() {
 }
 
 "$MHOST" import tiny@1.0.0 "$model" --meta commit=1f3a9c --json | keys import o \
-	model version image content_hash image_bytes source_bytes tensors parent quantize seconds incompatible
+	model version image content_hash image_bytes stored_bytes source_bytes tensors parent quantize seconds incompatible
 "$MHOST" import tiny@1.1.0 "$model" --quantize q8_0 >/dev/null
 host_start --workers 2 --threads 1
 
@@ -37,7 +37,7 @@ flip="model from version epoch generation read_bytes load_ns flip_ns flip_wall_n
 keys list o versions <"$dir/list"
 keys "a version of list" 'o["versions"][0]' model version state bytes <"$dir/list"
 "$MHOST" show tiny@1.0.0 --json >"$dir/show"
-has show o model version state bytes content_hash path config manifest extents <"$dir/show"
+has show o model version state bytes content_hash path config manifest packs extents <"$dir/show"
 eq "training metadata" "$(json 'o["manifest"]["meta"]["commit"]' <"$dir/show")" 1f3a9c
 
 "$MHOST" status --json >"$dir/status"

@@ -27,6 +27,11 @@ host_start --workers 2 --threads 1
 "$MHOST" activate tiny@1.0.0 >/dev/null
 "$MHOST" run tiny "A cow is" -n 40 | grep -q '^ a calm farm animal\. It lives on a farm' || fail "no reply in words"
 [ -z "$become" ] || eq "owner of the host" "$(stat -c %u "/proc/$host_pid")" 65534
+# one of a size for which pages of 2 MiB are worth it
+python3 "$here/tests/scenario/variants.py" "$dir/wide" "$here/tools/tiny/model" --layers 4
+chmod -R go+rX "$dir/wide"
+"$MHOST" import wide@1.0.0 "$dir/wide" >/dev/null
+"$MHOST" load wide@1.0.0 >/dev/null
 pages=$("$MHOST" status | grep '^pages')
 case $pages in
 "pages   1G"* | "pages   2M"*) ;;

@@ -141,11 +141,15 @@ rmdir "$MHOST_STORE/history.jsonl" && mv "$dir/kept" "$MHOST_STORE/history.jsonl
 "$MHOST" verify >"$dir/out" || fail "a good store is called damaged: $(cat "$dir/out")"
 eq "versions looked at" "$(grep -c ' good$' "$dir/out")" "$(find "$MHOST_STORE/models" -name image.mhi | wc -l)"
 eq "one version" "$("$MHOST" verify tiny@1.0.1 --json | json 'o["damaged"], [v["version"] for v in o["versions"]]')" "(0, ['1.0.1'])"
-cp -r "$MHOST_STORE" "$dir/hurt"
-image=$dir/hurt/models/tiny/1.0.1/image.mhi
-chmod u+w "$image" "$dir/hurt/models/tiny/1.0.2/manifest.json"
-python3 -c 'import sys
-f = open(sys.argv[1], "r+b"); f.seek(-4096 * 30, 2); b = f.read(1); f.seek(-1, 1); f.write(bytes([b[0] ^ 1]))' "$image"
+flip() { # FILE OFFSET: one bit, OFFSET from the end
+	chmod u+w "$1"
+	python3 -c 'import sys
+f = open(sys.argv[1], "r+b"); f.seek(-int(sys.argv[2]), 2); b = f.read(1); f.seek(-1, 1); f.write(bytes([b[0] ^ 1]))' "$1" "$2"
+}
+cp -a "$MHOST_STORE" "$dir/hurt"
+# 1.0.1 is of another type: a pack of its own
+flip "$(find "$dir/hurt/models/tiny/1.0.1" -name 'pack-*' -links 1)" $((4096 * 30))
+chmod u+w "$dir/hurt/models/tiny/1.0.2/manifest.json"
 sed -i 's/"version": "1.0.2"/"version": "1.0.7"/' "$dir/hurt/models/tiny/1.0.2/manifest.json"
 rm "$dir/hurt/models/other/1.0.0/image.mhi"
 status=0
@@ -158,6 +162,17 @@ status=0
 "$MHOST" verify tiny --store "$dir/hurt" --json >"$dir/out" 2>/dev/null || status=$?
 eq "damage as JSON" "$status $(json '[v["version"] for v in o["versions"] if not v["good"]], o["damaged"]' <"$dir/out")" \
 	"1 (['1.0.1', '1.0.2'], 2)"
+# A pack that versions share is damage to all of them, named once.
+rm -rf "$dir/hurt" && cp -a "$MHOST_STORE" "$dir/hurt"
+pack=$(echo "$dir"/hurt/models/tiny/1.0.0/pack-*)
+sharers=$(find "$dir/hurt/models" -samefile "$pack" | wc -l)
+[ "$sharers" -ge 3 ] || fail "only $sharers versions share $pack"
+flip "$pack" $((4096 * 60))
+status=0
+"$MHOST" verify tiny --store "$dir/hurt" >"$dir/out" 2>"$dir/err" || status=$?
+eq "damage of a shared pack" "$status $(cut -d' ' -f3 "$dir/err")" "1 $sharers"
+eq "told once" "$(grep -c 'mhp: chunk 0 .*its hash' "$dir/out") $(grep 'mhp: damages tiny@1.0.0, ' "$dir/out" | tr ' ' '\n' | grep -c @)" "1 $((sharers + 1))"
+eq "and pointed at" "$(grep -c 'mhp: damaged, as told of tiny@1.0.0$' "$dir/out")" $((sharers - 1))
 refused 1 'nosuch is not in the store' verify nosuch
 refused 1 'tiny@9.9.9 is not in the store' verify tiny@9.9.9
 refused 2 'usage: mhost verify' verify a b
@@ -218,11 +233,14 @@ eq "what would go" "$("$MHOST" prune old --keep 4 --dry-run --json | json '[v["v
 	"(['1.2.0'], ['1.0.0', '1.1.0'], 0)"
 eq "after a dry run" "$(stored old)" "1.0.0 1.1.0 1.2.0 1.3.0 1.4.0 1.5.0 1.6.0"
 "$MHOST" prune old --keep 4 >"$dir/out"
-grep -q '^removed old@1.2.0, 0.6 MB$' "$dir/out" && grep -q '^kept old@1.0.0: in the history: flip' "$dir/out" ||
+grep -q '^removed old@1.2.0, 0.0 MB$' "$dir/out" && grep -q '^kept old@1.0.0: in the history: flip' "$dir/out" ||
 	fail "prune told: $(cat "$dir/out")"
 eq "after" "$(stored old)" "1.0.0 1.1.0 1.3.0 1.4.0 1.5.0 1.6.0"
-eq "in the history" "$("$MHOST" history old -n 1 --json | json 'o["event"], o["version"], o["why"], o["bytes"] > 600000')" \
-	"('prune', '1.2.0', 'older than the 4 kept', True)"
+eq "in the history" "$("$MHOST" history old -n 1 --json | json 'o["event"], o["version"], o["why"], 0 < o["bytes"] < 100000')" \
+	"('prune', '1.2.0', 'older than the 4 kept', True)"	# the weights are those of others too
+"$MHOST" import lone@1.0.0 "$model" --quantize q8_0 >/dev/null
+"$MHOST" import lone@1.1.0 "$model" >/dev/null
+eq "what nobody else has" "$("$MHOST" prune lone --keep 1 --json | json 'o["freed_bytes"] > 300000')" True
 eq "again" "$("$MHOST" prune old --keep 6)" "nothing to remove"
 # With a host, the host: 1.3.0 is in the rollback history, 1.4.0 active, 1.1.0 in memory.
 host_start --workers 1 --threads 1

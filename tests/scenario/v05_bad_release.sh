@@ -5,7 +5,8 @@
 model=$here/tools/tiny/model
 . "$here/tests/lib/release.sh"
 
-for v in 1.0.0 1.1.0 1.2.0 1.3.0 1.4.0 1.5.0; do "$MHOST" import tiny@$v "$model" >/dev/null; done
+for v in 1.0.0 1.1.0 1.2.0 1.3.0 1.5.0; do "$MHOST" import tiny@$v "$model" >/dev/null; done
+"$MHOST" import tiny@1.4.0 "$model" --quantize q8_0 >/dev/null	# weights that no other has
 export MHOST_REHEARSE="tiny@1.1.0:errors=40;tiny@1.2.0:nan=100;tiny@1.3.0:crash=100"
 WORKERS=2 release_host 'hook = echo "$MHOST_EVENT $MHOST_VERSION" >>'"$dir/hooks"
 "$MHOST" activate tiny@1.0.0 >/dev/null
@@ -28,10 +29,21 @@ wait_for 30 is_active 1.0.0
 wait_for 5 says "died in a step of it"
 load_stop
 
-# A damaged image: refused while it loads, before any traffic.
+# Damaged tables or weights: refused while they load, before any traffic.
 image=$MHOST_STORE/models/tiny/1.4.0/image.mhi
 chmod u+w "$image" "$(dirname "$image")"
+cp "$image" "$dir/image"
 python3 - "$image" <<'X'
+import sys
+with open(sys.argv[1], "r+b") as f:
+    f.seek(-100, 2); b = f.read(1); f.seek(-100, 2); f.write(bytes([b[0] ^ 1]))
+X
+refused "release tiny@1.4.0" "file_hash: does not match"
+eq "nothing moved" "$(route)" "('1.0.0', None, 0.0)"
+cat "$dir/image" >"$image"
+pack=$(find "$MHOST_STORE/models/tiny/1.4.0" -name 'pack-*' -links 1)
+chmod u+w "$pack"
+python3 - "$pack" <<'X'
 import sys
 with open(sys.argv[1], "r+b") as f:
     f.seek(-100, 2); b = f.read(1); f.seek(-100, 2); f.write(bytes([b[0] ^ 1]))

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "eng_pack.h"
+#include "mhs_attach.h"
 #include "sto_diff.h"
 #include "sto_norms.h"
 #include "t.h"
@@ -262,25 +263,31 @@ static void counts_what_is_no_number(void)
 	const uint32_t nan_bits = 0x7fc00000;
 	struct sto_error error = { "" };
 	struct sto_version a, b;
+	struct mhs_image_tensor *first;
 	struct sto_norms norms;
-	char path[300];
+	char path[400], name[STO_PACK_NAME_BYTES];
+	uint32_t segment;
+	uint64_t at;
 	int fd;
 
-	snprintf(path, sizeof(path), "%s", t_path("store/models/m/1.0.1/image.mhi"));
-	chmod(path, 0644);
 	t_need(sto_version_open(&a, store, "m", "1.0.0", &error) == 0);
 	t_need(sto_version_open(&b, store, "m", "1.0.1", &error) == 0);
+	t_need(mhs_image_locate(&b.header, b.base, b.tensors[0].offset_bytes, 4, &segment, &at) == 0);
+	sto_pack_name(mhs_image_packs(&b.header, b.base)[segment - 1].content_hash, name);
+	snprintf(path, sizeof(path), "%s/models/m/1.0.1/%s", store, name);
+	chmod(path, 0644);
 	fd = open(path, O_WRONLY);
-	t_eq(pwrite(fd, &nan_bits, 4, (off_t)b.tensors[0].offset_bytes), 4);
+	t_eq(pwrite(fd, &nan_bits, 4, (off_t)at), 4);
 	close(fd);
 	t_eq(sto_norms(&a, 0, &b, 0, &norms, &error), 0);
 	t_eq(norms.not_finite, 1);
 	t_ok(isfinite(norms.sum_diff));
-	b.tensors[0].rows += 16;
+	first = (struct mhs_image_tensor *)(uintptr_t)b.tensors;
+	first->rows += 16;
 	t_eq(sto_norms(&a, 0, &b, 0, &norms, &error), -EBADMSG);
 	t_ok(strstr(error.text, "verify the version"));
-	b.tensors[0].rows -= 16;
-	b.tensors[0].offset_bytes = b.header.image_bytes;
+	first->rows -= 16;
+	first->offset_bytes = b.header.image_bytes;
 	t_ok(sto_norms(&a, 0, &b, 0, &norms, &error) < 0);
 	t_ok(sto_tensor_read(&a, 0, a.tensors[0].length_bytes, 1, path, &error) == -ERANGE);
 	sto_version_close(&a);

@@ -38,7 +38,7 @@ static void message_and_fds_arrive(void)
 
 	pair(socks);
 	t_need(pipe(pipes) == 0);
-	out.attach.image_bytes = 12345;
+	out.attach.file_bytes = 12345;
 	t_eq(hrt_send(socks[0], &out, pipes, 2), 0);
 	t_eq(hrt_recv(socks[1], &in, fds, &count), 0);
 	t_mem_eq(&out, &in, sizeof(in));
@@ -59,7 +59,7 @@ static void message_and_fds_arrive(void)
 
 static void send_raw(int sock, const void *data, size_t bytes, int fd, uint32_t fd_count)
 {
-	char control[CMSG_SPACE(sizeof(int) * 32)] __attribute__((aligned(8))) = { 0 };
+	char control[CMSG_SPACE(sizeof(int) * 128)] __attribute__((aligned(8))) = { 0 };
 	struct iovec iov = { (void *)(uintptr_t)data, bytes };
 	struct msghdr head = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = control,
 			       .msg_controllen = CMSG_SPACE(sizeof(int) * fd_count) };
@@ -89,7 +89,7 @@ static void bad_messages_leak_nothing(void)
 	for (uint32_t i = 0; i < count; i++)
 		close(fds[i]);
 	t_eq(fds_open(), before);
-	send_raw(socks[0], &msg, sizeof(msg), 0, 30);
+	send_raw(socks[0], &msg, sizeof(msg), 0, 2 * HERITAGE_FD_MAX + 6);
 	t_eq(hrt_recv(socks[1], &msg, fds, &count), -EPROTO);
 	send_raw(socks[0], &msg, sizeof(msg) - 1, 0, 2);
 	t_eq(hrt_recv(socks[1], &msg, fds, &count), -EPROTO);

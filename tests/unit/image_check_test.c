@@ -125,7 +125,11 @@ static void identity(void)
 	CASE(image.magic ^= 1, -EINVAL, "magic");
 	CASE(image.abi_major = MHS_IMAGE_ABI_MAJOR + 1, -ENOTSUP, "abi_major");
 	CASE(image.abi_major = MHS_IMAGE_ABI_MAJOR - 1, -ENOTSUP, "abi_major");
-	CASE(image.features = 1, -ENOTSUP, "features");
+	CASE(image.features = 2, -ENOTSUP, "features");
+	CASE(image.features = UINT64_C(1) << 63, -ENOTSUP, "features");
+	CASE(image.file_bytes = IMAGE_BYTES, -EINVAL, "file_bytes");
+	CASE(image.pack_count = 1, -EINVAL, "file_bytes");
+	CASE(image.file_hash[15] = 1, -EINVAL, "file_bytes");
 	CASE(image.header_bytes = 0, -EINVAL, "header_bytes");
 	CASE(image.kind = 0, -EINVAL, "kind");
 	CASE(image.kind = 3, -EINVAL, "kind");

@@ -85,7 +85,7 @@ static void knows_a_moved_image(void)
 	open_fails("moved", "model: holds other@1.2.3");
 	t_eq(chmod(image, 0644), 0);
 	t_eq(truncate(image, 4096 * 3), 0);
-	open_fails("moved", "image_bytes");
+	open_fails("moved", "file_bytes");
 }
 
 int main(void)

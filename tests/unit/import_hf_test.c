@@ -9,6 +9,7 @@
 
 #include "mhs_attach.h"
 #include "sto_import.h"
+#include "sto_version.h"
 #include "t.h"
 #include "t_bad.h"
 #include "t_gguf.h"
@@ -22,15 +23,17 @@ static char template[256];	/* of the image imported last */
 static void read_image(const char *model)
 {
 	struct sto_error error = { "" };
-	int fd = sto_image_open(t_path("store"), model, "1.0.0", &head, &error);
-	ssize_t n = 0;
+	struct sto_version v;
+	uint64_t bytes;
 
-	t_need(fd >= 0);
-	if (head.chat_template.length_bytes < sizeof(template))
-		n = pread(fd, template, head.chat_template.length_bytes,
-			  (off_t)head.chat_template.offset_bytes);
-	template[head.chat_template.length_bytes && n > 0 ? n : 0] = '\0';
-	close(fd);
+	t_need(sto_version_open(&v, t_path("store"), model, "1.0.0", &error) == 0);
+	head = v.header;
+	bytes = head.chat_template.length_bytes;
+	if (bytes >= sizeof(template) ||
+	    sto_version_read(&v, template, bytes, head.chat_template.offset_bytes, &error))
+		bytes = 0;
+	template[bytes] = '\0';
+	sto_version_close(&v);
 }
 
 /* Import the directory "hf"; on success its image's header is in head. */

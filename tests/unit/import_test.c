@@ -15,6 +15,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "sto_version.h"
 #include "t.h"
 #include "t_bad.h"
 #include "t_gguf.h"
@@ -32,7 +33,7 @@ static void import_all(const char *list[], size_t count)
 		if (!t_ok(t_import(t_path("good"), ref, list[i], &error) == 0))
 			printf("# %s\n", error.text);
 	}
-	t_eq(t_count_files(t_path("good")), 2 * (long long)count);
+	t_eq(t_count_files(t_path("good")), 3 * (long long)count);	/* image, pack, manifest */
 	t_ok(t_store_has_no_tmp(t_path("good")));
 	t_remove_tree(t_path("good"));
 }
@@ -189,7 +190,7 @@ static void refuses_a_version_that_is_there(void)
 	t_ok(strstr(error.text, "m@1.0.0: version: is in the store already"));
 	t_eq(stat(t_path("twice/models/m/1.0.0/image.mhi"), &after), 0);
 	t_eq(before.st_ino, after.st_ino);
-	t_eq(t_count_files(t_path("twice")), 2);
+	t_eq(t_count_files(t_path("twice")), 3);
 }
 
 /* Many at once: one wins, the others are told so, nothing is mixed. */
@@ -212,7 +213,7 @@ static void one_of_many_wins(void)
 	}
 	t_eq(won, 1);
 	t_eq(lost, 5);
-	t_eq(t_count_files(t_path("race")), 2);
+	t_eq(t_count_files(t_path("race")), 3);
 	t_ok(t_store_has_no_tmp(t_path("race")));
 }
 
@@ -311,7 +312,7 @@ static void records_what_is_allowed(void)
 static int import_next(const char *path, enum sto_bump bump)
 {
 	struct sto_import import = { .store = t_path("bump"), .path = path, .model = "m",
-				     .bump = bump, .threads = 1 };
+				     .bump = bump, .threads = 1, .golden = "{}\n", .golden_bytes = 3 };
 	struct sto_import_result result;
 	struct sto_error error = { "" };
 	int err = sto_import(&import, &result, &error);
@@ -324,13 +325,13 @@ static int import_next(const char *path, enum sto_bump bump)
 static int check_whole(void *arg, const char *model, const char *version)
 {
 	char path[128];
-	struct mhs_image_header header;
 	struct sto_error error;
-	int fd = sto_image_open(t_path("bump"), model, version, &header, &error);
+	struct sto_version v;
 	json_t *manifest;
 
-	t_ok(fd >= 0);
-	close(fd);
+	t_eq(sto_version_open(&v, t_path("bump"), model, version, &error), 0);
+	t_str_eq(v.header.semver, version);
+	sto_version_close(&v);
 	snprintf(path, sizeof(path), "bump/models/%s/%s/manifest.json", model, version);
 	manifest = json_load_file(t_path(path), 0, NULL);
 	t_str_eq(json_string_value(json_object_get(manifest, "version")), version);
@@ -361,7 +362,7 @@ static void everybody_gets_a_number(void)
 	snprintf(store, sizeof(store), "%s", t_path("bump"));	/* outlives the paths made meanwhile */
 	t_eq(sto_versions_each(store, "m", check_whole, last, &error), 0);
 	t_str_eq(last, "1.7.0");
-	t_eq(t_count_files(t_path("bump")), 16);
+	t_eq(t_count_files(t_path("bump")), 8 * 4);	/* image, pack, manifest, golden cases */
 	t_ok(t_store_has_no_tmp(t_path("bump")));
 	/* A directory without an image holds its number too. */
 	mkdir(t_path("bump/models/m/1.8.0"), 0755);

@@ -48,14 +48,14 @@ static void arena_is(const struct sup_load *load, const uint8_t *expect)
 	uint64_t bytes = load->header.image_bytes;
 	struct mhs_map map;
 
-	t_need(load->arena_count == 1);
-	t_need(mhs_seg_map_ro(load->arenas[0].fd, bytes, 1, &map) == 0);
+	t_need(load->own.count == 1);
+	t_need(mhs_seg_map_ro(load->own.each[0].fd, bytes, 1, &map) == 0);
 	t_mem_eq(map.addr, expect, bytes);
 	t_ok(mprotect(map.addr, 4096, PROT_READ | PROT_WRITE) == -1);
 	mhs_seg_unmap(&map);
-	t_ok(mhs_seg_map_rw(load->arenas[0].fd, bytes, &map) != 0);
-	t_ok(ftruncate(load->arenas[0].fd, 4096) != 0);
-	t_eq(mhs_seg_check_seals(load->arenas[0].fd, F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW |
+	t_ok(mhs_seg_map_rw(load->own.each[0].fd, bytes, &map) != 0);
+	t_ok(ftruncate(load->own.each[0].fd, 4096) != 0);
+	t_eq(mhs_seg_check_seals(load->own.each[0].fd, F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW |
 				 F_SEAL_SEAL), 0);
 }
 
@@ -123,7 +123,7 @@ static const char *load_error(const char *version)
 	int before = fds_open();
 
 	t_ok(sup_load_run(load) < 0);
-	t_eq(load->arena_count, 0);
+	t_eq(load->own.count, 0);
 	t_eq(fds_open(), before);
 	snprintf(text, sizeof(text), "%s", load->error.text);
 	free(load);
@@ -209,7 +209,7 @@ static void cancel_is_obeyed(void)
 
 	atomic_store(&load->cancel, true);
 	t_eq(sup_load_run(load), -ECANCELED);
-	t_eq(load->arena_count, 0);
+	t_eq(load->own.count, 0);
 	t_eq(fds_open(), before);
 	free(load);
 }

@@ -139,6 +139,25 @@ static void a_crash_leaves_nothing_behind(void)
 	t_ok(t_store_has_no_tmp(store));
 }
 
+/* What two versions have in common is given back with the last of them. */
+static void gives_back_what_nobody_has(void)
+{
+	struct stat image, manifest;
+	uint64_t first, last;
+
+	t_eq(t_import(store, "s@1.0.0", t_path("in.gguf"), &error), 0);
+	t_eq(t_import(store, "s@1.1.0", t_path("in.gguf"), &error), 0);
+	t_eq(stat(t_path("store/models/s/1.0.0/image.mhi"), &image), 0);
+	t_eq(stat(t_path("store/models/s/1.0.0/manifest.json"), &manifest), 0);
+	t_eq(sto_prune_remove(store, "s", "1.0.0", &first, &error), 0);
+	t_eq(first, image.st_size + manifest.st_size);
+	t_eq(t_count_files(t_path("store/models/s")), 3);
+	t_eq(sto_prune_remove(store, "s", "1.1.0", &last, &error), 0);
+	t_ok(last > 2 * first);
+	t_eq(t_count_files(t_path("store/models/s")), 0);
+	t_ok(t_store_has_no_tmp(store));
+}
+
 int main(void)
 {
 	static const char *const versions[] = { "2.0.0", "1.10.0", "1.9.0", "1.10.0-rc.1", "1.2.0" };
@@ -153,5 +172,6 @@ int main(void)
 	T_RUN(learns_from_the_history);
 	T_RUN(removes_whole);
 	T_RUN(a_crash_leaves_nothing_behind);
+	T_RUN(gives_back_what_nobody_has);
 	return t_done();
 }

@@ -17,6 +17,8 @@
 
 #include "../../daemon/worker/wrk.h"
 #include "log.h"
+#include "mhs_attach.h"
+#include "sto_version.h"
 #include "t.h"
 #include "t_import.h"
 
@@ -52,30 +54,39 @@ static uint64_t last_id;
 
 /* -- a worker --------------------------------------------------------------------------------- */
 
-static int segment_of(uint32_t index, struct hrt_msg *msg)
+/* A sealed segment of the bytes of @file. */
+static int segment_of(int file, uint64_t bytes)
 {
-	char path[128];
-	struct stat st = { 0 };
 	size_t seg_bytes;
-	void *image;
-	int file, fd;
+	int fd = mhs_seg_create_arena("shadow", bytes, MHS_PAGES_4K, &seg_bytes);
+	void *all = mmap(NULL, bytes, PROT_READ, MAP_PRIVATE, file, 0);
 
-	snprintf(path, sizeof(path), "store/models/tiny/%s/image.mhi", strchr(refs[index], '@') + 1);
-	file = open(t_path(path), O_RDONLY | O_CLOEXEC);
-	if (file < 0 || fstat(file, &st))
+	if (all == MAP_FAILED || fd < 0 || pwrite(fd, all, bytes, 0) != (ssize_t)bytes)
 		return -1;
-	msg->attach.image_bytes = (uint64_t)st.st_size;
-	image = mmap(NULL, msg->attach.image_bytes, PROT_READ, MAP_PRIVATE, file, 0);
-	close(file);
-	fd = mhs_seg_create_arena("shadow", msg->attach.image_bytes, MHS_PAGES_4K, &seg_bytes);
-	if (image == MAP_FAILED || fd < 0 ||
-	    pwrite(fd, image, msg->attach.image_bytes, 0) != (ssize_t)msg->attach.image_bytes)
-		return -1;
-	memcpy(msg->attach.content_hash, ((struct mhs_image_header *)image)->content_hash, MHS_HASH_BYTES);
-	munmap(image, msg->attach.image_bytes);
-	msg->attach.fd_count = msg->attach.extent_count = 1;
-	msg->attach.extents[0].length_bytes = msg->attach.image_bytes;
+	munmap(all, bytes);
 	return mhs_seg_seal_arena(fd) ? -1 : fd;
+}
+
+/* Its own file, then its packs. */
+static int segments_of(uint32_t index, struct hrt_msg *msg, int *fds)
+{
+	struct sto_error error = { "" };
+	struct sto_version v;
+	int err = sto_version_open(&v, t_path("store"), "tiny", strchr(refs[index], '@') + 1, &error);
+
+	if (err) {
+		printf("# %s\n", error.text);
+		return err;
+	}
+	msg->attach.file_bytes = v.header.file_bytes;
+	msg->attach.fd_count = 1 + v.header.pack_count;
+	memcpy(msg->attach.content_hash, v.header.content_hash, MHS_HASH_BYTES);
+	fds[0] = segment_of(v.fd, v.header.file_bytes);
+	for (uint32_t i = 0; i < v.header.pack_count; i++)
+		fds[1 + i] = segment_of(sto_version_pack(&v, i, &error),
+					mhs_image_packs(&v.header, v.base)[i].pack_bytes);
+	sto_version_close(&v);
+	return 0;
 }
 
 static bool attach(uint32_t index)
@@ -83,14 +94,16 @@ static bool attach(uint32_t index)
 	struct hrt_msg msg = { .type = HRT_ATTACH, .index = index, .serial = 10 + index };
 	char text[HERITAGE_TEXT_BYTES] = "";
 	struct hrt_attached took;
-	int fd = segment_of(index, &msg), err;
+	int fds[MHS_SEGMENT_MAX], err = segments_of(index, &msg, fds);
 
 	board.versions[index].serial = msg.serial;
 	atomic_store(&board.versions[index].state, MHS_STATE_READY);
-	err = fd < 0 ? fd : wrk_version_attach(&w, &msg, &fd, &took, text);
+	if (!err)
+		err = wrk_version_attach(&w, &msg, fds, &took, text);
 	if (err)
 		printf("# attach %s: %d %s\n", refs[index], err, text);
-	close(fd);
+	for (uint32_t i = 0; i < msg.attach.fd_count; i++)
+		close(fds[i]);
 	return !err;
 }
 

@@ -13,13 +13,13 @@
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/ptrace.h>
-#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/user.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "../../daemon/worker/wrk.h"
+#include "sto_version.h"
 #include "t.h"
 #include "t_import.h"
 #include "t_malloc.h"
@@ -43,25 +43,38 @@ static struct mhs_stats stats;
 static struct wrk w;
 static struct found *found;
 
-static int image_segment(uint64_t *bytes)
+/* The first @bytes of @file as a sealed segment; closes it. */
+static int segment_make(int file, uint64_t bytes)
 {
-	int file = open(t_path("store/models/tiny/1.0.0/image.mhi"), O_RDONLY | O_CLOEXEC), fd;
-	struct stat st = { 0 };
+	void *data = file < 0 ? MAP_FAILED : mmap(NULL, bytes, PROT_READ, MAP_PRIVATE, file, 0);
 	size_t seg_bytes;
-	void *image;
+	int fd = mhs_seg_create_arena("steady", bytes, MHS_PAGES_4K, &seg_bytes);
 
-	if (file < 0 || fstat(file, &st))
-		return -1;
-	*bytes = (uint64_t)st.st_size;
-	image = mmap(NULL, *bytes, PROT_READ, MAP_PRIVATE, file, 0);
 	close(file);
-	fd = mhs_seg_create_arena("steady", *bytes, MHS_PAGES_4K, &seg_bytes);
-	if (image == MAP_FAILED || fd < 0 || pwrite(fd, image, *bytes, 0) != (ssize_t)*bytes)
+	if (data == MAP_FAILED || fd < 0 || pwrite(fd, data, bytes, 0) != (ssize_t)bytes)
 		return -1;
-	memcpy(board.versions[1].content_hash, ((struct mhs_image_header *)image)->content_hash,
-	       MHS_HASH_BYTES);
-	munmap(image, *bytes);
+	munmap(data, bytes);
 	return mhs_seg_seal_arena(fd) ? -1 : fd;
+}
+
+/* Image and packs of the tiny model. 0 when all are there. */
+static int segments_make(struct hrt_attach *attach, int fds[MHS_SEGMENT_MAX])
+{
+	struct sto_error error;
+	struct sto_version v;
+
+	if (sto_version_open(&v, t_path("store"), "tiny", "1.0.0", &error))
+		return -1;
+	attach->file_bytes = v.header.file_bytes;
+	attach->fd_count = v.header.pack_count + 1;
+	memcpy(attach->content_hash, v.header.content_hash, MHS_HASH_BYTES);
+	memcpy(board.versions[1].content_hash, v.header.content_hash, MHS_HASH_BYTES);
+	fds[0] = segment_make(dup(v.fd), v.header.file_bytes);
+	for (uint32_t i = 0; fds[i] >= 0 && i < v.header.pack_count; i++)
+		fds[i + 1] = segment_make(dup(sto_version_pack(&v, i, &error)),
+					  mhs_image_packs(&v.header, v.base)[i].pack_bytes);
+	sto_version_close(&v);
+	return fds[attach->fd_count - 1] < 0 ? -1 : 0;
 }
 
 static int worker_make(void)
@@ -69,7 +82,7 @@ static int worker_make(void)
 	struct hrt_msg msg = { .type = HRT_ATTACH, .index = 1, .serial = 1 };
 	char text[HERITAGE_TEXT_BYTES] = "";
 	struct hrt_attached took;
-	int fd = image_segment(&msg.attach.image_bytes), err;
+	int fds[MHS_SEGMENT_MAX], err;
 
 	w.epoll = epoll_create1(EPOLL_CLOEXEC);
 	w.orphan = true;
@@ -80,13 +93,12 @@ static int worker_make(void)
 					.speculate = HRT_SPECULATE_YES };
 	w.record = malloc(WRK_RECORD_BYTES);
 	w.requests_end = &w.requests;
-	msg.attach.fd_count = msg.attach.extent_count = 1;
-	msg.attach.extents[0].length_bytes = msg.attach.image_bytes;
-	memcpy(msg.attach.content_hash, board.versions[1].content_hash, MHS_HASH_BYTES);
 	atomic_init(&board.versions[1].state, MHS_STATE_READY);
-	err = fd < 0 ? fd : eng_new(&w.eng, ENG_ISA_AUTO, 1);
+	err = segments_make(&msg.attach, fds);
 	if (!err)
-		err = wrk_version_attach(&w, &msg, &fd, &took, text);
+		err = eng_new(&w.eng, ENG_ISA_AUTO, 1);
+	if (!err)
+		err = wrk_version_attach(&w, &msg, fds, &took, text);
 	if (err)
 		printf("# attach: %d %s\n", err, text);
 	return err;

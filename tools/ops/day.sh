@@ -87,6 +87,8 @@ for v in 1.0.0 1.1.0 1.2.0 1.3.0 1.4.0 1.5.0; do
 		--meta dataset=day --why "nightly $v" >/dev/null
 done
 "$mhost" import smol@1.6.0 "$model" --quantize q4_0 --meta note="requantised" >/dev/null
+echo "the same file six times is stored once: $(du -sm "$MHOST_STORE" | cut -f 1) MB for all seven," \
+	"$(du -sm "$MHOST_STORE/models/smol/1.0.0" | cut -f 1) MB for one; in memory likewise"
 
 cat >"$dir/mhost.ini" <<INI
 [mhostd]
@@ -140,17 +142,18 @@ must_fail 1.4.0 "failed requests" $((interval * 2))
 step "canary: 1.5.0 has weights that give no numbers: back at once"
 must_fail 1.5.0 "not finite" "$interval"
 
-step "canary: 1.6.0's image is damaged on disk: refused before any traffic"
-image=$MHOST_STORE/models/smol/1.6.0/image.mhi
-chmod u+w "$(dirname "$image")"; cp "$image" "$dir/whole"; mv "$image" "$dir/moved"; cp "$dir/whole" "$image"
-python3 - "$image" <<'PY'
+step "canary: 1.6.0's weights are damaged on disk: refused before any traffic"
+# The pack that no other version has: the largest file with one link.
+damaged=$(find "$MHOST_STORE/models/smol/1.6.0" -type f -links 1 -printf '%s %p\n' | sort -n | tail -1 | cut -d ' ' -f 2-)
+chmod u+w "$(dirname "$damaged")"; cp "$damaged" "$dir/whole"; mv "$damaged" "$dir/moved"; cp "$dir/whole" "$damaged"
+python3 - "$damaged" <<'PY'
 import os, sys
 with open(sys.argv[1], "r+b") as f:
     f.seek(os.path.getsize(sys.argv[1]) // 2); b = f.read(1); f.seek(-1, 1); f.write(bytes([b[0] ^ 16]))
 PY
-if "$mhost" release smol@1.6.0 2>"$dir/refused"; then die "a damaged image was released"; fi
+if "$mhost" release smol@1.6.0 2>"$dir/refused"; then die "a damaged version was released"; fi
 cat "$dir/refused"
-mv -f "$dir/moved" "$image"; chmod u-w "$(dirname "$image")"
+mv -f "$dir/moved" "$damaged"; chmod u-w "$(dirname "$damaged")"
 
 step "shadow: 1.6.0, mended, is compared with what users had; none of them sees it"
 "$mhost" release smol@1.6.0 --shadow 50 --interval "${interval}s" >/dev/null
