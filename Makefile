@@ -263,6 +263,7 @@ UNIT_TESTS := \
 	bell \
 	bits \
 	blas \
+	child \
 	conf \
 	diff \
 	differ \
@@ -295,15 +296,18 @@ UNIT_TESTS := \
 	prompts \
 	prune \
 	read \
+	rehearse \
 	ring \
 	ring_peer \
 	safetensors \
 	sample \
+	scribe \
 	seg \
 	semver \
 	share \
 	shadow \
 	spin \
+	split \
 	stat \
 	steady \
 	sup_client \
@@ -316,6 +320,7 @@ UNIT_TESTS := \
 	tok_gguf \
 	tok_json \
 	tok_table \
+	trial \
 	vector \
 	verify \
 	wrk_check
@@ -327,6 +332,7 @@ FUZZERS := \
 	hf_config \
 	lane \
 	safetensors \
+	state \
 	tok_blob \
 	tok_json
 
@@ -355,6 +361,7 @@ SCENARIOS := \
 	tests/scenario/v06_restart.sh \
 	tests/scenario/v07_shadow.sh \
 	tests/scenario/v08_evidence.sh \
+	tests/scenario/v09_overtaken.sh \
 	tests/scenario/w01_watch.sh \
 	tests/scenario/w02_watch_host.sh
 

@@ -17,6 +17,7 @@
 #include "log.h"
 
 #define ENV_MAX		512u
+#define OUT_READS	32u	/* of up to 4 KiB */
 
 extern char **environ;
 
@@ -37,13 +38,16 @@ static void child_free(struct sup_child *child)
 	free(child);
 }
 
-/* What is in the pipe now; the rest of more than we keep is thrown away. */
+/*
+ * What is in the pipe now; the rest of more than we keep is thrown away. A pipe's worth at a time:
+ * one that is filled as fast as we read must not keep us.
+ */
 static void out_read(struct sup_child *child)
 {
 	char waste[4096];
 	ssize_t n = 1;
 
-	while (child->pipe.fd >= 0 && n > 0) {
+	for (uint32_t i = 0; i < OUT_READS && child->pipe.fd >= 0 && n > 0; i++) {
 		size_t room = SUP_CHILD_OUT_BYTES - child->out_bytes;
 
 		n = read(child->pipe.fd, room ? child->out + child->out_bytes : waste,

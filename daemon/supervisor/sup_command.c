@@ -110,7 +110,7 @@ static int plan_make(const struct sup_release_conf *conf, const struct args *arg
 	if (strcmp(mode, "shadow") && strcmp(mode, "canary") && strcmp(mode, "shadow,canary"))
 		sto_fail(error, "mode \"%.40s\" is none of canary, shadow, shadow,canary", mode);
 	else if (args->interval && (sup_duration_parse(args->interval, &seconds) || seconds < 1 ||
-				    seconds > 7 * 86400))
+				    seconds > SUP_INTERVAL_MAX_S))
 		sto_fail(error, "interval \"%.40s\": give 1s to 168h", args->interval);
 	else if (args->steps && sup_steps_parse(args->steps, &plan->steps, error))
 		return -1;

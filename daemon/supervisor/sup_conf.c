@@ -274,6 +274,14 @@ static int store_absolute(struct sup_conf *conf, struct sto_error *error)
 	return -EINVAL;
 }
 
+/* Of what only the whole shows there is no line. */
+static void place_add(const char *path, struct sto_error *error)
+{
+	struct sto_error what = *error;
+
+	sto_fail(error, "%.300s: %s", path, what.text);
+}
+
 int sup_conf_read(const struct sup_options *options, struct sup_conf *conf, struct sto_error *error)
 {
 	struct sup_conf *fresh = malloc(sizeof(*fresh));
@@ -290,8 +298,11 @@ int sup_conf_read(const struct sup_options *options, struct sup_conf *conf, stru
 		err = options_apply(options, fresh, error);
 	if (!err)
 		err = store_absolute(fresh, error);
-	if (!err)
+	if (!err) {
 		err = sup_conf_check(fresh, error);
+		if (err && options->config)
+			place_add(options->config, error);
+	}
 	if (!err)
 		*conf = *fresh;
 	free(fresh);

@@ -43,6 +43,7 @@ struct sup_model_conf {
 };
 
 #define SUP_STEPS_MAX		32u
+#define SUP_INTERVAL_MAX_S	(7u * 86400u)
 #define SUP_COMMAND_BYTES	512u
 #define SUP_METRIC_BYTES	SUP_JUDGE_NAME_BYTES
 
@@ -106,7 +107,8 @@ struct sup_options {
 int sup_options_parse(int argc, char **argv, struct sup_options *options, struct sto_error *error);
 
 /*
- * Defaults, then the file, then the options. 0, or -EINVAL with "FILE:LINE: [section] key: what".
+ * Defaults, then the file, then the options. 0, or -EINVAL with "FILE:LINE: [section] key: what"; no
+ * line when values do not go together.
  * @conf is written only on success.
  */
 int sup_conf_read(const struct sup_options *options, struct sup_conf *conf, struct sto_error *error);

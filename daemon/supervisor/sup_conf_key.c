@@ -48,7 +48,7 @@ static const struct sup_key keys[] = {
 	KEY("mhostd", "restore", sup_set_bool, restore, 0, 0, NULL),
 	KEY("release", "steps", sup_set_steps, release.steps, 0, 0, NULL),
 	KEY("release", "shadow", sup_set_weight, release.shadow_weight, 0, 0, NULL),
-	KEY("release", "interval", sup_set_duration, release.interval_s, 1, 7 * 86400, NULL),
+	KEY("release", "interval", sup_set_duration, release.interval_s, 1, SUP_INTERVAL_MAX_S, NULL),
 	KEY("release", "guard", sup_set_duration, release.guard_s, 0, 7 * 86400, NULL),
 	KEY("release", "golden_timeout", sup_set_duration, release.golden_timeout_s, 1, 86400, NULL),
 	KEY("release", "probe_count", sup_set_u32, release.probe_count, 0, 100000, NULL),
@@ -60,9 +60,9 @@ static const struct sup_key keys[] = {
 	REAL("metric_min", release.metric_min, -1e300, 1e300),
 	REAL("metric_max", release.metric_max, -1e300, 1e300),
 	REAL("alpha", release.judge.alpha, 1e-6, 0.5),
-	REAL("hold_p", release.judge.hold_p, 0, 1),
-	KEY("release", "samples_min", sup_set_u32, release.judge.samples_min, 1, 1000000, NULL),
-	KEY("release", "samples_full", sup_set_u32, release.judge.samples_full, 1, 10000000, NULL),
+	REAL("hold_p", release.judge.hold_p, 0, 0.5),
+	KEY("release", "samples_min", sup_set_u32, release.judge.samples_min, 5, 1000000, NULL),
+	KEY("release", "samples_full", sup_set_u32, release.judge.samples_full, 5, 10000000, NULL),
 	KEY("release", "wall_times", sup_set_bool, release.judge.wall_times, 0, 0, NULL),
 	REAL("slowdown_tolerated", release.judge.slowdown_tolerated, 1, 3),
 	REAL("slowdown_excluded", release.judge.slowdown_excluded, 1, 3),
@@ -70,11 +70,12 @@ static const struct sup_key keys[] = {
 	REAL("first_token_p95_ms", release.judge.first_token_p95_ms, 0, 1e9),
 	REAL("error_rate_max", release.judge.error_rate_max, 0, 1),
 	REAL("error_rate_tolerated", release.judge.error_rate_tolerated, 0, 1),
+	REAL("error_rate_excluded", release.judge.error_rate_excluded, 0, 1),
 	REAL("empty_rate_max", release.judge.empty_rate_max, 0, 1),
 	REAL("empty_rate_tolerated", release.judge.empty_rate_tolerated, 0, 1),
 	REAL("repeating_rate_max", release.judge.repeating_rate_max, 0, 1),
 	REAL("repeating_rate_tolerated", release.judge.repeating_rate_tolerated, 0, 1),
-	KEY("release", "shadow_samples_min", sup_set_u32, release.judge.shadow_samples_min, 1, 1000000, NULL),
+	KEY("release", "shadow_samples_min", sup_set_u32, release.judge.shadow_samples_min, 5, 1000000, NULL),
 	REAL("kl_max", release.judge.kl_max, 0, 1e3),
 	REAL("top1_min", release.judge.top1_min, 0, 1),
 	REAL("perplexity_ratio_max", release.judge.perplexity_ratio_max, 1, 1e6),
@@ -213,6 +214,9 @@ int sup_conf_check(const struct sup_conf *conf, struct sto_error *error)
 	else if (wrong)
 		sto_fail(error, "[release] %s: does not go with the other thresholds; see mhost.ini(5)",
 			 wrong);
+	else if (conf->release.metric_min > conf->release.metric_max)
+		sto_fail(error, "[release] metric_min: %g is more than metric_max, %g",
+			 conf->release.metric_min, conf->release.metric_max);
 	else
 		return 0;
 	return -EINVAL;

@@ -202,7 +202,8 @@ static int real_parse(const char *value, double *number)
 {
 	char *end;
 
-	if (!strchr("0123456789.", *value) || strspn(value, "0123456789.eE+-") != strlen(value))
+	if (!*value || !strchr("0123456789.-", *value) ||
+	    strspn(value, "0123456789.eE+-") != strlen(value))
 		return -EINVAL;
 	*number = strtod(value, &end);
 	return *end || !isfinite(*number) ? -EINVAL : 0;

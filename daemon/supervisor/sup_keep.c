@@ -121,23 +121,37 @@ void sup_keep_restore(struct sup *sup)
 	}
 }
 
+/* UINT32_MAX: none, or out of range. */
+static uint32_t number_in(const json_t *number)
+{
+	json_int_t value = json_integer_value(number);
+
+	return json_is_integer(number) && value >= 0 && value < UINT32_MAX ? (uint32_t)value : UINT32_MAX;
+}
+
+static uint32_t number_of(const json_t *object, const char *key)
+{
+	return number_in(json_object_get(object, key));
+}
+
 static void plan_read(const json_t *from, struct sup_trial_plan *plan)
 {
 	const json_t *list = json_object_get(from, "steps");
+	double spent_s = json_number_value(json_object_get(from, "spent_s"));
 
 	plan->resumed = true;
 	plan->shadow = json_is_true(json_object_get(from, "shadow"));
 	plan->canary = json_is_true(json_object_get(from, "canary"));
 	plan->in_shadow = json_is_true(json_object_get(from, "in_shadow"));
 	plan->held = json_is_true(json_object_get(from, "held"));
-	plan->shadow_weight = (uint32_t)json_integer_value(json_object_get(from, "shadow_weight"));
-	plan->interval_s = (uint32_t)json_integer_value(json_object_get(from, "interval_s"));
-	plan->step = (uint32_t)json_integer_value(json_object_get(from, "step"));
-	plan->spent_ns = (uint64_t)(json_number_value(json_object_get(from, "spent_s")) * 1e9);
+	plan->shadow_weight = number_of(from, "shadow_weight");
+	plan->interval_s = number_of(from, "interval_s");
+	plan->step = number_of(from, "step");
+	if (spent_s > 0 && spent_s < UINT32_MAX)
+		plan->spent_ns = (uint64_t)(spent_s * 1e9);
 	snprintf(plan->why, sizeof(plan->why), "%s", text_of(from, "why"));
 	for (size_t i = 0; i < json_array_size(list) && i < SUP_STEPS_MAX; i++)
-		plan->steps.weights[plan->steps.count++] =
-			(uint32_t)json_integer_value(json_array_get(list, i));
+		plan->steps.weights[plan->steps.count++] = number_in(json_array_get(list, i));
 }
 
 /* Numbers from a file that anybody may have edited. */
@@ -145,13 +159,16 @@ static bool plan_good(const struct sup_trial_plan *plan)
 {
 	uint32_t last = 0;
 
+	if (!(plan->in_shadow ? plan->shadow : plan->canary))
+		return false;
 	for (uint32_t i = 0; i < plan->steps.count; i++) {
 		if (plan->steps.weights[i] <= last || plan->steps.weights[i] > MHS_ROUTE_WEIGHT_MAX)
 			return false;
 		last = plan->steps.weights[i];
 	}
-	return (plan->shadow || plan->canary) && plan->steps.count && plan->step < plan->steps.count &&
-	       plan->interval_s && plan->shadow_weight <= MHS_ROUTE_WEIGHT_MAX;
+	return plan->steps.count && plan->step < plan->steps.count && plan->interval_s &&
+	       plan->interval_s <= SUP_INTERVAL_MAX_S && plan->shadow_weight &&
+	       plan->shadow_weight <= MHS_ROUTE_WEIGHT_MAX;
 }
 
 void sup_keep_apply(struct sup *sup, const char *name)

@@ -180,7 +180,10 @@ static void op_route(struct sup_op *op)
 {
 	struct sup_model *model = op->version->model;
 
-	if (op->kind == OP_ROLLBACK && model->trial)
+	/* its candidate may be what this goes back to: that must not be given up in between */
+	if (op->kind == OP_ROLLBACK && model->trial && model->active != op->version)
+		sup_trial_overtaken(model->trial, op->uid, "rolled back");
+	else if (op->kind == OP_ROLLBACK && model->trial)
 		sup_trial_abort(model->trial, op->uid, "rolled back");
 	if (is_overtaken(op, model)) {
 		op_refuse(op);

@@ -79,23 +79,25 @@ json_t *sup_scribe_read(const char *store, const char *model, struct sto_error *
 
 /* ---- the thread ----------------------------------------------------------------------------- */
 
+/* What is written leaves @states; one that cannot be does not stop the others. */
 static int states_write(const char *store, json_t *states, struct sto_error *error)
 {
 	const char *model;
 	json_t *state;
 	void *next;
-	int err;
+	int err, first = 0;
 
 	json_object_foreach_safe(states, next, model, state) {
 		err = state_write(store, model, state);
-		if (err) {
+		if (err && !first) {
+			first = err;
 			sto_fail(error, "%s/state/%s.json: cannot be written: %s; check the store's disk",
 				 store, model, strerror(-err));
-			return err;
 		}
-		json_object_del(states, model);
+		if (!err)
+			json_object_del(states, model);
 	}
-	return 0;
+	return first;
 }
 
 /* Batch by batch; what is written leaves @events. */
@@ -147,15 +149,17 @@ static int write_all(struct sup_scribe *scribe)
 {
 	json_t *events = scribe->events, *states = scribe->states;
 	struct sto_error error = { "" };
-	int err;
+	int err, states_err;
 
 	scribe->events = json_array();
 	scribe->states = json_object();
+	scribe->taken = json_array_size(events);
 	pthread_mutex_unlock(&scribe->lock);
-	err = states_write(scribe->store, states, &error);
-	if (!err)
-		err = events_write(scribe->store, events, &error);
+	states_err = states_write(scribe->store, states, &error);
+	err = events_write(scribe->store, events, &error);
+	err = err ? err : states_err;
 	pthread_mutex_lock(&scribe->lock);
+	scribe->taken = 0;
 	if (err && !scribe->error.text[0])
 		log_error("%s; serving goes on, it is tried again", error.text);
 	scribe->error = error;
@@ -200,11 +204,16 @@ int sup_scribe_open(struct sup_scribe *scribe, const char *store)
 	return err;
 }
 
+static size_t waiting(const struct sup_scribe *scribe)
+{
+	return scribe->taken + json_array_size(scribe->events);
+}
+
 void sup_scribe_event(struct sup_scribe *scribe, json_t *event)
 {
 	json_object_set_new(event, "time", sto_history_time());
 	pthread_mutex_lock(&scribe->lock);
-	if (json_array_size(scribe->events) < SUP_SCRIBE_EVENTS) {
+	if (waiting(scribe) < SUP_SCRIBE_EVENTS) {
 		json_array_append_new(scribe->events, event);
 		event = NULL;
 	} else {
@@ -228,7 +237,7 @@ uint64_t sup_scribe_behind(struct sup_scribe *scribe, struct sto_error *error)
 	uint64_t behind;
 
 	pthread_mutex_lock(&scribe->lock);
-	behind = scribe->lost + (scribe->error.text[0] ? json_array_size(scribe->events) : 0);
+	behind = scribe->lost + (scribe->error.text[0] ? waiting(scribe) : 0);
 	*error = scribe->error;
 	pthread_mutex_unlock(&scribe->lock);
 	return behind;

@@ -24,6 +24,7 @@ struct sup_scribe {
 	/* under lock */
 	bool stop;
 	json_t *events;			/* array, oldest first */
+	size_t taken;			/* events that the thread is writing, before those */
 	json_t *states;			/* object: the latest of each model */
 	uint64_t lost;
 	struct sto_error error;		/* of the last write; empty: it worked */

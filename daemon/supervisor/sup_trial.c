@@ -96,6 +96,12 @@ void sup_trial_abort(struct sup_trial *trial, uint32_t uid, const char *why)
 	trial_back(trial, "abort", uid, why && *why ? why : "asked for");
 }
 
+void sup_trial_overtaken(struct sup_trial *trial, uint32_t uid, const char *why)
+{
+	trial_event(trial, "abort", uid, why);
+	sup_trial_close(trial);
+}
+
 /* ---- verdicts ------------------------------------------------------------------------------- */
 
 static bool is_last_step(const struct sup_trial *trial)

@@ -68,6 +68,8 @@ bool sup_trial_hold(struct sup_trial *trial, bool held, uint32_t uid, const char
 /* The flip answers @conn. */
 void sup_trial_promote(struct sup_trial *trial, struct sup_conn *conn, uint32_t uid, const char *why);
 void sup_trial_abort(struct sup_trial *trial, uint32_t uid, const char *why);
+/* The same for a flip that the caller does now: route and memory are as they were until then. */
+void sup_trial_overtaken(struct sup_trial *trial, uint32_t uid, const char *why);
 /* Ends the trial; the flip is the caller's. */
 void sup_trial_close(struct sup_trial *trial);
 /* Time spent in this step. */

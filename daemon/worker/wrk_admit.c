@@ -271,8 +271,10 @@ static void start(struct wrk *w, struct wrk_request *r, struct wrk_version *v)
 	if (r->kind != MHS_REC_SCORE)
 		return;
 	r->scores[r->scores_done++] = NAN;	/* nothing comes before the first token */
-	if (r->prompt_count == 1)
-		wrk_request_end(w, r, MHS_END_STOP, MHS_ERR_NONE, "%s", "");
+	if (r->prompt_count > 1)
+		return;
+	wrk_trial_show(w, r);
+	wrk_request_end(w, r, MHS_END_STOP, MHS_ERR_NONE, "%s", "");
 }
 
 /* Undo room_take() of a request that ends before it starts. */

@@ -37,6 +37,7 @@ void wrk_queue_remove(struct wrk *w, struct wrk_request *r)
 	while (*at != r)
 		at = &(*at)->queue_next;
 	*at = r->queue_next;
+	r->queue_next = NULL;	/* it may come back, moved to another version */
 	r->lane->queued_count--;
 	w->queued_count--;
 }

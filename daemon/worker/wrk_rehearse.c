@@ -13,6 +13,9 @@
 #include "log.h"
 #include "wrk.h"
 
+#define MOST	1000u	/* per cent; a typing mistake must not stop a worker for days */
+
+/* 0 when @key is not there or has no number. */
 static uint32_t number_of(const char *entry, const char *end, const char *key)
 {
 	const char *at = entry;
@@ -20,8 +23,11 @@ static uint32_t number_of(const char *entry, const char *end, const char *key)
 
 	while ((at = memchr(at, key[0], (size_t)(end - at)))) {
 		if ((at[-1] == ':' || at[-1] == ',') && (size_t)(end - at) > n + 1 &&
-		    memcmp(at, key, n) == 0 && at[n] == '=')
-			return (uint32_t)strtoul(at + n + 1, NULL, 10);
+		    memcmp(at, key, n) == 0 && at[n] == '=') {
+			unsigned long number = at[n + 1] == '-' ? 0 : strtoul(at + n + 1, NULL, 10);
+
+			return number < MOST ? (uint32_t)number : MOST;
+		}
 		at++;
 	}
 	return 0;
@@ -34,7 +40,7 @@ void wrk_rehearse_read(const char *model, const char *semver, struct wrk_rehears
 	size_t n;
 
 	n = (size_t)snprintf(name, sizeof(name), "%.63s@%.47s:", model, semver);
-	for (; entry && *entry; entry += *entry == ';') {
+	while (entry && *entry) {
 		const char *end = entry + strcspn(entry, ";");
 
 		if (strncmp(entry, name, n) == 0) {
@@ -47,7 +53,7 @@ void wrk_rehearse_read(const char *model, const char *semver, struct wrk_rehears
 			log_warning("%s rehearses: slow %u %%, errors %u %%, nan %u %%, crash %u %%",
 				    name, to->slow, to->errors, to->nan, to->crash);
 		}
-		entry = end;
+		entry = end + strspn(end, "; ");
 	}
 }
 

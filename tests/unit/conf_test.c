@@ -143,6 +143,162 @@ static void bad_numbers(void)
 	t_ok(strstr(refused(BASE "[limits]\ncontext = 100\nmax_tokens = 200\n"), "more than context"));
 }
 
+#define RELEASE	BASE "[release]\n"
+
+static void a_release(void)
+{
+	const struct sup_release_conf *r = &conf.release;
+
+	t_need(read_text(BASE "restore = no\n[release]\nsteps = 0.5, 2.25,10, 99.99\nshadow = 12.5\n"
+			 "interval = 90\nguard = 0\ngolden_timeout = 2m\nprobe_count = 0\n"
+			 "hook = echo $MHOST_EVENT\nhook_timeout = 1h\n"
+			 "metric = dislikes\nmetric_command = /bin/true\nmetric_min = -2.5\nmetric_max = 1e2\n"
+			 "metric_timeout = 3s\nalpha = 0.05\nhold_p = 0\nsamples_min = 5\nsamples_full = 10\n"
+			 "slowdown_tolerated = 1.2\nslowdown_excluded = 1.2\ntail_tolerated = 1\n"
+			 "first_token_p95_ms = 0\nerror_rate_max = .25\nerror_rate_tolerated = 0.1\n"
+			 "error_rate_excluded = 0.1\nwall_times = yes\n"
+			 "empty_rate_max = 1\nempty_rate_tolerated = 1\nrepeating_rate_max = 0.5\n"
+			 "repeating_rate_tolerated = 0.5\nshadow_samples_min = 7\nkl_max = 2\ntop1_min = 0.9\n"
+			 "perplexity_ratio_max = 1\n") == 0);
+	t_eq(conf.restore, false);
+	t_eq(r->steps.count, 4);
+	t_eq(r->steps.weights[0], 50);
+	t_eq(r->steps.weights[1], 225);
+	t_eq(r->steps.weights[2], 1000);
+	t_eq(r->steps.weights[3], 9999);
+	t_eq(r->shadow_weight, 1250);
+	t_eq(r->interval_s, 90);
+	t_eq(r->guard_s, 0);
+	t_eq(r->golden_timeout_s, 120);
+	t_eq(r->probe_count, 0);
+	t_str_eq(r->hook, "echo $MHOST_EVENT");
+	t_eq(r->hook_timeout_s, 3600);
+	t_str_eq(r->metric, "dislikes");
+	t_near(r->metric_min, -2.5, 0);
+	t_near(r->metric_max, 100, 0);
+	t_near(r->judge.error_rate_max, 0.25, 0);
+	t_eq(r->judge.samples_full, 10);
+	t_eq(r->judge.wall_times, true);
+	t_near(r->judge.error_rate_excluded, 0.1, 0);
+	t_near(r->judge.top1_min, 0.9, 0);
+	t_need(read_text(BASE) == 0);
+	t_eq(conf.restore, true);
+	t_eq(r->steps.count, 5);
+	t_eq(r->steps.weights[4], MHS_ROUTE_WEIGHT_MAX);
+	t_eq(r->interval_s, 60);
+}
+
+static void a_model(void)
+{
+	t_need(read_text(BASE "[model a]\ngolden = /g\nprobes = /p\nwatch = /w\non_new = canary\n[model b]\n") == 0);
+	t_str_eq(conf.models[0].golden, "/g");
+	t_str_eq(conf.models[0].probes, "/p");
+	t_str_eq(conf.models[0].watch, "/w");
+	t_eq(conf.models[0].on_new, SUP_NEW_CANARY);
+	t_str_eq(conf.models[0].active, "");
+	t_eq(conf.models[1].on_new, SUP_NEW_IMPORT);
+	t_str_eq(refused(BASE "[model a]\non_new = flip\n"),
+		 ":5: [model a] on_new: \"flip\" is none of import, shadow, canary, activate");
+	t_ok(strstr(refused(BASE "[model a]\ngolden =\n"), ":5: [model a] golden: empty"));
+	t_ok(strstr(refused(BASE "[model a]\nactive = 1.0\n"), ":5: [model a] active: \"1.0\" is no version"));
+	t_ok(strstr(refused(BASE "[model a]\nprobes = /p\nprobes = /q\n"), ":6: [model a] probes: given twice"));
+}
+
+/* Each of @values under @key is refused, at its line and by its name, for the reason in @words. */
+static void all_refused(const char *key, const char *const *values, const char *words)
+{
+	char text[1024], where[64];
+
+	snprintf(where, sizeof(where), ":5: [release] %s: ", key);
+	for (; *values; values++) {
+		const char *said;
+
+		snprintf(text, sizeof(text), RELEASE "%s = %s\n", key, *values);
+		said = refused(text);
+		if (!t_ok(strncmp(said, where, strlen(where)) == 0 && strstr(said, words)))
+			printf("# %s = %s: %s\n", key, *values, said);
+	}
+}
+
+#define ALL_REFUSED(key, words, ...)	\
+	all_refused(key, (const char *const []){ __VA_ARGS__, NULL }, words)
+
+static void bad_weights(void)
+{
+	char many[160] = "0.01";
+
+	ALL_REFUSED("steps", "weights are rising", "", "0", "0,5", "5,5", "5,1", "50,25,100", "200", "100.01",
+		    "1.234", "1.", ".5", "1,,2", ",1", "1,", "1;2", "-1", "+1", "1e1", "0x5", "1 2", "1,5 %",
+		    "nan", "1000", "99999999999999999999");
+	for (int i = 2; i < 34; i++)
+		snprintf(many + strlen(many), sizeof(many) - strlen(many), ",%d", i);
+	ALL_REFUSED("steps", "more than 32 steps", many);
+	ALL_REFUSED("shadow", "is no share", "", "0", "0.00", "100.01", "101", "1,2", "10%", "-5", "all", "1.005");
+}
+
+static void bad_times(void)
+{
+	ALL_REFUSED("interval", "is no time", "", "s", "1d", "1.5m", "-1", "+1", "1 m", "1ms", "60ss", "1h30m",
+		    "0x10", "1e3", "9999999999", "99999999999999999999");
+	ALL_REFUSED("interval", "out of range; give 1 to 604800 seconds", "0", "0s", "169h", "604801", "999999999h");
+	ALL_REFUSED("hook_timeout", "out of range", "0", "61m");
+	ALL_REFUSED("metric_timeout", "out of range", "0", "2h");
+	ALL_REFUSED("golden_timeout", "out of range", "0h", "25h");
+	ALL_REFUSED("guard", "out of range", "10081m", "169h");
+}
+
+static void bad_reals(void)
+{
+	ALL_REFUSED("error_rate_max", "is no number; give 0 to 1", "", "inf", "-inf", "nan", "NAN", "infinity",
+		    "0x1p-2", "1e", "e1", ".", "-", "--1", "+0.5", "0.5x", "0,5", "5 %", "1e999", "1_0");
+	ALL_REFUSED("error_rate_max", "out of range; give 0 to 1", "-0.1", "1.0001", "5", "1e300");
+	ALL_REFUSED("error_rate_excluded", "out of range", "2");
+	ALL_REFUSED("alpha", "out of range", "0", "1e-7", "0.51");
+	ALL_REFUSED("hold_p", "out of range", "0.6");
+	ALL_REFUSED("slowdown_tolerated", "out of range", "0.9", "3.1");
+	ALL_REFUSED("slowdown_excluded", "out of range", "0", "4");
+	ALL_REFUSED("first_token_p95_ms", "out of range", "-1");
+	ALL_REFUSED("kl_max", "out of range", "-1", "1001");
+	ALL_REFUSED("top1_min", "out of range", "1.1");
+	ALL_REFUSED("perplexity_ratio_max", "out of range", "0.99", "1e7");
+	ALL_REFUSED("metric_max", "is no number", "", "inf", "nan", "-");
+	ALL_REFUSED("samples_min", "out of range; give 5 to", "0", "4", "1000001");
+	ALL_REFUSED("samples_min", "is no number", "", "-5", "5.5", "5K", "1e3");
+	ALL_REFUSED("samples_full", "out of range", "4", "10000001");
+	ALL_REFUSED("shadow_samples_min", "out of range", "4");
+	ALL_REFUSED("probe_count", "out of range", "100001");
+}
+
+static void bad_texts(void)
+{
+	char text[256], name[40];
+
+	ALL_REFUSED("hook", "empty", "");
+	ALL_REFUSED("metric_command", "empty", "");
+	memset(name, 'm', 32);
+	name[32] = '\0';
+	ALL_REFUSED("metric", "32 bytes long, at most 31 fit", name);
+	snprintf(text, sizeof(text), RELEASE "metric = %s\n", name + 1);
+	t_eq(read_text(text), 0);
+	t_str_eq(refused(RELEASE "step = 1\n"), ":5: [release] step: unknown key; mhost.ini(5) lists them");
+	t_ok(strstr(refused(RELEASE "spend_power = 1\n"), ":5: [release] spend_power: unknown key"));
+	t_ok(strstr(refused(RELEASE "shadow = 1\nshadow = 1\n"), ":6: [release] shadow: given twice"));
+	t_str_eq(refused(BASE "restore = true\n"), ":4: [mhostd] restore: \"true\" is none of no, yes");
+}
+
+/* Each is good alone. */
+static void thresholds_that_do_not_go_together(void)
+{
+	t_str_eq(refused(RELEASE "samples_min = 3000\n"),
+		 ": [release] samples_full: does not go with the other thresholds; see mhost.ini(5)");
+	t_str_eq(refused(RELEASE "slowdown_tolerated = 1.2\n"),
+		 ": [release] slowdown_excluded: does not go with the other thresholds; see mhost.ini(5)");
+	t_ok(strstr(refused(RELEASE "error_rate_tolerated = 0.1\n"), "[release] error_rate_excluded: does not"));
+	t_str_eq(refused(RELEASE "metric_min = 2\nmetric_max = -2\n"),
+		 ": [release] metric_min: 2 is more than metric_max, -2");
+	t_eq(read_text(RELEASE "metric_min = 2\nmetric_max = 2\n"), 0);
+}
+
 static void bad_files(void)
 {
 	struct sup_options options = { .config = t_path("mhost.ini") };
@@ -301,6 +457,13 @@ int main(void)
 	T_RUN(odd_but_valid_text);
 	T_RUN(unknown_and_double);
 	T_RUN(bad_numbers);
+	T_RUN(a_release);
+	T_RUN(a_model);
+	T_RUN(bad_weights);
+	T_RUN(bad_times);
+	T_RUN(bad_reals);
+	T_RUN(bad_texts);
+	T_RUN(thresholds_that_do_not_go_together);
 	T_RUN(bad_files);
 	T_RUN(null_is_an_empty_file);
 	T_RUN(a_relative_store_becomes_absolute);

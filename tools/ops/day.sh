@@ -105,7 +105,9 @@ slowdown_tolerated = 1.1
 slowdown_excluded = 1.25
 first_token_p95_ms = 10000
 shadow_samples_min = 20
-kl_max = 1
+kl_max = 2
+top1_min = 0.3
+perplexity_ratio_max = 4
 hook = cat >>$dir/hooked; echo >>$dir/hooked
 INI
 export MHOST_REHEARSE="smol@1.3.0:slow=30;smol@1.4.0:errors=10;smol@1.5.0:nan=4"

@@ -1,0 +1,560 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * trial_test.c: a worker's turns over a board that the test writes: requests that a split sent to a
+ * candidate, which fails them sooner or later.
+ */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "../../daemon/worker/wrk.h"
+#include "log.h"
+#include "t.h"
+#include "t_import.h"
+#include "t_segments.h"
+
+#define ALL	MHS_ROUTE_WEIGHT_MAX
+#define TOKENS	512u
+#define IDS	64u
+
+enum { STABLE = 1, CANDIDATE, VERSIONS };
+
+static const char *const semvers[VERSIONS] = { "", "1.0.0", "1.1.0" };
+static const char *const paths[VERSIONS] = { "", "tools/tiny/model", "tools/tiny/model-b" };
+
+static struct mhs_board board;
+static struct mhs_slot slot;
+static struct mhs_stats stats;
+static struct mhs_replies replies;
+static struct wrk w;
+static struct mhs_lane *lane;
+static struct mhs_ring_end submit, event;
+static int supervisor;			/* the other end of the control socket */
+
+/* What the client was told of one request. */
+static struct seen {
+	uint32_t begins, ends, version, reason, error;
+	uint32_t prompt[TOKENS], prompt_count;
+	uint32_t tokens[TOKENS], count, end_count;
+	float scores[TOKENS];
+	uint32_t score_count;
+	bool disordered;		/* anything before BEGIN, or after END */
+} seen[IDS];
+static uint32_t ended_count;
+static uint64_t last_id;
+
+/* -- a worker --------------------------------------------------------------------------------- */
+
+static bool attach(uint32_t index)
+{
+	struct hrt_msg msg = { .type = HRT_ATTACH, .index = index, .serial = 10 + index };
+	char text[HERITAGE_TEXT_BYTES] = "";
+	struct sto_error error = { "" };
+	struct hrt_attached took;
+	char ref[32];
+	int fds[MHS_SEGMENT_MAX], err;
+
+	snprintf(ref, sizeof(ref), "tiny@%s", semvers[index]);
+	snprintf(text, sizeof(text), "store/models/tiny/%s/image.mhi", semvers[index]);
+	if (access(t_path(text), F_OK) && t_import(t_path("store"), ref, paths[index], &error))
+		printf("# %s\n", error.text);
+	err = t_segments("tiny", semvers[index], &msg, fds);
+	board.versions[index].serial = msg.serial;
+	atomic_store(&board.versions[index].state, MHS_STATE_READY);
+	if (!err)
+		err = wrk_version_attach(&w, &msg, fds, &took, text);
+	if (err)
+		printf("# attach %s: %d %s\n", ref, err, text);
+	for (uint32_t i = 0; i < msg.attach.fd_count; i++)
+		close(fds[i]);
+	return !err;
+}
+
+static void lane_make(void)
+{
+	int fds[3] = { mhs_seg_create("trial", sizeof(struct mhs_lane)), eventfd(0, EFD_NONBLOCK),
+		       eventfd(0, EFD_NONBLOCK) };
+	struct mhs_map map;
+
+	if (mhs_seg_map_rw(fds[0], sizeof(struct mhs_lane), &map) ||
+	    wrk_lane_open(&w, &(struct hrt_lane){ .id = 1 }, fds))
+		exit(1);
+	lane = map.addr;
+	submit = mhs_lane_submit_end(lane);
+	event = mhs_lane_event_end(lane);
+}
+
+/* @weight of the traffic is the candidate's. */
+static void route_set(uint32_t weight)
+{
+	struct mhs_route route = { .active = STABLE, .candidate = CANDIDATE, .weight = weight,
+				   .mode = MHS_MODE_CANARY };
+
+	mhs_flip(&board, 0, &route);
+}
+
+static bool world_make(void)
+{
+	int pair[2];
+	bool good = true;
+
+	memset(&board, 0, sizeof(board));
+	memset(&slot, 0, sizeof(slot));
+	memset(&stats, 0, sizeof(stats));
+	memset(&replies, 0, sizeof(replies));
+	memset(&w, 0, sizeof(w));
+	memset(seen, 0, sizeof(seen));
+	ended_count = 0;
+	last_id = 0;
+	mhs_board_init(&board);
+	mhs_board_add_model(&board, "tiny");
+	mhs_slot_init(&slot, 0);
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK, 0, pair))
+		return false;
+	w.control = pair[0];
+	supervisor = pair[1];
+	w.epoll = epoll_create1(EPOLL_CLOEXEC);
+	w.board = &board;
+	w.slot = &slot;
+	w.stats = &stats;
+	w.replies = &replies;
+	w.limits = (struct hrt_limits){ .queue = 200, .kv_bytes = 64 << 20, .prefix_cache = 1,
+					.speculate = HRT_SPECULATE_YES };
+	w.record = malloc(WRK_RECORD_BYTES);
+	w.requests_end = &w.requests;
+	if (eng_new(&w.eng, ENG_ISA_AUTO, 1))
+		return false;
+	for (uint32_t i = 1; i < VERSIONS; i++)
+		good = good && attach(i);
+	lane_make();
+	route_set(ALL);
+	return good;
+}
+
+static void world_free(void)
+{
+	uint32_t pins = atomic_load(&slot.pins[STABLE]) + atomic_load(&slot.pins[CANDIDATE]);
+
+	t_eq(pins, 0);
+	t_eq(w.queued_count, 0);
+	t_ok(!w.requests);
+	wrk_fini(&w);
+	close(w.control);
+	close(w.epoll);
+	close(supervisor);
+	munmap(lane, sizeof(*lane));
+}
+
+static void event_see(uint32_t type, const uint8_t *record)
+{
+	const struct mhs_chunk *chunk = (const void *)record;
+	const struct mhs_begin *begin = (const void *)record;
+	const struct mhs_token *token = (const void *)record;
+	const struct mhs_end *end = (const void *)record;
+	struct seen *s = &seen[chunk->request_id % IDS];	/* the id is first in all of them */
+
+	s->disordered |= s->ends || (!s->begins && type != MHS_REC_BEGIN && type != MHS_REC_END);
+	if (type == MHS_REC_BEGIN) {
+		s->begins++;
+		s->version = begin->version_index;
+		t_str_eq(begin->semver, semvers[begin->version_index]);
+	} else if (type == MHS_REC_PROMPT) {
+		memcpy(s->prompt + s->prompt_count, chunk + 1, chunk->count * sizeof(uint32_t));
+		s->prompt_count += chunk->count;
+	} else if (type == MHS_REC_SCORES) {
+		memcpy(s->scores + s->score_count, chunk + 1, chunk->count * sizeof(float));
+		s->score_count += chunk->count;
+	} else if (type == MHS_REC_TOKEN) {
+		s->disordered |= token->index != s->count;
+		s->tokens[s->count++] = token->token;
+	} else if (type == MHS_REC_END) {
+		s->ends++;
+		s->reason = end->reason;
+		s->error = end->error;
+		s->end_count = end->output_count;
+		ended_count++;
+	}
+}
+
+static void client_look(void)
+{
+	static _Alignas(8) uint8_t record[1 << 16];
+	uint32_t type;
+
+	while (mhs_ring_get(&event, &type, record, sizeof(record)) > 0)
+		event_see(type, record);
+}
+
+/* A turn of wrk_loop.c up to the engine's step, but for the control socket. */
+static void turn_begin(void)
+{
+	uint64_t now = wrk_now_ns();
+
+	w.epoch = mhs_epoch_adopt(w.board, w.slot, now);
+	wrk_lanes_take(&w);
+	wrk_requests_expire(&w, now);
+	wrk_room_resume(&w);
+	wrk_admit(&w);
+	wrk_requests_flush(&w);
+}
+
+static void turn_end(void)
+{
+	wrk_requests_flush(&w);
+	wrk_lanes_ring(&w);
+	wrk_requests_reap(&w);
+	client_look();
+}
+
+static void turn(void)
+{
+	turn_begin();
+	wrk_batch_step(&w);
+	turn_end();
+}
+
+static void serve_all(void)
+{
+	for (uint32_t i = 0; i < 20000 && ended_count < last_id; i++)
+		turn();
+	t_eq(ended_count, last_id);
+}
+
+/* A prompt of @count ids that is always the same; @semver NULL: by the route. */
+static struct seen *ask(uint32_t kind, uint32_t count, uint32_t output, const char *semver)
+{
+	struct mhs_request rq = {
+		.request_id = ++last_id, .max_tokens = output, .prompt_bytes = count * 4,
+		.flags = MHS_REQ_TOKENS | MHS_REQ_IGNORE_EOS, .top_p = 1, .repeat_penalty = 1,
+		.temperature = 0.7f, .seed = 5, .model = "tiny",
+	};
+	uint32_t prompt[TOKENS];
+	struct mhs_piece pieces[] = { { &rq, sizeof(rq) }, { prompt, rq.prompt_bytes } };
+	uint64_t seed = count;
+
+	if (semver)
+		strcpy(rq.semver, semver);
+	for (uint32_t i = 0; i < count; i++)
+		prompt[i] = (uint32_t)(t_random(&seed) % 500);
+	t_ok(mhs_ring_put(&submit, kind, pieces, 2) == 0);
+	return &seen[last_id % IDS];
+}
+
+static struct wrk_rehearsal *rehearsal(uint32_t index)
+{
+	return &wrk_version_by_index(&w, index)->rehearsal;
+}
+
+/* -- what must hold of every reply ------------------------------------------------------------ */
+
+/* One BEGIN, one END, in order, all of it by @version. */
+static void whole(const struct seen *s, uint32_t version, uint32_t prompt, uint32_t output)
+{
+	t_eq(s->begins, 1);
+	t_eq(s->ends, 1);
+	t_ok(!s->disordered);
+	t_eq(s->version, version);
+	t_eq(s->prompt_count, prompt);
+	t_eq(s->count, output);
+	t_eq(s->end_count, output);
+}
+
+static void same_reply(const struct seen *a, const struct seen *b)
+{
+	t_eq(a->count, b->count);
+	t_mem_eq(a->tokens, b->tokens, a->count * sizeof(a->tokens[0]));
+	t_mem_eq(a->prompt, b->prompt, a->prompt_count * sizeof(a->prompt[0]));
+	t_eq(a->score_count, b->score_count);
+	t_mem_eq(a->scores, b->scores, a->score_count * sizeof(a->scores[0]));
+}
+
+/* Records of ends of @version with @error; @moved: that another had failed before. */
+static uint32_t records(uint32_t version, uint32_t error, bool moved)
+{
+	struct mhs_reply reply;
+	uint32_t n = 0;
+
+	for (uint64_t i = 1; i <= mhs_reply_count(&replies); i++)
+		n += mhs_reply_get(&replies, i, &reply) == 0 && reply.kind == MHS_REPLY_ENDED &&
+		     reply.version_serial == ((10u + version) << 12 | version) && reply.error == error &&
+		     !!(reply.flags & MHS_REPLY_MOVED) == moved;
+	return n;
+}
+
+/* Messages to the supervisor that the candidate's logits were no numbers. */
+static uint32_t evidence(void)
+{
+	int fds[HERITAGE_FD_MAX];
+	struct hrt_msg msg;
+	uint32_t fd_count, n = 0;
+
+	while (hrt_recv(supervisor, &msg, fds, &fd_count) == 0)
+		n += msg.type == HRT_EVIDENCE && msg.index == CANDIDATE && msg.status == MHS_ERR_NAN;
+	return n;
+}
+
+#define WORLD()	t_need(world_make())
+
+/* -- failures --------------------------------------------------------------------------------- */
+
+static void a_candidate_that_works(void)
+{
+	struct seen *routed, *named, *stable;
+
+	WORLD();
+	routed = ask(MHS_REC_GENERATE, 40, 9, NULL);
+	named = ask(MHS_REC_GENERATE, 40, 9, "1.1.0");
+	stable = ask(MHS_REC_GENERATE, 40, 9, "1.0.0");
+	serve_all();
+	whole(routed, CANDIDATE, 40, 9);
+	same_reply(routed, named);
+	t_ok(memcmp(routed->tokens, stable->tokens, sizeof(stable->tokens)) != 0);	/* else nothing is tested */
+	t_eq(records(CANDIDATE, MHS_ERR_NONE, false), 2);
+	world_free();
+}
+
+static void it_fails_at_its_first_token(void)
+{
+	struct seen *routed[8], *named;
+
+	WORLD();
+	rehearsal(CANDIDATE)->errors = 100;
+	for (uint32_t i = 0; i < 8; i++)
+		routed[i] = ask(MHS_REC_GENERATE, 40, 9, NULL);
+	named = ask(MHS_REC_GENERATE, 40, 9, "1.0.0");
+	serve_all();
+	for (uint32_t i = 0; i < 8; i++) {
+		whole(routed[i], STABLE, 40, 9);
+		t_eq(routed[i]->reason, MHS_END_LENGTH);
+		same_reply(routed[i], named);
+	}
+	t_eq(records(CANDIDATE, MHS_ERR_INTERNAL, false), 8);
+	t_eq(records(STABLE, MHS_ERR_NONE, true), 8);
+	t_eq(records(STABLE, MHS_ERR_NONE, false), 1);
+	t_eq(evidence(), 0);
+	world_free();
+}
+
+static void its_logits_are_no_numbers(void)
+{
+	struct seen *routed, *named;
+
+	WORLD();
+	rehearsal(CANDIDATE)->nan = 100;
+	routed = ask(MHS_REC_GENERATE, 33, 5, NULL);
+	named = ask(MHS_REC_GENERATE, 33, 5, "1.0.0");
+	serve_all();
+	whole(routed, STABLE, 33, 5);
+	same_reply(routed, named);
+	t_eq(records(CANDIDATE, MHS_ERR_NAN, false), 1);
+	t_eq(evidence(), 1);
+	world_free();
+}
+
+/* Who asked for it by name gets what it is. */
+static void asked_for_by_name(void)
+{
+	struct seen *named;
+
+	WORLD();
+	rehearsal(CANDIDATE)->errors = 100;
+	named = ask(MHS_REC_GENERATE, 10, 5, "1.1.0");
+	serve_all();
+	whole(named, CANDIDATE, 10, 0);
+	t_eq(named->error, MHS_ERR_INTERNAL);
+	t_eq(records(CANDIDATE, MHS_ERR_INTERNAL, false), 1);
+	world_free();
+}
+
+static void both_fail(void)
+{
+	struct seen *routed;
+
+	WORLD();
+	rehearsal(CANDIDATE)->errors = rehearsal(STABLE)->errors = 100;
+	routed = ask(MHS_REC_GENERATE, 10, 5, NULL);
+	serve_all();
+	whole(routed, STABLE, 10, 0);
+	t_eq(routed->reason, MHS_END_ERROR);
+	t_eq(routed->error, MHS_ERR_INTERNAL);
+	t_eq(records(STABLE, MHS_ERR_INTERNAL, true), 1);
+	world_free();
+}
+
+static float *no_numbers(void)
+{
+	uint32_t vocab = wrk_version_by_index(&w, CANDIDATE)->model.config.vocab_count;
+	float *logits = malloc(vocab * sizeof(*logits));
+
+	for (uint32_t i = 0; i < vocab; i++)
+		logits[i] = NAN;
+	return logits;
+}
+
+/* What was shown is shown: no other version may go on with it. */
+static void it_fails_after_tokens_were_sent(void)
+{
+	float *logits;
+	struct seen *routed;
+	uint32_t sent;
+
+	WORLD();
+	logits = no_numbers();
+	routed = ask(MHS_REC_GENERATE, 20, 50, NULL);
+	while (routed->count < 3)
+		turn();
+	t_need(w.running_count == 1);
+	wrk_emit_token(&w, w.running[0], logits, false);
+	sent = routed->count;
+	turn_end();
+	t_eq(ended_count, 1);
+	whole(routed, CANDIDATE, 20, sent);
+	t_eq(routed->reason, MHS_END_ERROR);
+	t_eq(routed->error, MHS_ERR_NAN);
+	t_eq(records(CANDIDATE, MHS_ERR_NAN, false), 1);
+	t_eq(evidence(), 1);
+	t_eq(w.running_count, 0);
+	free(logits);
+	world_free();
+}
+
+static void scores(void)
+{
+	struct seen *routed, *stable, *candidate;
+	float *logits;
+
+	WORLD();
+	logits = no_numbers();
+	candidate = ask(MHS_REC_SCORE, 30, 0, NULL);
+	stable = ask(MHS_REC_SCORE, 30, 0, "1.0.0");
+	serve_all();
+	whole(candidate, CANDIDATE, 30, 0);
+	t_eq(candidate->score_count, 30);
+	t_ok(memcmp(candidate->scores, stable->scores, sizeof(stable->scores)) != 0);
+	routed = ask(MHS_REC_SCORE, 30, 0, NULL);
+	turn_begin();
+	client_look();
+	t_eq(routed->begins, 0);	/* not before it is known whose reply it is */
+	t_need(w.running_count == 1);
+	wrk_emit_score(&w, w.running[0], 12, logits);
+	serve_all();
+	whole(routed, STABLE, 30, 0);
+	t_eq(routed->reason, MHS_END_STOP);
+	same_reply(routed, stable);
+	t_eq(evidence(), 1);
+	free(logits);
+	world_free();
+}
+
+/* One token has no score to wait for. */
+static void a_score_of_one_token(void)
+{
+	struct seen *routed;
+
+	WORLD();
+	routed = ask(MHS_REC_SCORE, 1, 0, NULL);
+	serve_all();
+	whole(routed, CANDIDATE, 1, 0);
+	t_eq(routed->score_count, 1);
+	t_ok(isnan(routed->scores[0]));
+	world_free();
+}
+
+/* The release failed meanwhile: the route has no candidate any more. */
+static void the_route_changes_meanwhile(void)
+{
+	struct mhs_route back = { .active = STABLE };
+	struct seen *routed, *named;
+
+	WORLD();
+	rehearsal(CANDIDATE)->errors = 100;
+	routed = ask(MHS_REC_GENERATE, 40, 6, NULL);
+	turn_begin();
+	t_need(w.running_count == 1 && w.running[0]->on_trial);
+	mhs_flip(&board, 0, &back);
+	named = ask(MHS_REC_GENERATE, 40, 6, "1.0.0");
+	serve_all();
+	whole(routed, STABLE, 40, 6);
+	same_reply(routed, named);
+	world_free();
+}
+
+static void ends_before_its_first_token(void)
+{
+	struct mhs_ref cancel = { .request_id = 1 };
+	struct mhs_piece piece = { &cancel, sizeof(cancel) };
+	struct seen *routed;
+
+	WORLD();
+	routed = ask(MHS_REC_GENERATE, 40, 6, NULL);
+	turn_begin();
+	t_need(w.running_count == 1 && w.running[0]->on_trial);
+	t_ok(mhs_ring_put(&submit, MHS_REC_CANCEL, &piece, 1) == 0);
+	serve_all();
+	t_eq(routed->ends, 1);
+	t_eq(routed->count, 0);
+	t_ok(!routed->disordered);
+	t_eq(routed->reason, MHS_END_CANCELLED);
+	world_free();
+}
+
+/* The room that a first token waits for is enough for all that comes with it. */
+static void held_bytes_suffice(void)
+{
+	WORLD();
+	for (uint32_t count = 1; count < 300; count += 23) {
+		uint64_t before;
+		struct wrk_request *r;
+
+		ask(MHS_REC_GENERATE, count, 2, NULL);
+		turn_begin();
+		t_need(w.running_count == 1);
+		r = w.running[0];
+		t_ok(r->on_trial && wrk_trial_may_hold(r));
+		before = atomic_load(&lane->event.head);
+		wrk_trial_show(&w, r);
+		t_ok(r->begun && r->prompt_sent == count);
+		t_ok(atomic_load(&lane->event.head) - before <= wrk_trial_held_bytes(r));
+		serve_all();
+	}
+	t_ok(!wrk_trial_may_hold(&(struct wrk_request){ .prompt_count = MHS_EVENT_BYTES / 16 }));
+	world_free();
+}
+
+/* One that was moved has lost its place: never the candidate again, whatever the weight. */
+static void moved_for_good(void)
+{
+	struct mhs_route route = { .active = STABLE, .candidate = CANDIDATE, .weight = ALL,
+				   .mode = MHS_MODE_CANARY };
+	struct wrk_request r = { .rq.session_key = 7 };
+	static struct wrk one;
+
+	wrk_trial_point(&one, &r, 0);
+	wrk_trial_move(&r);
+	t_ok(r.moved && r.state == WRK_QUEUED);
+	t_eq(mhs_route_pick(&route, wrk_trial_point(&one, &r, 0)), STABLE);
+}
+
+int main(void)
+{
+	log_init("trial", LOG_LVL_ERROR);
+	T_RUN(a_candidate_that_works);
+	T_RUN(it_fails_at_its_first_token);
+	T_RUN(its_logits_are_no_numbers);
+	T_RUN(asked_for_by_name);
+	T_RUN(both_fail);
+	T_RUN(it_fails_after_tokens_were_sent);
+	T_RUN(scores);
+	T_RUN(a_score_of_one_token);
+	T_RUN(the_route_changes_meanwhile);
+	T_RUN(ends_before_its_first_token);
+	T_RUN(held_bytes_suffice);
+	T_RUN(moved_for_good);
+	return t_done();
+}
