@@ -11,16 +11,13 @@
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
-#include <fcntl.h>
 #include <unistd.h>
 
 #include "../../daemon/worker/wrk.h"
 #include "log.h"
-#include "mhs_attach.h"
-#include "sto_version.h"
 #include "t.h"
 #include "t_import.h"
+#include "t_segments.h"
 
 #define ALL		MHS_ROUTE_WEIGHT_MAX
 #define TOKENS_MAX	512u
@@ -54,47 +51,12 @@ static uint64_t last_id;
 
 /* -- a worker --------------------------------------------------------------------------------- */
 
-/* A sealed segment of the bytes of @file. */
-static int segment_of(int file, uint64_t bytes)
-{
-	size_t seg_bytes;
-	int fd = mhs_seg_create_arena("shadow", bytes, MHS_PAGES_4K, &seg_bytes);
-	void *all = mmap(NULL, bytes, PROT_READ, MAP_PRIVATE, file, 0);
-
-	if (all == MAP_FAILED || fd < 0 || pwrite(fd, all, bytes, 0) != (ssize_t)bytes)
-		return -1;
-	munmap(all, bytes);
-	return mhs_seg_seal_arena(fd) ? -1 : fd;
-}
-
-/* Its own file, then its packs. */
-static int segments_of(uint32_t index, struct hrt_msg *msg, int *fds)
-{
-	struct sto_error error = { "" };
-	struct sto_version v;
-	int err = sto_version_open(&v, t_path("store"), "tiny", strchr(refs[index], '@') + 1, &error);
-
-	if (err) {
-		printf("# %s\n", error.text);
-		return err;
-	}
-	msg->attach.file_bytes = v.header.file_bytes;
-	msg->attach.fd_count = 1 + v.header.pack_count;
-	memcpy(msg->attach.content_hash, v.header.content_hash, MHS_HASH_BYTES);
-	fds[0] = segment_of(v.fd, v.header.file_bytes);
-	for (uint32_t i = 0; i < v.header.pack_count; i++)
-		fds[1 + i] = segment_of(sto_version_pack(&v, i, &error),
-					mhs_image_packs(&v.header, v.base)[i].pack_bytes);
-	sto_version_close(&v);
-	return 0;
-}
-
 static bool attach(uint32_t index)
 {
 	struct hrt_msg msg = { .type = HRT_ATTACH, .index = index, .serial = 10 + index };
 	char text[HERITAGE_TEXT_BYTES] = "";
 	struct hrt_attached took;
-	int fds[MHS_SEGMENT_MAX], err = segments_of(index, &msg, fds);
+	int fds[MHS_SEGMENT_MAX], err = t_segments("tiny", strchr(refs[index], '@') + 1, &msg, fds);
 
 	board.versions[index].serial = msg.serial;
 	atomic_store(&board.versions[index].state, MHS_STATE_READY);

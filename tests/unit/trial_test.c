@@ -11,14 +11,13 @@
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
-#include <fcntl.h>
 #include <unistd.h>
 
 #include "../../daemon/worker/wrk.h"
 #include "log.h"
 #include "t.h"
 #include "t_import.h"
+#include "t_segments.h"
 
 #define ALL	MHS_ROUTE_WEIGHT_MAX
 #define TOKENS	512u
@@ -52,32 +51,6 @@ static uint64_t last_id;
 
 /* -- a worker --------------------------------------------------------------------------------- */
 
-static int segment_of(uint32_t index, struct hrt_msg *msg)
-{
-	struct mhs_image_header *image;
-	struct stat st = { 0 };
-	char path[64];
-	size_t seg_bytes;
-	int file, fd;
-
-	snprintf(path, sizeof(path), "store/models/tiny/%s/image.mhi", semvers[index]);
-	file = open(t_path(path), O_RDONLY | O_CLOEXEC);
-	if (file < 0 || fstat(file, &st))
-		return -1;
-	msg->attach.image_bytes = (uint64_t)st.st_size;
-	image = mmap(NULL, msg->attach.image_bytes, PROT_READ, MAP_PRIVATE, file, 0);
-	close(file);
-	fd = mhs_seg_create_arena("trial", msg->attach.image_bytes, MHS_PAGES_4K, &seg_bytes);
-	if (image == MAP_FAILED || fd < 0 ||
-	    pwrite(fd, image, msg->attach.image_bytes, 0) != (ssize_t)msg->attach.image_bytes)
-		return -1;
-	memcpy(msg->attach.content_hash, image->content_hash, MHS_HASH_BYTES);
-	munmap(image, msg->attach.image_bytes);
-	msg->attach.fd_count = msg->attach.extent_count = 1;
-	msg->attach.extents[0].length_bytes = msg->attach.image_bytes;
-	return mhs_seg_seal_arena(fd) ? -1 : fd;
-}
-
 static bool attach(uint32_t index)
 {
 	struct hrt_msg msg = { .type = HRT_ATTACH, .index = index, .serial = 10 + index };
@@ -85,19 +58,21 @@ static bool attach(uint32_t index)
 	struct sto_error error = { "" };
 	struct hrt_attached took;
 	char ref[32];
-	int fd, err;
+	int fds[MHS_SEGMENT_MAX], err;
 
 	snprintf(ref, sizeof(ref), "tiny@%s", semvers[index]);
 	snprintf(text, sizeof(text), "store/models/tiny/%s/image.mhi", semvers[index]);
 	if (access(t_path(text), F_OK) && t_import(t_path("store"), ref, paths[index], &error))
 		printf("# %s\n", error.text);
-	fd = segment_of(index, &msg);
+	err = t_segments("tiny", semvers[index], &msg, fds);
 	board.versions[index].serial = msg.serial;
 	atomic_store(&board.versions[index].state, MHS_STATE_READY);
-	err = fd < 0 ? fd : wrk_version_attach(&w, &msg, &fd, &took, text);
+	if (!err)
+		err = wrk_version_attach(&w, &msg, fds, &took, text);
 	if (err)
 		printf("# attach %s: %d %s\n", ref, err, text);
-	close(fd);
+	for (uint32_t i = 0; i < msg.attach.fd_count; i++)
+		close(fds[i]);
 	return !err;
 }
 
