@@ -52,6 +52,15 @@ struct wrk_rehearsal {
 	uint64_t replies;			/* begun so far */
 };
 
+#define WRK_SPEED_STEPS	32u	/* of a request; a power of two */
+
+/* How long steps take now, and how that grows with their rows (wrk_speed.c). */
+struct wrk_speed {
+	float level;				/* ns; 0: nothing measured */
+	float shape[WRK_COST_ROWS + 1];		/* of level */
+	uint32_t count[WRK_COST_ROWS + 1];	/* measurements */
+};
+
 /* One attached version. */
 struct wrk_version {
 	uint32_t index;
@@ -69,7 +78,7 @@ struct wrk_version {
 	bool float_rows;
 	struct wrk_pool *pool;			/* KV pages of this size */
 	struct wrk_costs costs;
-	struct wrk_costs turn_costs[2];		/* of steps after its own, after another version's */
+	struct wrk_speed speed[2];		/* of steps after its own, after another version's */
 	struct wrk_pace pace;
 	struct wrk_rehearsal rehearsal;
 	struct wrk_version *next;
@@ -140,8 +149,10 @@ struct wrk_request {
 	bool placed, moved;
 	bool served;				/* its END was sent */
 	uint32_t point;				/* its place in a split, once placed */
-	/* of its steps that could be compared: their time, and the active version's for as many rows */
-	uint64_t own_ns, usual_ns;
+	/* its last steps that could be compared: their time by the active version's for as many rows */
+	float slower[WRK_SPEED_STEPS];
+	uint32_t compared;			/* in all */
+	uint64_t usual_ns;			/* the active version's for all of them */
 	uint64_t arrived_ns, admitted_ns, first_ns, last_ns, deadline_ns, stalled_ns;
 	uint32_t reason, error;			/* once ENDED */
 	char message[MHS_MESSAGE_BYTES];
@@ -249,6 +260,8 @@ void wrk_trial_move(struct wrk_request *r);	/* released already: off to the acti
 
 /* wrk_speed.c: a step of @v without prompts took @ns, beside another version's */
 void wrk_speed_note(struct wrk *w, struct wrk_version *v, uint64_t ns);
+/* Engine time of @r's steps, had all been as slow as its median one; 0: none could be compared. */
+uint64_t wrk_speed_own_ns(const struct wrk_request *r);
 
 /* wrk_reply.c: the record of an end, for release decisions */
 void wrk_reply_note(struct wrk *w, const struct wrk_request *r, uint64_t now);

@@ -53,8 +53,6 @@ struct wrk_costs {
 void wrk_costs_add(struct wrk_costs *c, uint32_t rows, uint64_t ns);
 /* What a step of @rows may take: measured, between measurements, or guessed from them. Above 0. */
 float wrk_costs_of(const struct wrk_costs *c, uint32_t rows);
-/* The same, never guessed beyond what was measured: 0 then. */
-float wrk_costs_between(const struct wrk_costs *c, uint32_t rows);
 
 /* One request that streams in the step being planned. */
 struct wrk_bid {

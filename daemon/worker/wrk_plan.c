@@ -46,41 +46,25 @@ static float guess_from(const struct wrk_costs *c, uint32_t known, uint32_t rows
 	return c->ns[known] * ((float)rows + COST_FIXED) / ((float)known + COST_FIXED);
 }
 
-/* The nearest known counts on both sides: 0 and WRK_COST_ROWS + 1 when there is none. */
-static void around(const struct wrk_costs *c, uint32_t rows, uint32_t *low, uint32_t *high)
-{
-	*low = *high = rows;
-	while (*low && !is_known(c, *low))
-		--*low;
-	while (*high <= WRK_COST_ROWS && !is_known(c, *high))
-		++*high;
-}
-
-float wrk_costs_between(const struct wrk_costs *c, uint32_t rows)
-{
-	uint32_t low, high;
-
-	if (rows > WRK_COST_ROWS)
-		return 0;
-	around(c, rows, &low, &high);
-	if (!low || high > WRK_COST_ROWS)
-		return 0;
-	if (low == high)
-		return c->ns[low];
-	return c->ns[low] + (c->ns[high] - c->ns[low]) * (float)(rows - low) / (float)(high - low);
-}
-
 float wrk_costs_of(const struct wrk_costs *c, uint32_t rows)
 {
-	float between = c ? wrk_costs_between(c, rows) : 1;
-	uint32_t low, high;
+	uint32_t low = rows, high = rows;
 
-	if (between > 0)
-		return between;
-	around(c, rows < WRK_COST_ROWS ? rows : WRK_COST_ROWS, &low, &high);
+	if (!c)
+		return 1;
+	while (low && !is_known(c, low))
+		low--;
+	while (high <= WRK_COST_ROWS && !is_known(c, high))
+		high++;
 	if (!low && high > WRK_COST_ROWS)
 		return (float)rows + COST_FIXED;
-	return low ? guess_from(c, low, rows) : guess_from(c, high, rows);
+	if (low == high)
+		return c->ns[low];
+	if (!low)
+		return guess_from(c, high, rows);
+	if (high > WRK_COST_ROWS)
+		return guess_from(c, low, rows);
+	return c->ns[low] + (c->ns[high] - c->ns[low]) * (float)(rows - low) / (float)(high - low);
 }
 
 /* What one more row would add to the logarithm of the stream's speed. */

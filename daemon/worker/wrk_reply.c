@@ -59,7 +59,7 @@ void wrk_reply_note(struct wrk *w, const struct wrk_request *r, uint64_t now)
 		.queue_ns = r->admitted_ns - r->arrived_ns,
 		.first_token_ns = r->first_ns ? r->first_ns - r->arrived_ns : 0,
 		.total_ns = now - r->arrived_ns,
-		.own_ns = r->own_ns,
+		.own_ns = wrk_speed_own_ns(r),
 		.stable_ns = r->usual_ns,
 	};
 

@@ -51,7 +51,8 @@ void wrk_trial_move(struct wrk_request *r)
 	r->token_count = r->prompt_count;
 	r->computed = r->cached_count = r->published = r->preempted = 0;
 	r->scores_done = r->text_bytes = 0;
-	r->first_ns = r->stalled_ns = r->own_ns = r->usual_ns = 0;
+	r->first_ns = r->stalled_ns = r->usual_ns = 0;
+	r->compared = 0;
 	r->reason = r->error = 0;
 	r->on_trial = false;
 	r->moved = true;
