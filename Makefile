@@ -306,6 +306,7 @@ UNIT_TESTS := \
 	semver \
 	shadow \
 	share \
+	speed \
 	spin \
 	split \
 	stat \
