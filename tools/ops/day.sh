@@ -8,7 +8,7 @@
 # CLIENTS=8, INTERVAL=20 (seconds of one step), MODEL=FILE (another GGUF file or folder), KEEP=1 (keep the directory).
 set -eu
 here=$(cd "$(dirname "$0")/../.." && pwd)
-B=${1:-$here/build}
+B=${1:-${B:-$here/build}}
 case $B in /*) ;; *) B=$PWD/$B ;; esac
 mhost=$B/mhost
 dir=$(mktemp -d "${TMPDIR:-/tmp}/mhost-day.XXXXXX")
@@ -78,7 +78,10 @@ must_fail() {
 	at_most "$took" "$limit" || die "$version: it took $took s, not $limit s"
 }
 
-model=${MODEL:-$(sh "$here/tools/fetch-smollm2.sh")} || die "no model: without a network give MODEL=FILE"
+model=${MODEL:-$(sh "$here/tools/fetch-smollm2.sh")} || {
+	echo "day: no model: without a network give MODEL=FILE" >&2
+	exit 77
+}
 
 step "import six versions; four are rehearsed to go wrong"
 mkdir -p "$MHOST_STORE"
