@@ -32,7 +32,7 @@ eq "still there" "$(route)" "('1.0.0', '1.1.0', 10.0)"
 
 # With traffic it goes on to the end.
 load_start
-wait_for 60 is_active 1.1.0
+wait_for 120 is_active 1.1.0
 load_stop
 eq "after the promotion" "$(route)" "('1.1.0', None, 0.0)"
 
@@ -40,12 +40,12 @@ eq "after the promotion" "$(route)" "('1.1.0', None, 0.0)"
 "$MHOST" release tiny@1.2.0 --steps 20,50 --interval 1s >/dev/null
 "$MHOST" hold tiny --why "a meeting" >/dev/null
 load_start
-wait_for 30 verdict pass
+wait_for 120 verdict pass
 eq "held at its step" "$(route)" "('1.1.0', '1.2.0', 20.0)"
 "$MHOST" resume tiny >/dev/null
-wait_for 30 weight 50.0
+wait_for 120 weight 50.0
 # The last step is not 100: it waits for a person.
-wait_for 30 state held
+wait_for 120 state held
 eq "the last step" "$(route)" "('1.1.0', '1.2.0', 50.0)"
 eq "promoted" "$("$MHOST" promote tiny --json | json 'o["from"], o["version"], o["read_bytes"]')" "('1.1.0', '1.2.0', 0)"
 "$MHOST" release tiny@1.3.0 --interval 60s >/dev/null

@@ -17,7 +17,7 @@ says() { case $(last_why) in *"$1"*) true ;; *) false ;; esac; }
 # Failed requests: caught at a weighing.
 load_start
 "$MHOST" release tiny@1.1.0 --steps 30,100 --interval 1s >/dev/null
-wait_for 60 is_active 1.0.0
+wait_for 120 is_active 1.0.0
 wait_for 5 says "1.1.0: failed requests"
 # Not finite: at the first such reply, long before the interval is over.
 "$MHOST" release tiny@1.2.0 --steps 30,100 --interval 3600s >/dev/null

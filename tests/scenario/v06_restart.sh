@@ -18,7 +18,7 @@ unset LD_PRELOAD
 n=0
 while [ $n -lt 4 ]; do
 	load_start
-	wait_for 60 release_at $((n + 1))
+	wait_for 120 release_at $((n + 1))
 	load_stop
 	wait_for 5 kept $((n + 1))
 	before=$(weight_now)
@@ -29,7 +29,7 @@ while [ $n -lt 4 ]; do
 	n=$((n + 1))
 done
 load_start
-wait_for 60 is_active 1.1.0
+wait_for 120 is_active 1.1.0
 load_stop
 eq "its history" "$(status_of 'o["models"][0]["history"]')" "['1.0.0']"
 

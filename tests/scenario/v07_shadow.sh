@@ -17,13 +17,13 @@ finding() { "$MHOST" history tiny --json | grep "\"event\":\"$1\"" | tail -1 | j
 # The same weights: shadow passes by itself, then the canary runs.
 "$MHOST" release tiny@1.1.0 --shadow 50 --canary --steps 20,100 --interval 1s >/dev/null
 eq "unseen" "$(release_of 'r["mode"], r["weight"]')" "('shadow', 50.0)"
-wait_for 90 is_active 1.1.0
+wait_for 120 is_active 1.1.0
 story_is "flip release step step promote flip"
 eq "no divergence" "$("$MHOST" history tiny --json | grep '"canary"' | head -1 | json 'abs([f for f in o["verdict"]["findings"] if f["metric"] == "shadow_kl"][0]["candidate"]) < 1e-6')" True
 
 # Other weights: what they say differs; no request was ever theirs.
 "$MHOST" release tiny@1.2.0 --shadow 100 --interval 1s >/dev/null
-wait_for 90 is_active 1.1.0
+wait_for 120 is_active 1.1.0
 story_is "flip release step step promote flip release step fail"
 [ "$(finding fail shadow_kl | json 'o > 0.0001')" = True ] || fail "no divergence of other weights"
 load_stop

@@ -16,15 +16,15 @@ why() { "$MHOST" history tiny --json | grep '"event":"fail"' | tail -1 | json 'o
 
 # Nobody asks; the probes are enough to judge by, good and bad.
 "$MHOST" release tiny@1.1.0 >/dev/null
-wait_for 60 is_active 1.1.0
+wait_for 120 is_active 1.1.0
 "$MHOST" release tiny@1.2.0 >/dev/null
-wait_for 60 is_active 1.1.0
+wait_for 120 is_active 1.1.0
 case $(why) in *1.2.0*"failed requests"*) ;; *) fail "why: $(why)" ;; esac
 
 # The operator's number is out of its bounds: back, though all replies are good.
 echo 1.5 >"$dir/metric"
 "$MHOST" release tiny@1.3.0 >/dev/null
-wait_for 60 is_active 1.1.0
+wait_for 120 is_active 1.1.0
 case $(why) in *1.3.0*complaints*) ;; *) fail "why: $(why)" ;; esac
 
 # No number at all: nothing is decided.

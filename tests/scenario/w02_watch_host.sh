@@ -14,12 +14,12 @@ load_start
 # drop_checkpoint NAME: as a trainer does: written under another name, then renamed whole.
 drop_checkpoint() { cp -r "$model" "$drop/.$1"; mv "$drop/.$1" "$drop/$1"; }
 drop_checkpoint step-100
-wait_for 60 is_active 1.0.1
+wait_for 120 is_active 1.0.1
 # The policy changes on reload.
 sed -i 's/^on_new = .*/on_new = activate/' "$dir/ini"
 kill -HUP "$host_pid"
 drop_checkpoint step-200
-wait_for 60 is_active 1.0.2
+wait_for 120 is_active 1.0.2
 load_stop
 story_is "flip release step promote flip flip"
 eq "why" "$("$MHOST" history tiny --json | grep '"event":"import"' | tail -1 | json 'o["why"]')" "mhost watch: step-200"
