@@ -221,7 +221,7 @@ static int begin(const struct cmd *cmd, const char *model, const char *version,
 int cmd_release(struct cmd *cmd, int argc, char **argv)
 {
 	const char *model, *version;
-	struct options o = { NULL };
+	struct options o = { .canary = false };
 	int status = parse(cmd, argc, argv, &o);
 
 	if (status || cmd_split_ref(cmd, argv[optind], &model, &version))

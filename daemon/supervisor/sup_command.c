@@ -282,7 +282,7 @@ void sup_command(struct sup *sup, struct sup_conn *conn, const json_t *request)
 {
 	const char *name = json_string_value(json_object_get(request, "command"));
 	const struct command *command = name ? command_find(name) : NULL;
-	struct args args = { NULL };
+	struct args args = { .model = NULL };
 	struct sto_error error = { "" };
 
 	if (!command) {

@@ -219,8 +219,9 @@ static void compare_all(void)
 /* A prompt of @count ids and @output tokens. */
 static struct mhs_request request(uint32_t count, uint32_t output)
 {
+	last_id++;
 	return (struct mhs_request){
-		.request_id = ++last_id, .max_tokens = output, .prompt_bytes = count * 4,
+		.request_id = last_id, .max_tokens = output, .prompt_bytes = count * 4,
 		.flags = MHS_REQ_TOKENS | MHS_REQ_IGNORE_EOS, .top_p = 1, .repeat_penalty = 1,
 		.seed = last_id, .model = "tiny",
 	};
