@@ -252,6 +252,7 @@ void sup_op_unload(struct sup *sup, struct sup_conn *conn, const char *model, co
 void sup_op_rollback(struct sup *sup, struct sup_conn *conn, const char *model, const char *to);
 void sup_ops_version_ready(struct sup_version *version);
 void sup_ops_version_failed(struct sup_version *version, const char *text);
+void sup_ops_version_revived(struct sup_version *version);	/* it stays after all */
 void sup_ops_version_gone(struct sup_version *version);	/* about to be deleted */
 void sup_ops_progress(struct sup_version *version);
 void sup_ops_worker_died(struct sup *sup);

@@ -272,6 +272,22 @@ void sup_ops_version_failed(struct sup_version *version, const char *text)
 	}
 }
 
+void sup_ops_version_revived(struct sup_version *version)
+{
+	for (struct sup_op *op = version->sup->ops; op; op = op->next) {
+		if (op->version != version)
+			continue;
+		if (op->state == OP_WAIT_FREE)
+			op->state = OP_WAIT_READY;
+		else if (op->state == OP_WAIT_GONE)
+			sup_op_fail(op, "%s@%s was asked for again before it was unloaded; it stays",
+				    op->model, op->semver);
+		else
+			continue;
+		sup_op_kick(op);
+	}
+}
+
 void sup_ops_version_gone(struct sup_version *version)
 {
 	const struct sup_load *load = version->load;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Versions in a real supervisor: loaded, attached, flipped, rolled back, drained, freed; and refused. */
 #include <errno.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -186,6 +187,8 @@ static void pins_hold_a_version(void)
 	/* wanted again while it drains: back at once, nothing is read */
 	json_decref(t_host_ok(LOAD("1.0.0")));
 	t_str_eq(state_of("1.0.0"), "resident");
+	t_need(poll(&(struct pollfd){ .fd = sock, .events = POLLIN }, 1, 10000) == 1);
+	t_ok(read(sock, line, sizeof(line)) > 0 && strstr(line, "was asked for again"));
 	close(sock);
 	sock = t_host_connect(".ctl", SOCK_STREAM);
 	t_ok(write(sock, UNLOAD("1.0.0") "\n", strlen(UNLOAD("1.0.0")) + 1) > 0);
