@@ -79,6 +79,7 @@ struct sup_version {
 	bool load_started;
 	uint32_t attach_deaths;		/* workers that died while attaching it */
 	uint8_t attach[MHS_WORKER_MAX];	/* enum sup_attach, of the worker's present life */
+	bool by_hand;			/* `load` asked for it: it stays until it is unloaded */
 	uint64_t active_order;		/* grows with each activation, for keep_resident */
 	uint64_t attach_begin_ns, attach_ns;
 	struct hrt_attached slowest;	/* of the workers, each number by itself */
@@ -262,6 +263,7 @@ void sup_ops_abort(struct sup *sup, const char *text);
 
 /* sup_flip.c: look at the slots of flips that wait, before another publication */
 void sup_flips_sample(struct sup *sup);
+void sup_flips_tell(struct sup *sup);	/* a flip that is not in the history yet */
 
 /* sup_event.c; @version, @why, @more (reference taken) may be NULL */
 void sup_event(struct sup *sup, const char *name, const char *model, const char *version,

@@ -45,8 +45,10 @@ static void hook_run(struct sup *sup, const json_t *event)
 void sup_event(struct sup *sup, const char *name, const char *model, const char *version,
 	       uint32_t uid, const char *why, json_t *more)
 {
-	json_t *event = json_pack("{s:s}", "event", name);
+	json_t *event;
 
+	sup_flips_tell(sup);
+	event = json_pack("{s:s}", "event", name);
 	if (model)
 		json_object_set_new(event, "model", json_string(model));
 	if (version)

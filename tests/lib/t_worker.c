@@ -24,6 +24,7 @@ static struct mhs_slot *slot;
 static struct mhs_replies *replies;
 static int bell = -1;
 static bool attached[MHS_VERSION_MAX], pinned[MHS_VERSION_MAX], stopping;
+static struct hrt_msg held;		/* an attach that is answered later; type 0: none */
 
 static bool mode(const char *word)
 {
@@ -89,6 +90,10 @@ static void on_attach(const struct hrt_msg *msg, const int *fds, uint32_t fd_cou
 		_exit(3);
 	if (mode("garbage")) {
 		say(999, msg, 0, "what");
+		return;
+	}
+	if (msg->index < 3 && mode(msg->index == 1 ? "hold1" : "hold2")) {
+		held = *msg;
 		return;
 	}
 	if (mode("refuse"))
@@ -192,6 +197,11 @@ static void turn(void)
 	}
 	if (err != -EAGAIN)
 		_exit(0);
+	if (held.type && !mode("hold")) {
+		attached[held.index] = true;
+		say(HRT_ATTACHED, &held, 0, "");
+		held.type = 0;
+	}
 	if (slot)
 		pins_update();
 	if (slot && mode("scribble"))
