@@ -33,6 +33,10 @@
 #define SUP_CONNS_MAX		64u
 #define SUP_UID_SELF		UINT32_MAX	/* the supervisor by itself */
 
+/* Programs beside the loop. Each kind has a limit of its own: no other keeps a gate from its start. */
+enum sup_child_kind { SUP_CHILD_GATE, SUP_CHILD_HOOK, SUP_CHILD_METRIC, SUP_CHILD_PROBE, SUP_CHILD_WATCH,
+		      SUP_CHILD_KINDS };
+
 struct sup;
 struct sup_op;
 struct sup_conn;
@@ -185,7 +189,7 @@ struct sup {
 	struct sup_op *ops;
 	struct sup_watch *watches;
 	struct sup_child *children;
-	uint32_t child_count;
+	uint32_t child_counts[SUP_CHILD_KINDS];
 	struct sup_scribe scribe;
 	json_t *kept;			/* by model: what to go on with, until it is active */
 };

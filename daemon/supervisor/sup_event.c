@@ -26,7 +26,7 @@ static void hook_run(struct sup *sup, const json_t *event)
 	static const char *const keys[] = { "event", "model", "version" };
 	char text[3][192], *input = json_dumps(event, JSON_COMPACT);
 	const char *env[] = { text[0], text[1], text[2], NULL };
-	struct sup_child_plan plan = { .argv = argv, .env = env, .input = input,
+	struct sup_child_plan plan = { .kind = SUP_CHILD_HOOK, .argv = argv, .env = env, .input = input,
 				       .limit_ms = conf->hook_timeout_s * 1000, .over = hook_over };
 	struct sto_error error;
 
