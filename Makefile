@@ -363,6 +363,8 @@ SCENARIOS := \
 	tests/scenario/v07_shadow.sh \
 	tests/scenario/v08_evidence.sh \
 	tests/scenario/v09_overtaken.sh \
+	tests/scenario/v10_hostile.sh \
+	tests/scenario/v11_measured.sh \
 	tests/scenario/w01_watch.sh \
 	tests/scenario/w02_watch_host.sh
 

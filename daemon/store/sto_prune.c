@@ -70,6 +70,44 @@ static void protect_named(json_t *protect, const json_t *event)
 	}
 }
 
+static void protect_text(json_t *protect, const json_t *version, const char *why)
+{
+	const char *text = json_string_value(version);
+	uint32_t parts[3];
+
+	if (text && sto_semver_parse(text, parts, NULL) == 0)
+		json_object_set_new(protect, text, json_string(why));
+}
+
+/* The file that the last host left (mhostd(8)): a rollback history may be older than the last flips. */
+static int protect_state(const char *store, const char *model, json_t *protect, struct sto_error *error)
+{
+	const json_t *history, *version;
+	char path[PATH_BYTES];
+	json_error_t why;
+	json_t *state;
+	size_t i;
+	int n = snprintf(path, sizeof(path), "%s/state/%s.json", store, model);
+
+	if (n < 0 || n >= (int)sizeof(path) || access(path, F_OK))
+		return 0;
+	state = json_load_file(path, 0, &why);
+	if (!json_is_object(state)) {
+		sto_fail(error, "%s: %s; what it keeps for rollbacks is not known, start the host or move it away",
+			 path, state ? "not an object" : why.text);
+		json_decref(state);
+		return -EINVAL;
+	}
+	history = json_object_get(state, "history");
+	json_array_foreach(history, i, version)
+		protect_text(protect, version, "in the rollback history");
+	protect_text(protect, json_object_get(state, "active"), "active when the host ended");
+	protect_text(protect, json_object_get(json_object_get(state, "release"), "version"),
+		     "candidate when the host ended");
+	json_decref(state);
+	return 0;
+}
+
 int sto_prune_history(const char *store, const char *model, json_t *protect, struct sto_error *error)
 {
 	struct routes routes = { .model = model };
@@ -81,7 +119,7 @@ int sto_prune_history(const char *store, const char *model, json_t *protect, str
 	}
 	protect_named(protect, routes.release);
 	json_decref(routes.release);
-	return err;
+	return err ? err : protect_state(store, model, protect, error);
 }
 
 /* ---- the choice -------------------------------------------------------------------------- */

@@ -10,9 +10,10 @@
 #define STO_PRUNE_FLIPS	17u	/* the active version and as many as a host remembers for rollbacks */
 
 /*
- * What the history file tells of the routes of @model, for when no host can be asked: all versions
- * that its last STO_PRUNE_FLIPS flips, rollbacks and promotions name, and those of the last release.
- * Into the object @protect, as version: reason. 0 or negative errno with @error.
+ * What the files tell of the routes of @model, for when no host can be asked: all versions
+ * that the last STO_PRUNE_FLIPS flips, rollbacks and promotions in the history name, and those of the
+ * last release; and what the last host left in STORE/state/MODEL.json. Into the object @protect, as
+ * version: reason. 0 or negative errno with @error; -EINVAL: that file is damaged.
  */
 int sto_prune_history(const char *store, const char *model, json_t *protect, struct sto_error *error);
 

@@ -33,6 +33,10 @@
 #define SUP_CONNS_MAX		64u
 #define SUP_UID_SELF		UINT32_MAX	/* the supervisor by itself */
 
+/* Programs beside the loop. Each kind has a limit of its own: no other keeps a gate from its start. */
+enum sup_child_kind { SUP_CHILD_GATE, SUP_CHILD_HOOK, SUP_CHILD_METRIC, SUP_CHILD_PROBE, SUP_CHILD_WATCH,
+		      SUP_CHILD_KINDS };
+
 struct sup;
 struct sup_op;
 struct sup_conn;
@@ -79,6 +83,7 @@ struct sup_version {
 	bool load_started;
 	uint32_t attach_deaths;		/* workers that died while attaching it */
 	uint8_t attach[MHS_WORKER_MAX];	/* enum sup_attach, of the worker's present life */
+	bool by_hand;			/* `load` asked for it: it stays until it is unloaded */
 	uint64_t active_order;		/* grows with each activation, for keep_resident */
 	uint64_t attach_begin_ns, attach_ns;
 	struct hrt_attached slowest;	/* of the workers, each number by itself */
@@ -185,7 +190,7 @@ struct sup {
 	struct sup_op *ops;
 	struct sup_watch *watches;
 	struct sup_child *children;
-	uint32_t child_count;
+	uint32_t child_counts[SUP_CHILD_KINDS];
 	struct sup_scribe scribe;
 	json_t *kept;			/* by model: what to go on with, until it is active */
 };
@@ -253,6 +258,7 @@ void sup_op_unload(struct sup *sup, struct sup_conn *conn, const char *model, co
 void sup_op_rollback(struct sup *sup, struct sup_conn *conn, const char *model, const char *to);
 void sup_ops_version_ready(struct sup_version *version);
 void sup_ops_version_failed(struct sup_version *version, const char *text);
+void sup_ops_version_revived(struct sup_version *version);	/* it stays after all */
 void sup_ops_version_gone(struct sup_version *version);	/* about to be deleted */
 void sup_ops_progress(struct sup_version *version);
 void sup_ops_worker_died(struct sup *sup);
@@ -262,6 +268,7 @@ void sup_ops_abort(struct sup *sup, const char *text);
 
 /* sup_flip.c: look at the slots of flips that wait, before another publication */
 void sup_flips_sample(struct sup *sup);
+void sup_flips_tell(struct sup *sup);	/* a flip that is not in the history yet */
 
 /* sup_event.c; @version, @why, @more (reference taken) may be NULL */
 void sup_event(struct sup *sup, const char *name, const char *model, const char *version,

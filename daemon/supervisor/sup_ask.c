@@ -125,6 +125,7 @@ void sup_op_rollback_self(struct sup *sup, struct sup_model *model, const char *
 	if (!op)
 		return;
 	model->guard_ns = 0;	/* once */
+	op->flees = model->active->serial;
 	snprintf(op->why, sizeof(op->why), "%s", why);
 	sup_op_begin(op);
 	sup_op_step(&op->timer);
@@ -140,7 +141,8 @@ void sup_op_promote(struct sup *sup, struct sup_conn *conn, const char *model, c
 	op->ungated = true;
 	op->uid = uid;
 	snprintf(op->why, sizeof(op->why), "%s", why);
-	op_run(op);
+	sup_op_begin(op);
+	sup_op_step(&op->timer);	/* now: nobody else may come between */
 }
 
 void sup_op_release(struct sup *sup, struct sup_conn *conn, const char *model, const char *semver,

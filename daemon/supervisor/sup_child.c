@@ -31,7 +31,7 @@ static void child_free(struct sup_child *child)
 	while (*at != child)
 		at = &(*at)->next;
 	*at = child->next;
-	sup->child_count--;
+	sup->child_counts[child->kind]--;
 	sup_timer_off(&sup->loop, &child->timer);
 	sup_source_close(&sup->loop, &child->pidfd);
 	sup_source_close(&sup->loop, &child->pipe);
@@ -235,11 +235,17 @@ static int child_begin(struct sup_child *child, const struct sup_child_plan *pla
 	return err;
 }
 
+/* One metric, probe and watch a model are no more than there are models. */
+static uint32_t most_of(enum sup_child_kind kind)
+{
+	return kind == SUP_CHILD_GATE || kind == SUP_CHILD_HOOK ? SUP_CHILD_MAX : MHS_MODEL_MAX;
+}
+
 struct sup_child *sup_child_start(struct sup *sup, const struct sup_child_plan *plan,
 				  struct sto_error *error)
 {
 	struct sup_child *child = NULL;
-	int err = sup->child_count < SUP_CHILD_MAX ? 0 : -EAGAIN;
+	int err = sup->child_counts[plan->kind] < most_of(plan->kind) ? 0 : -EAGAIN;
 
 	if (!err)
 		child = calloc(1, sizeof(*child));
@@ -247,14 +253,15 @@ struct sup_child *sup_child_start(struct sup *sup, const struct sup_child_plan *
 		err = -ENOMEM;
 	if (err) {
 		sto_fail(error, "%s: cannot be started: %s", plan->argv[0], err == -EAGAIN ?
-			 "too many commands run already" : strerror(-err));
+			 "too many of its kind run already" : strerror(-err));
 		return NULL;
 	}
 	child->sup = sup;
 	child->pidfd.fd = child->pipe.fd = -1;
 	child->next = sup->children;
 	sup->children = child;
-	sup->child_count++;
+	child->kind = plan->kind;
+	sup->child_counts[child->kind]++;
 	child->over = plan->over;
 	child->owner = plan->owner;
 	err = child_begin(child, plan);

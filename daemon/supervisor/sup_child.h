@@ -9,7 +9,7 @@
 #include "sup.h"
 
 #define SUP_CHILD_OUT_BYTES	8192u	/* kept of what it prints, from the start */
-#define SUP_CHILD_MAX		16u	/* at a time */
+#define SUP_CHILD_MAX		16u	/* hooks at a time, and gates */
 
 struct sup_child;
 /* It is over; @child is freed after the call. */
@@ -18,6 +18,7 @@ typedef void (*sup_child_fn)(struct sup_child *child);
 struct sup_child {
 	struct sup *sup;
 	struct sup_child *next;
+	enum sup_child_kind kind;
 	pid_t pid;
 	struct sup_source pidfd, pipe;
 	struct sup_timer timer;
@@ -30,6 +31,7 @@ struct sup_child {
 };
 
 struct sup_child_plan {
+	enum sup_child_kind kind;
 	const char *const *argv;	/* argv[0]: a path, or a program beside mhostd without '/' */
 	const char *const *env;		/* added to ours, NULL-terminated; NULL: none */
 	const char *input;		/* its standard input; NULL: empty */

@@ -26,7 +26,7 @@ static void hook_run(struct sup *sup, const json_t *event)
 	static const char *const keys[] = { "event", "model", "version" };
 	char text[3][192], *input = json_dumps(event, JSON_COMPACT);
 	const char *env[] = { text[0], text[1], text[2], NULL };
-	struct sup_child_plan plan = { .argv = argv, .env = env, .input = input,
+	struct sup_child_plan plan = { .kind = SUP_CHILD_HOOK, .argv = argv, .env = env, .input = input,
 				       .limit_ms = conf->hook_timeout_s * 1000, .over = hook_over };
 	struct sto_error error;
 
@@ -45,8 +45,10 @@ static void hook_run(struct sup *sup, const json_t *event)
 void sup_event(struct sup *sup, const char *name, const char *model, const char *version,
 	       uint32_t uid, const char *why, json_t *more)
 {
-	json_t *event = json_pack("{s:s}", "event", name);
+	json_t *event;
 
+	sup_flips_tell(sup);
+	event = json_pack("{s:s}", "event", name);
 	if (model)
 		json_object_set_new(event, "model", json_string(model));
 	if (version)

@@ -132,6 +132,7 @@ void sup_op_flip(struct sup_op *op)
 		answer_flip(op);
 		return;
 	}
+	sup_flips_tell(sup);
 	sup_flips_sample(sup);
 	op->state = OP_WAIT_ADOPTED;
 	op->flipped_ns = sup_now_ns();
@@ -145,11 +146,8 @@ void sup_op_flip(struct sup_op *op)
 	sup_timer_set(&sup->loop, &op->timer, op->poll_ns, sup_op_step);
 }
 
-/* Not between the flip and our next sleep: a worker that was rung may need this CPU. */
 static void flip_tell(struct sup_op *op)
 {
-	if (op->told)
-		return;
 	op->told = true;
 	log_line(op->at_start ? LOG_LVL_NOTICE : LOG_LVL_INFO, "%s: %s%s%s is active, epoch %llu",
 		 op->model, op->from, op->from[0] ? " -> " : "", op->semver,
@@ -162,12 +160,31 @@ static void flip_tell(struct sup_op *op)
 		sup_keep_model(sup_model_find(op->sup, op->model));
 }
 
+/*
+ * Not between the flip and our next sleep: a worker that was rung may need this CPU. But before
+ * anything else that is told, another flip too, so there is never more than one.
+ */
+void sup_flips_tell(struct sup *sup)
+{
+	for (struct sup_op *op = sup->ops; op; op = op->next)
+		if (op->state == OP_WAIT_ADOPTED && !op->told)
+			flip_tell(op);
+}
+
+void sup_op_cut_off(struct sup_op *op)
+{
+	sup_flips_tell(op->sup);
+	op_sample(op);
+	op->at_start = false;
+	answer_flip(op);
+}
+
 void sup_op_wait_adopted(struct sup_op *op)
 {
 	struct sup *sup = op->sup;
 	struct sup_model *model;
 
-	flip_tell(op);
+	sup_flips_tell(sup);
 	op_sample(op);
 	if (op->pending && !is_overdue(op)) {
 		op->poll_ns = op->poll_ns * 2 < ADOPT_MAX_NS ? op->poll_ns * 2 : ADOPT_MAX_NS;

@@ -50,7 +50,7 @@ bool sup_gate_begin(struct sup_op *op)
 	char path[4096], ref[MHS_NAME_BYTES + MHS_SEMVER_BYTES + 1], socket[SUP_SOCKET_BYTES + 16];
 	const char *argv[] = { "mhost", "golden", "check", ref, "--file", path, NULL };
 	const char *env[] = { socket, NULL };
-	struct sup_child_plan plan = { .argv = argv, .env = env, .over = gate_over, .owner = op,
+	struct sup_child_plan plan = { .kind = SUP_CHILD_GATE, .argv = argv, .env = env, .over = gate_over, .owner = op,
 				       .limit_ms = op->sup->conf.release.golden_timeout_s * 1000 };
 	struct sto_error error;
 

@@ -344,7 +344,7 @@ void sup_judge_add(struct sup_judge *judge, const struct sup_judge_sample *s)
 	}
 	judge->counts[s->cohort]++;
 	value = &judge->block[judge->block_count++];
-	*value = (struct judge_value){ .ns = { -1, -1, -1 }, .cohort = (uint8_t)s->cohort,
+	*value = (struct judge_value){ .ns = { -1, -1, -1, -1 }, .cohort = (uint8_t)s->cohort,
 				       .session = session_of(judge, s) };
 	count(judge, value, JUDGE_ERRORS, s->outcome == SUP_JUDGE_FAILED);
 	if (s->outcome == SUP_JUDGE_FAILED)

@@ -231,6 +231,8 @@ bool sup_judge_is_hard(const struct sup_judge *judge);
  */
 int sup_judge_metric(struct sup_judge *judge, const char *name, double value,
 		     struct sup_judge_limits limits);
+/* Hooks and their values are forgotten: others are asked from now on. */
+void sup_judge_metrics_clear(struct sup_judge *judge);
 /* Weigh all evidence. Each call may spend from alpha: call it once per interval. */
 void sup_judge_look(struct sup_judge *judge, uint32_t flags, struct sup_judge_verdict *verdict);
 const char *sup_judge_verdict_name(enum sup_judge_verdict_kind kind);

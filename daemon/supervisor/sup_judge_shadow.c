@@ -113,6 +113,11 @@ void judge_shadow_look(const struct sup_judge *judge, bool needed, struct sup_ju
 	      exp(value) * se, conf->perplexity_ratio_max, 1);
 }
 
+void sup_judge_metrics_clear(struct sup_judge *judge)
+{
+	judge->hook_count = 0;
+}
+
 int sup_judge_metric(struct sup_judge *judge, const char *name, double value, struct sup_judge_limits limits)
 {
 	uint32_t i = 0;

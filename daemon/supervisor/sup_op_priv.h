@@ -39,6 +39,7 @@ struct sup_op {
 	uint32_t generation, workers, pending;
 	uint64_t flip_ns, wall_ns;	/* the slowest so far */
 	bool told;			/* in the log */
+	uint64_t flees;			/* serial of the version that a rollback by itself is to leave */
 	struct {
 		uint64_t life;		/* 0: adopted, or not asked */
 		bool slept;		/* had asked for its bell */
@@ -58,6 +59,7 @@ bool sup_gate_begin(struct sup_op *op);
 
 /* sup_flip.c */
 void sup_op_flip(struct sup_op *op);		/* op->version is public; make it the active one */
+void sup_op_cut_off(struct sup_op *op);		/* it has flipped; answer without waiting, free @op */
 void sup_op_wait_adopted(struct sup_op *op);	/* look again; in the end answer and free @op */
 
 #endif

@@ -33,22 +33,36 @@ static void start_op_over(struct sup *sup)
 	sup_check_serving(sup);
 }
 
+/* What was loaded for traffic that it does not get goes again, unless somebody else wants it. */
+static void version_give_up(struct sup *sup, struct sup_version *version)
+{
+	if (!version || version->phase != SUP_READY || version->by_hand || sup->state == SUP_STOPPING)
+		return;
+	for (const struct sup_op *op = sup->ops; op; op = op->next)
+		if (op->version == version)
+			return;
+	sup_version_drain(version);
+}
+
 static void op_refuse(struct sup_op *op)
 {
 	struct sup *sup = op->sup;
+	struct sup_version *version = op->version;
+	const struct sup_model *model = sup_model_find(sup, op->model);
 	struct sto_error error = op->error;
-	bool at_start = op->at_start, must = op->must;
+	bool at_start = op->at_start, must = op->must, serves = model && model->active;
 
 	sup_conn_refuse(op->conn, "%s", error.text);
 	if ((op->loaded || op->gated) && sup->state != SUP_STOPPING)
 		sup_event(sup, "fail", op->model, op->semver, op->uid, error.text, NULL);
-	if (op->plan.resumed)
+	if (op->plan.resumed && sup->state != SUP_STOPPING)	/* else the next start goes on with it */
 		sup_keep_model(sup_model_find(sup, op->model));
 	op_free(op);
+	version_give_up(sup, version);
 	if (must) {
 		sup_fatal(sup, "%s", error.text);	/* aborts the other operations */
 	} else if (at_start) {
-		log_error("%s; it was active before, and is not now", error.text);
+		log_error("%s%s", error.text, serves ? "" : "; it was active before, and is not now");
 		start_op_over(sup);
 	}
 }
@@ -162,7 +176,7 @@ static void tell_load(struct sup_op *op)
 /* What came between while it was loaded. */
 static bool is_overtaken(struct sup_op *op, const struct sup_model *model)
 {
-	if (model->trial)
+	if (model->trial && !op->at_start)
 		sup_op_fail(op, "%s: a release of %s is in progress; promote or abort it first",
 			    op->model, model->trial->version->semver);
 	else if (op->kind == OP_RELEASE && !model->active)
@@ -175,11 +189,28 @@ static bool is_overtaken(struct sup_op *op, const struct sup_model *model)
 	return true;
 }
 
+/* Of what the daemon does by itself: somebody has decided otherwise while it was loaded. */
+static bool is_outdated(struct sup_op *op, const struct sup_model *model)
+{
+	bool outdated = op->at_start ? model->active && model->active != op->version :
+			op->flees && (!model->active || model->active->serial != op->flees);
+
+	if (outdated)
+		sup_op_fail(op, "%s: %s was made active meanwhile, %s is left aside", op->model,
+			    model->active ? model->active->semver : "nothing", op->semver);
+	op->must &= !outdated;
+	return outdated;
+}
+
 /* Loaded and through its gate: traffic. */
 static void op_route(struct sup_op *op)
 {
 	struct sup_model *model = op->version->model;
 
+	if (is_outdated(op, model)) {
+		op_refuse(op);
+		return;
+	}
 	/* its candidate may be what this goes back to: that must not be given up in between */
 	if (op->kind == OP_ROLLBACK && model->trial && model->active != op->version)
 		sup_trial_overtaken(model->trial, op->uid, "rolled back");
@@ -212,9 +243,12 @@ static void op_wait_ready(struct sup_op *op)
 	load_numbers(op);
 	if (op->loaded && !op->told_load)
 		tell_load(op);
-	if (op->kind == OP_LOAD)
+	if (op->kind == OP_LOAD) {
+		op->version->by_hand = true;
 		answer_load(op);
-	else if (!sup_gate_begin(op))
+		return;
+	}
+	if (!sup_gate_begin(op))
 		op_route(op);
 }
 
@@ -272,6 +306,22 @@ void sup_ops_version_failed(struct sup_version *version, const char *text)
 	}
 }
 
+void sup_ops_version_revived(struct sup_version *version)
+{
+	for (struct sup_op *op = version->sup->ops; op; op = op->next) {
+		if (op->version != version)
+			continue;
+		if (op->state == OP_WAIT_FREE)
+			op->state = OP_WAIT_READY;
+		else if (op->state == OP_WAIT_GONE)
+			sup_op_fail(op, "%s@%s was asked for again before it was unloaded; it stays",
+				    op->model, op->semver);
+		else
+			continue;
+		sup_op_kick(op);
+	}
+}
+
 void sup_ops_version_gone(struct sup_version *version)
 {
 	for (struct sup_op *op = version->sup->ops; op; op = op->next) {
@@ -319,6 +369,10 @@ void sup_ops_abort(struct sup *sup, const char *text)
 	struct sup_op *op;
 
 	while ((op = sup->ops)) {
+		if (op->state == OP_WAIT_ADOPTED) {
+			sup_op_cut_off(op);
+			continue;
+		}
 		sup_op_fail(op, "%s", text);
 		op->at_start = op->must = false;
 		op_refuse(op);

@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "log.h"
-#include "sup.h"
+#include "sup_trial.h"
 
 /* Tell of a key that changed but counts only at start, and keep the old value. */
 static void keep(const char *key, bool changed, void *fresh, const void *old, size_t bytes)
@@ -45,8 +45,17 @@ static void limits_tell(struct sup *sup)
 			sup_worker_send(&sup->workers[i], &msg, NULL, 0);
 }
 
+/* What was measured by another command, or was called something else, is worth nothing now. */
+static bool metric_differs(const struct sup_release_conf *a, const struct sup_release_conf *b)
+{
+	return strcmp(a->metric_command, b->metric_command) || strcmp(a->metric, b->metric) ||
+	       a->metric_min < b->metric_min || a->metric_min > b->metric_min ||
+	       a->metric_max < b->metric_max || a->metric_max > b->metric_max;
+}
+
 static void reload_apply(struct sup *sup, struct sup_conf *fresh)
 {
+	bool metric = metric_differs(&fresh->release, &sup->conf.release);
 	bool limits = memcmp(&fresh->limits, &sup->conf.limits, sizeof(fresh->limits)) != 0;
 
 	keep_fixed(fresh, &sup->conf);
@@ -55,8 +64,11 @@ static void reload_apply(struct sup *sup, struct sup_conf *fresh)
 	sup_sock_modes(sup);
 	if (limits)
 		limits_tell(sup);
-	for (uint32_t i = 0; i < sup->model_count; i++)
+	for (uint32_t i = 0; i < sup->model_count; i++) {
+		if (metric && sup->models[i].trial)
+			sup_trial_measure_anew(sup->models[i].trial);
 		sup_model_trim(sup, &sup->models[i]);
+	}
 	sup_workers_adjust(sup);
 	sup_watches_adjust(sup);
 }

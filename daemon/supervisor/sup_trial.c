@@ -56,7 +56,7 @@ static void step_enter(struct sup_trial *trial, const char *why)
 		 t->in_shadow ? "shadow" : "canary", sup_trial_weight(t) / 100.0, t->held ? ", held" : "");
 	trial_event(t, "step", SUP_UID_SELF, why);
 	sup_keep_model(t->model);
-	sup_trial_measure(t);
+	sup_trial_measure_anew(t);
 }
 
 /* ---- ends ----------------------------------------------------------------------------------- */
@@ -187,14 +187,16 @@ static void trial_weigh(struct sup_trial *trial)
 	sup_judge_look(&trial->judge, look_flags(trial), &trial->verdict);
 	trial->weighed = true;
 	next_look(trial);
-	sup_trial_measure(trial);
 	sup_verdict_line(&trial->verdict, line, sizeof(line));
-	if (trial->verdict.kind == SUP_JUDGE_FAIL)
+	if (trial->verdict.kind == SUP_JUDGE_FAIL) {
 		sup_trial_fail(trial, line);
-	else if (trial->verdict.kind == SUP_JUDGE_INCONCLUSIVE)
-		undecided(trial, before);
-	else if (!trial->held)
+	} else if (trial->verdict.kind == SUP_JUDGE_PASS && !trial->held) {
 		trial_passed(trial, line);
+	} else {
+		if (trial->verdict.kind == SUP_JUDGE_INCONCLUSIVE)
+			undecided(trial, before);
+		sup_trial_measure(trial);
+	}
 }
 
 static void trial_tick(struct sup_timer *timer)

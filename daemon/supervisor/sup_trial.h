@@ -83,6 +83,8 @@ void sup_trial_clear(struct sup_trial *trial);		/* figures of the last step */
 
 /* sup_trial_help.c: commands that bring evidence: the operator's metric, probes */
 void sup_trial_measure(struct sup_trial *trial);
+/* At a new step, or when the metric's keys have changed. */
+void sup_trial_measure_anew(struct sup_trial *trial);
 void sup_trial_probe(struct sup_trial *trial);
 
 /* sup_trial_show.c */

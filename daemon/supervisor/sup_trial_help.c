@@ -44,7 +44,7 @@ void sup_trial_measure(struct sup_trial *trial)
 	const char *argv[] = { "/bin/sh", "-c", conf->metric_command, NULL };
 	char model[96], stable[80], candidate[80], socket[128];
 	const char *env[] = { model, stable, candidate, socket, NULL };
-	struct sup_child_plan plan = { .argv = argv, .env = env, .over = metric_over, .owner = trial,
+	struct sup_child_plan plan = { .kind = SUP_CHILD_METRIC, .argv = argv, .env = env, .over = metric_over, .owner = trial,
 				       .limit_ms = conf->metric_timeout_s * 1000 };
 	struct sto_error error;
 
@@ -57,6 +57,22 @@ void sup_trial_measure(struct sup_trial *trial)
 	trial->metric = sup_child_start(trial->sup, &plan, &error);
 	if (!trial->metric)
 		log_warning("metric_command: %s", error.text);
+}
+
+/*
+ * Values of another step or command are gone, with a command that still measures there. Until there
+ * is one of this step, nothing is decided.
+ */
+void sup_trial_measure_anew(struct sup_trial *trial)
+{
+	const struct sup_release_conf *conf = &trial->sup->conf.release;
+	struct sup_judge_limits limits = { conf->metric_min, conf->metric_max };
+
+	sup_child_drop(&trial->metric);
+	sup_judge_metrics_clear(&trial->judge);
+	if (conf->metric_command[0])
+		sup_judge_metric(&trial->judge, conf->metric, NAN, limits);
+	sup_trial_measure(trial);
 }
 
 /* ---- probes --------------------------------------------------------------------------------- */
@@ -97,7 +113,7 @@ void sup_trial_probe(struct sup_trial *trial)
 			       trial->version->semver, "--file", path, "--count", count, "--limit",
 			       limit, "--json", NULL };
 	const char *env[] = { socket, NULL };
-	struct sup_child_plan plan = { .argv = argv, .env = env, .over = probe_over, .owner = trial,
+	struct sup_child_plan plan = { .kind = SUP_CHILD_PROBE, .argv = argv, .env = env, .over = probe_over, .owner = trial,
 				       .limit_ms = trial->plan.interval_s * 1000 + 5000 };
 	struct sto_error error;
 

@@ -72,11 +72,12 @@ static void cohort_count(struct sup_cohort *cohort, const struct mhs_reply *repl
 
 static void ended(struct sup_trial *trial, const struct mhs_reply *reply)
 {
+	uint64_t now = sup_now_ns();
 	int cohort = cohort_of(trial, reply->version_serial);
 	struct sup_judge_sample sample = {
 		.cohort = (enum sup_judge_cohort)cohort,
 		.outcome = outcome_of(reply),
-		.ended_ns = reply->ended_ns,
+		.ended_ns = reply->ended_ns < now ? reply->ended_ns : now,	/* as it says, not later */
 		.queue_ns = reply->queue_ns,
 		.first_token_ns = reply->first_token_ns,
 		.total_ns = reply->total_ns,
@@ -127,7 +128,7 @@ static void compared(struct sup_trial *trial, const struct mhs_reply *reply)
 static void worker_read(struct sup_trial *trial, const struct sup_worker *worker)
 {
 	const struct mhs_replies *replies = replies_of(worker);
-	uint64_t *next = &trial->read[worker->index].next, count;
+	uint64_t *next = &trial->read[worker->index].next, count, fresh;
 	struct mhs_reply reply;
 
 	if (!replies)
@@ -137,11 +138,13 @@ static void worker_read(struct sup_trial *trial, const struct sup_worker *worker
 		*next = 1;
 	}
 	count = mhs_reply_count(replies);
-	if (count - *next >= MHS_REPLY_COUNT && count >= *next) {
-		trial->missed += count - *next + 1 - MHS_REPLY_COUNT;
-		*next = count - MHS_REPLY_COUNT + 1;
+	fresh = count >= *next ? count - *next + 1 : 0;
+	if (fresh > MHS_REPLY_COUNT) {
+		trial->missed += fresh - MHS_REPLY_COUNT;
+		*next += fresh - MHS_REPLY_COUNT;
+		fresh = MHS_REPLY_COUNT;
 	}
-	for (; *next <= count; ++*next) {
+	for (; fresh; fresh--, ++*next) {	/* counted down: any count may stand there, the last too */
 		if (mhs_reply_get(replies, *next, &reply))
 			trial->missed++;
 		else if (reply.kind == MHS_REPLY_ENDED)

@@ -258,6 +258,7 @@ bool sup_version_revive(struct sup_version *version)
 	sup_timer_off(&sup->loop, &version->timer);
 	version->phase = SUP_RESIDENT;
 	mhs_version_set_state(sup->board, version->index, MHS_STATE_RESIDENT);
+	sup_ops_version_revived(version);
 	return true;
 }
 

@@ -46,7 +46,7 @@ static void watch_start(struct sup_timer *timer)
 	const char *argv[] = { "mhost", "watch", watch->dir, watch->model, "--on-new",
 			       sup_on_new_name(watch->on_new), "--store", sup->conf.store, NULL };
 	const char *env[] = { socket, NULL };
-	struct sup_child_plan plan = { .argv = argv, .env = env, .over = watch_over, .owner = watch };
+	struct sup_child_plan plan = { .kind = SUP_CHILD_WATCH, .argv = argv, .env = env, .over = watch_over, .owner = watch };
 	struct sto_error error;
 
 	snprintf(socket, sizeof(socket), "MHOST_SOCKET=%s", sup->conf.socket);

@@ -81,6 +81,8 @@ struct wrk_version {
 	struct wrk_speed speed[2];		/* of steps after its own, after another version's */
 	struct wrk_pace pace;
 	struct wrk_rehearsal rehearsal;
+	uint64_t paired_with;			/* as a candidate: serial of the active version, 0: none yet */
+	bool pair_fits;				/* they have the same tokens */
 	struct wrk_version *next;
 };
 

@@ -124,7 +124,7 @@ static uint32_t rows_build(struct wrk *w, const struct wrk_job *job, const struc
 	return logits;
 }
 
-/* 0, -ENOMEM: no pages, or what the engine says. */
+/* 0, -ENOMEM: no pages, or what the engine says. The mark stays: what came out is looked at next. */
 static int pass_run(struct wrk *w, const struct wrk_job *job, struct wrk_pass *pass,
 		    struct wrk_version *v, uint32_t rows, float *logits)
 {
@@ -138,7 +138,6 @@ static int pass_run(struct wrk *w, const struct wrk_job *job, struct wrk_pass *p
 	wrk_step_mark(w, v->index);
 	err = eng_step(w->eng, &v->model, w->rows, rows, logits);
 	wrk_rehearse_step(&v->rehearsal, wrk_now_ns() - start);
-	wrk_step_mark(w, 0);
 	ns = wrk_now_ns() - start;
 	pass->ns += ns;
 	w->shadow.steps++;
@@ -273,6 +272,7 @@ bool wrk_shadow_step(struct wrk *w)
 		candidate_step(w, &s->jobs[0]);
 	else
 		stable_step(w, &s->jobs[0]);
+	wrk_step_mark(w, 0);
 	rows = rows ? rows : s->piece;
 	if (rows)
 		learn(s, pace, rows, wrk_now_ns() - start);

@@ -149,18 +149,17 @@ static bool tokens_fit(const struct wrk_version *a, const struct wrk_version *b)
 	return true;
 }
 
-static bool pair_fits(struct wrk_shadow *s, const struct wrk_version *a,
-		      const struct wrk_version *b)
+/* Looked at once for each candidate: several models may be in shadow at a time. */
+static bool pair_fits(const struct wrk_version *a, struct wrk_version *b)
 {
-	if (s->pair[0] == a->serial && s->pair[1] == b->serial)
-		return s->pair_fits;
-	s->pair[0] = a->serial;
-	s->pair[1] = b->serial;
-	s->pair_fits = tokens_fit(a, b);
-	if (!s->pair_fits)
+	if (b->paired_with == a->serial)
+		return b->pair_fits;
+	b->paired_with = a->serial;
+	b->pair_fits = tokens_fit(a, b);
+	if (!b->pair_fits)
 		log_warning("%.63s@%.47s cannot be compared with %.47s: their tokens differ",
 			    b->image->model, b->image->semver, a->image->semver);
-	return s->pair_fits;
+	return b->pair_fits;
 }
 
 /* A reply that the route chose the active version for, whole. */
@@ -185,7 +184,7 @@ static bool job_add(struct wrk *w, struct wrk_request *r, uint32_t model,
 	struct wrk_version *candidate = wrk_version_by_index(w, route->candidate);
 	uint32_t *tokens;
 
-	if (!stable || !candidate || !has_room(s, r) || !pair_fits(s, stable, candidate) ||
+	if (!stable || !candidate || !has_room(s, r) || !pair_fits(stable, candidate) ||
 	    r->token_count - 1 > candidate->model.config.context_max)
 		return false;
 	tokens = realloc(r->tokens, r->token_count * sizeof(*tokens));

@@ -61,8 +61,6 @@ struct wrk_shadow {
 	float *logits;				/* of that piece, [WRK_SHADOW_ROWS][logits_vocab] */
 	uint32_t logits_vocab;
 	uint32_t rows;				/* that a piece may have, from what pieces took */
-	uint64_t pair[2];			/* serials of the versions last looked at */
-	bool pair_fits;				/* they have the same tokens */
 	uint64_t steps;				/* done; for tests */
 };
 

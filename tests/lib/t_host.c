@@ -59,6 +59,8 @@ static int daemon_main(const char *const *options)
 	dup2(log, STDERR_FILENO);
 	prctl(PR_SET_PDEATHSIG, SIGKILL);	/* not longer than the test */
 	setenv("T_WORKER_MODE", t_path("mode"), 1);
+	if (options && *options && strcmp(*options, "--restore") == 0)
+		argc -= 2;
 	while (options && *options && argc < 31)
 		argv[argc++] = *options++;
 	if (sup_options_parse(argc, (char **)(uintptr_t)argv, &parsed, &error) ||

@@ -21,8 +21,10 @@
 static const char *mode_path;
 static const struct mhs_board *board;
 static struct mhs_slot *slot;
+static struct mhs_replies *replies;
 static int bell = -1;
 static bool attached[MHS_VERSION_MAX], pinned[MHS_VERSION_MAX], stopping;
+static struct hrt_msg held;		/* an attach that is answered later; type 0: none */
 
 static bool mode(const char *word)
 {
@@ -65,6 +67,9 @@ static void on_init(const struct hrt_msg *msg, const int *fds, uint32_t fd_count
 	if (mhs_seg_map_rw(fds[1], sizeof(*slot), &map))
 		_exit(6);
 	slot = map.addr;
+	if (mhs_seg_map_rw(fds[3], sizeof(*replies), &map))
+		_exit(9);
+	replies = map.addr;
 	if (mhs_header_check(&board->head, MHS_MAGIC_BOARD, sizeof(*board), NULL, NULL) ||
 	    mhs_header_check(&slot->head, MHS_MAGIC_SLOT, sizeof(*slot), NULL, NULL) ||
 	    slot->head.owner != msg->init.worker || msg->init.threads == 0 ||
@@ -93,6 +98,10 @@ static void on_attach(const struct hrt_msg *msg, const int *fds, uint32_t fd_cou
 		_exit(3);
 	if (mode("garbage")) {
 		say(999, msg, 0, "what");
+		return;
+	}
+	if (msg->index < 3 && mode(msg->index == 1 ? "hold1" : "hold2")) {
+		held = *msg;
 		return;
 	}
 	if (mode("refuse"))
@@ -145,6 +154,39 @@ static void pins_update(void)
 	}
 }
 
+static uint64_t noise(void)
+{
+	static uint64_t seed = 88172645463325252;
+
+	seed ^= seed << 13;
+	seed ^= seed >> 7;
+	return seed ^= seed << 17;
+}
+
+/* While the mode says so: words that nobody would write, and evidence about what does not exist. */
+static void scribble(void)
+{
+	struct hrt_msg about = { .index = (uint32_t)noise() % 16, .serial = noise() % 16 + 100 };
+	uint64_t count = mode("last") ? UINT64_MAX : noise() / 2;
+
+	for (uint32_t i = 0; i < MHS_REPLY_COUNT; i++) {
+		struct mhs_reply_slot *at = &replies->slots[i];
+
+		/* the record that a reader of this count looks for here */
+		atomic_store_explicit(&at->number, count - (count - 1 - i) % MHS_REPLY_COUNT,
+				      memory_order_relaxed);
+		for (uint32_t k = 1; k < MHS_REPLY_WORDS; k++)
+			atomic_store_explicit(&at->words[k], noise(), memory_order_relaxed);
+		/* every second one about a version that exists */
+		atomic_store_explicit(&at->words[0], i % 2 ? noise() : (1 + i / 2 % 2) << 12 | (1 + i / 2 % 2),
+				      memory_order_relaxed);
+	}
+	atomic_store_explicit(&replies->count, count, memory_order_release);
+	atomic_store_explicit(&slot->step_version, (uint32_t)noise(), memory_order_relaxed);
+	for (uint32_t i = 0; i < 8; i++)
+		say(HRT_EVIDENCE, &about, 1, "\033[2J%s%n");
+}
+
 static void turn(void)
 {
 	int fds[HERITAGE_FD_MAX], err;
@@ -162,8 +204,15 @@ static void turn(void)
 	}
 	if (err != -EAGAIN)
 		_exit(0);
+	if (held.type && !mode("hold")) {
+		attached[held.index] = true;
+		say(HRT_ATTACHED, &held, 0, "");
+		held.type = 0;
+	}
 	if (slot)
 		pins_update();
+	if (slot && mode("scribble"))
+		scribble();
 }
 
 int t_worker_main(const char *path)

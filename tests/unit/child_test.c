@@ -60,11 +60,20 @@ static void orphans_reap(void)
 		;
 }
 
+static uint32_t child_count(void)
+{
+	uint32_t count = 0;
+
+	for (int kind = 0; kind < SUP_CHILD_KINDS; kind++)
+		count += sup.child_counts[kind];
+	return count;
+}
+
 static void turn_until_none(void)
 {
-	while (sup.child_count && sup_loop_turn(&sup.loop) == 0)
+	while (sup.children && sup_loop_turn(&sup.loop) == 0)
 		;
-	t_eq(sup.child_count, 0);
+	t_eq(child_count(), 0);
 	t_ok(!sup.children);
 }
 
@@ -230,14 +239,17 @@ static void refused(void)
 	memset(&ended, 0, sizeof(ended));
 	t_ok(!sup_child_start(&sup, &plan, &error));
 	t_str_eq(error.text, "/no/such/program: cannot be started: No such file or directory");
-	t_eq(sup.child_count, 0);
+	t_eq(child_count(), 0);
 	for (uint32_t i = 0; i < SUP_CHILD_MAX; i++)
 		t_need(start("exec sleep 1000", NULL, NULL, LONG_MS));
 	plan.argv = (const char *const []){ "/bin/true", NULL };
+	plan.kind = SUP_CHILD_HOOK;
+	t_need(sup_child_start(&sup, &plan, &error));	/* hooks have places of their own */
+	plan.kind = SUP_CHILD_GATE;
 	t_ok(!sup_child_start(&sup, &plan, &error));
-	t_str_eq(error.text, "/bin/true: cannot be started: too many commands run already");
+	t_str_eq(error.text, "/bin/true: cannot be started: too many of its kind run already");
 	sup_children_close(&sup);
-	t_eq(sup.child_count, 0);
+	t_eq(child_count(), 0);
 	t_eq(ended.count, 0);
 }
 

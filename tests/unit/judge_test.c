@@ -401,6 +401,21 @@ static void hard_at_any_count(void)
 	t_str_eq(verdict.findings[0].metric, "nan");
 }
 
+/* A request that failed took no time of any kind: not even a very short one. */
+static void failures_have_no_times(void)
+{
+	begin();
+	for (uint32_t i = 0; i < 40; i++) {
+		struct sup_judge_sample s = sample(i % 2, 1, 1);
+
+		sup_judge_add(&judge, &s);
+	}
+	sup_judge_cut(&judge, now);
+	t_eq(judge.counts[SUP_JUDGE_CANDIDATE], 20);
+	for (uint32_t time = 0; time < JUDGE_TIMES; time++)
+		t_eq(judge.sums.rank[time].n[0] + judge.sums.rank[time].n[1], 0);
+}
+
 static void what_does_not_count(void)
 {
 	struct sup_judge_sample s;
@@ -660,6 +675,7 @@ int main(void)
 	T_RUN(empty_and_repeating);
 	T_RUN(shadow);
 	T_RUN(hooks);
+	T_RUN(failures_have_no_times);
 	T_RUN(bad_thresholds);
 	T_RUN(a_flood_is_bounded);
 	return t_done();

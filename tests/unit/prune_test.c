@@ -112,6 +112,24 @@ static void learns_from_the_history(void)
 	check_history("3.0.0 3.0.1 2.0.0 ");	/* older flips are forgotten */
 }
 
+/* A rollback history may be older than the last flips. */
+static void learns_from_the_state(void)
+{
+	const char *path = t_path("store/state/m.json");
+	const char *state = "{\"active\": \"3.0.1\", \"history\": [\"1.2.0\", 7, \"../x\"], \"release\": {\"version\": "
+			    "\"1.10.0\"}}";
+	json_t *protect = json_object();
+
+	mkdir(t_path("store/state"), 0755);
+	t_write_file(path, state, strlen(state));
+	check_history("3.0.0 3.0.1 2.0.0 1.2.0 1.10.0 ");
+	t_write_file(path, "{", 1);
+	t_eq(sto_prune_history(store, "m", protect, &error), -EINVAL);
+	t_ok(strstr(error.text, "state/m.json"));
+	unlink(path);
+	json_decref(protect);
+}
+
 static void removes_whole(void)
 {
 	uint64_t bytes;
@@ -170,6 +188,7 @@ int main(void)
 		put(versions[i]);
 	T_RUN(chooses_the_oldest);
 	T_RUN(learns_from_the_history);
+	T_RUN(learns_from_the_state);
 	T_RUN(removes_whole);
 	T_RUN(a_crash_leaves_nothing_behind);
 	T_RUN(gives_back_what_nobody_has);

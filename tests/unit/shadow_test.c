@@ -592,6 +592,36 @@ static void other_tokens_are_refused(void)
 	world_free();
 }
 
+/* Candidates by turns, as with several models: each pair is looked at once, and told once. */
+static void candidates_by_turns(void)
+{
+	int log = open(t_path("log"), O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600), to = dup(STDERR_FILENO);
+	static const uint32_t candidates[] = { FOREIGN, TWIN };
+	char told[4096] = "";
+	uint32_t lines = 0;
+
+	WORLD(64 << 20);
+	log_init("shadow", LOG_LVL_WARNING);
+	dup2(log, STDERR_FILENO);
+	for (uint32_t i = 0; i < 6; i++) {
+		route_set(MHS_MODE_SHADOW, STABLE, candidates[i % 2], ALL);
+		ask(10, 3);
+		serve_all(whole_turn);
+		compare_all();
+	}
+	dup2(to, STDERR_FILENO);
+	log_init("shadow", LOG_LVL_ERROR);
+	t_ok(pread(log, told, sizeof(told) - 1, 0) >= 0);
+	for (const char *at = told; (at = strstr(at, "cannot be compared")); at++)
+		lines++;
+	t_eq(lines, 1);
+	t_eq(compared_count(), 3);
+	t_eq(dropped(FOREIGN), 3);
+	close(log);
+	close(to);
+	world_free();
+}
+
 static void numbers_that_are_none(void)
 {
 	int fds[HERITAGE_FD_MAX];
@@ -648,6 +678,7 @@ int main(void)
 	T_RUN(live_requests_go_first);
 	T_RUN(requests_take_the_pages_back);
 	T_RUN(other_tokens_are_refused);
+	T_RUN(candidates_by_turns);
 	T_RUN(numbers_that_are_none);
 	T_RUN(goes_with_the_version);
 	return t_done();

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /* Versions in a real supervisor: loaded, attached, flipped, rolled back, drained, freed; and refused. */
 #include <errno.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "t.h"
@@ -15,6 +17,7 @@
 #define LOAD(v)		"{\"command\":\"load\",\"model\":\"m\",\"version\":\"" v "\"}"
 #define UNLOAD(v)	"{\"command\":\"unload\",\"model\":\"m\",\"version\":\"" v "\"}"
 #define ACTIVATE(v)	"{\"command\":\"activate\",\"model\":\"m\",\"version\":\"" v "\"}"
+#define RELEASE(v)	"{\"command\":\"release\",\"model\":\"m\",\"version\":\"" v "\",\"interval\":\"1h\"}"
 #define ROLLBACK	"{\"command\":\"rollback\",\"model\":\"m\"}"
 #define ROLLBACK_TO(v)	"{\"command\":\"rollback\",\"model\":\"m\",\"to\":\"" v "\"}"
 #define STATUS		"{\"command\":\"status\"}"
@@ -186,6 +189,8 @@ static void pins_hold_a_version(void)
 	/* wanted again while it drains: back at once, nothing is read */
 	json_decref(t_host_ok(LOAD("1.0.0")));
 	t_str_eq(state_of("1.0.0"), "resident");
+	t_need(poll(&(struct pollfd){ .fd = sock, .events = POLLIN }, 1, 10000) == 1);
+	t_ok(read(sock, line, sizeof(line)) > 0 && strstr(line, "was asked for again"));
 	close(sock);
 	sock = t_host_connect(".ctl", SOCK_STREAM);
 	t_ok(write(sock, UNLOAD("1.0.0") "\n", strlen(UNLOAD("1.0.0")) + 1) > 0);
@@ -271,6 +276,99 @@ static void active_at_start(void)
 	t_ok(strstr(t_host_log(), "m@6.6.6 is not in the store"));
 }
 
+/* What the last daemon is to have left behind. */
+static void write_state(const char *text_of_it)
+{
+	mkdir(t_path("store/state"), 0755);
+	t_write_file(t_path("store/state/m.json"), text_of_it, strlen(text_of_it));
+}
+
+static const char *state_file(void)
+{
+	static char text_of_it[4096];
+	FILE *f = fopen(t_path("store/state/m.json"), "r");
+	size_t n = f ? fread(text_of_it, 1, sizeof(text_of_it) - 1, f) : 0;
+
+	if (f)
+		fclose(f);
+	text_of_it[n] = '\0';
+	return text_of_it;
+}
+
+/* An operator who is faster than the start has decided; what was active before does not come back over it. */
+static void activated_while_starting(void)
+{
+	pid_t pid;
+
+	write_state("{\"active\": \"1.0.0\", \"configured\": \"\", \"history\": []}");
+	t_host_mode("hold1");
+	pid = t_host_start((const char *const[]){ "--restore", "yes", NULL });
+	run_ok(ACTIVATE("1.1.0"));
+	t_host_mode("");
+	wait_for_state("1.0.0", "stored");
+	t_str_eq(state_of("1.1.0"), "active");
+	t_ok(t_host_worker(0, "ready") > 0);
+	t_ok(strstr(t_host_log(), "1.1.0 was made active meanwhile, 1.0.0 is left aside"));
+	t_eq(t_host_stop(pid), 0);
+	t_ok(strstr(state_file(), "\"active\": \"1.1.0\""));
+}
+
+/* Stopped before a release of the last daemon has begun again: the next one still goes on with it. */
+static void stopped_while_a_release_comes_back(void)
+{
+	pid_t pid;
+
+	write_state("{\"active\": \"1.0.0\", \"configured\": \"\", \"history\": [], \"release\": {\"version\": "
+		    "\"1.1.0\", \"shadow\": false, \"canary\": true, \"shadow_weight\": 1000, \"steps\": [1000, "
+		    "2000], \"interval_s\": 3600, \"why\": \"\", \"in_shadow\": false, \"held\": false, \"step\": 1, "
+		    "\"spent_s\": 1.5, \"uid\": 0}}");
+	for (int i = 0; i < 2; i++) {
+		t_host_mode("hold2");
+		pid = t_host_start((const char *const[]){ "--restore", "yes", NULL });
+		wait_for_state("1.1.0", "loading");
+		t_eq(t_host_stop(pid), 0);
+		t_ok(strstr(state_file(), "\"release\""));
+	}
+	t_host_mode("");
+	pid = t_host_start((const char *const[]){ "--restore", "yes", NULL });
+	wait_for_state("1.1.0", "candidate");
+	run_refused(ACTIVATE("1.2.0"), "a release of 1.1.0 is in progress");
+	t_eq(t_host_stop(pid), 0);
+	t_ok(strstr(state_file(), "\"step\": 1"));
+}
+
+/* A version that was loaded for traffic that another took is not left in memory. */
+static void overtaken_while_it_loads(void)
+{
+	const char *request = ACTIVATE("1.2.0") "\n";
+	char line[512] = "";
+	long long before;
+	pid_t pid;
+	int sock;
+
+	unlink(t_path("store/state/m.json"));
+	pid = t_host_start(NULL);
+	run_ok(ACTIVATE("1.0.0"));
+	run_ok(RELEASE("1.1.0"));
+	before = arena_bytes();
+	run_ok("{\"command\":\"abort\",\"model\":\"m\"}");
+	run_ok(UNLOAD("1.1.0"));
+	t_host_mode("hold2");
+	sock = t_host_connect(".ctl", SOCK_STREAM);
+	t_ok(write(sock, request, strlen(request)) > 0);
+	wait_for_state("1.2.0", "loading");
+	run_ok(RELEASE("1.1.0"));
+	t_host_mode("");
+	do
+		line[0] = '\0';
+	while (read(sock, line, sizeof(line) - 1) > 0 && strncmp(line, "{\"progress", 10) == 0);
+	t_ok(strstr(line, "a release of 1.1.0 is in progress") != NULL);
+	close(sock);
+	wait_for_state("1.2.0", "stored");
+	t_eq(arena_bytes(), before);
+	t_eq(t_host_stop(pid), 0);
+}
+
 int main(void)
 {
 	t_host_main();
@@ -282,5 +380,8 @@ int main(void)
 	T_RUN(refused_by_a_worker);
 	T_RUN(refused_by_the_loader);
 	T_RUN(active_at_start);
+	T_RUN(activated_while_starting);
+	T_RUN(stopped_while_a_release_comes_back);
+	T_RUN(overtaken_while_it_loads);
 	return t_done();
 }

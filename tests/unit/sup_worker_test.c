@@ -138,6 +138,25 @@ static void a_hung_worker(void)
 	t_eq(t_host_stop(pid), 0);
 }
 
+/* Anything in the reply ring and the slot of a worker: a release may end of it, the host does not. */
+static void scribbled_evidence(void)
+{
+	pid_t pid = t_host_start((const char *const[]){ "--workers", "2", NULL });
+
+	json_decref(t_host_ok(ACTIVATE("1.0.0")));
+	for (int i = 0; i < 4; i++) {
+		json_decref(t_host_ok("{\"command\":\"release\",\"model\":\"m\",\"version\":\"1.1.0\","
+				      "\"interval\":\"1s\",\"steps\":\"10\"}"));
+		t_host_mode(i % 2 ? "scribble" : "scribble last");
+		usleep(1500000);
+		t_host_mode("");
+		json_decref(t_host_ok("{\"command\":\"status\"}"));
+		json_decref(t_host_call("{\"command\":\"abort\",\"model\":\"m\"}"));
+	}
+	t_eq(worker_count(), 2);
+	t_eq(t_host_stop(pid), 0);
+}
+
 static void a_stuck_worker_does_not_stop_the_stop(void)
 {
 	pid_t pid = t_host_start(NULL);
@@ -211,6 +230,7 @@ int main(void)
 	T_RUN(deaths_are_told);
 	T_RUN(liars_are_replaced);
 	T_RUN(a_hung_worker);
+	T_RUN(scribbled_evidence);
 	T_RUN(a_stuck_worker_does_not_stop_the_stop);
 	T_RUN(no_worker_can_start);
 	T_RUN(reload_changes_what_it_may);
