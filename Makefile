@@ -376,6 +376,7 @@ CHECKS    := tests/check-layers.sh $(UNIT_TESTS:%=$(B)/tests/unit/%_test) $(FUZZ
 	$(RACE_CHECKS) $(JUDGE_SIMS) $(SCENARIOS) \
 	tests/reference/check.sh
 LONG_CHECKS := tools/ops/day.sh tests/scenario/v02_storm.sh tests/scenario/k01_kill.sh $(B)/tests/judge/sim
+LONG_CHECKS := tests/scenario/v02_storm.sh tests/scenario/k01_kill.sh $(B)/tests/judge/sim tests/reference/check.sh
 
 # -- flags -----------------------------------------------------------------------------------------
 WARN    := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wcast-qual -Wvla \
@@ -525,10 +526,10 @@ check: ## all tests, in minutes
 	@$(MAKE) --no-print-directory programs tests
 	@B=$(B) tests/run.sh $(if $(SAN),-t 1200) $(CHECKS)
 
-check-long: ## the long campaigns: storms, kills, fuzzing
+check-long: ## the long campaigns: storms, kills, releases, reference data on every ISA level
 	@tools/deps.sh check
 	@$(MAKE) --no-print-directory programs tests
-	@B=$(B) FLIPS=1000000 KILLS=2000 JUDGE_RELEASES=10000 tests/run.sh -t 3600 $(LONG_CHECKS)
+	@B=$(B) FLIPS=1000000 KILLS=2000 JUDGE_RELEASES=10000 LEVELS=all tests/run.sh -t 3600 $(LONG_CHECKS)
 
 check-race: $(RACE_TESTS) ## the epoch protocol: all interleavings, mutants, ThreadSanitizer, processes
 	@B=$(B) V=1 tests/run.sh $(RACE_CHECKS)

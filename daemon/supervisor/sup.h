@@ -150,6 +150,9 @@ struct sup_client {
 
 enum sup_state { SUP_STARTING, SUP_SERVING, SUP_STOPPING };
 
+#define SUP_ADOPT_MAX_NS	(5 * SUP_NS_PER_MS)	/* tests have others */
+#define SUP_ADOPT_LIMIT_NS	(10 * SUP_NS_PER_S)
+
 struct sup {
 	struct sup_options options;
 	struct sup_conf conf;
@@ -188,6 +191,8 @@ struct sup {
 	struct sup_conn *conns;
 	uint32_t conn_count;
 	struct sup_op *ops;
+	uint64_t adopt_max_ns;		/* longest time between two looks at who took up a flip */
+	uint64_t adopt_limit_ns;	/* then the answer goes out and names who lacks */
 	struct sup_watch *watches;
 	struct sup_child *children;
 	uint32_t child_counts[SUP_CHILD_KINDS];

@@ -12,8 +12,6 @@
 
 #define ADOPT_WOKEN_NS	50000u			/* first look at the slots, when one was woken */
 #define ADOPT_BUSY_NS	SUP_NS_PER_MS		/* when all run: a step takes longer than that */
-#define ADOPT_MAX_NS	(5 * SUP_NS_PER_MS)
-#define ADOPT_LIMIT_NS	(10 * SUP_NS_PER_S)	/* then the answer goes out and names who lacks */
 
 static void answer_flip(struct sup_op *op)
 {
@@ -69,7 +67,7 @@ static void op_sample(struct sup_op *op)
 
 static bool is_overdue(const struct sup_op *op)
 {
-	return sup_now_ns() - op->flipped_ns >= ADOPT_LIMIT_NS;
+	return sup_now_ns() - op->flipped_ns >= op->sup->adopt_limit_ns;
 }
 
 /*
@@ -84,7 +82,7 @@ void sup_flips_sample(struct sup *sup)
 			continue;
 		op_sample(op);
 		sup_timer_set(&sup->loop, &op->timer,
-			      op->pending && !is_overdue(op) ? ADOPT_MAX_NS : 0, sup_op_step);
+			      op->pending && !is_overdue(op) ? sup->adopt_max_ns : 0, sup_op_step);
 	}
 }
 
@@ -187,7 +185,7 @@ void sup_op_wait_adopted(struct sup_op *op)
 	sup_flips_tell(sup);
 	op_sample(op);
 	if (op->pending && !is_overdue(op)) {
-		op->poll_ns = op->poll_ns * 2 < ADOPT_MAX_NS ? op->poll_ns * 2 : ADOPT_MAX_NS;
+		op->poll_ns = op->poll_ns * 2 < sup->adopt_max_ns ? op->poll_ns * 2 : sup->adopt_max_ns;
 		sup_timer_set(&sup->loop, &op->timer, op->poll_ns, sup_op_step);
 		return;
 	}

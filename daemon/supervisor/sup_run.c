@@ -202,6 +202,8 @@ int sup_start(struct sup *sup, const struct sup_options *options, struct sto_err
 	*sup = (struct sup){ .options = *options, .board_fd = -1, .loop = { .epoll = -1 } };
 	sup->signals.fd = sup->loads.fd = sup->client_socket.fd = sup->control_socket.fd = -1;
 	sup->start_ns = sup_now_ns();
+	sup->adopt_max_ns = SUP_ADOPT_MAX_NS;
+	sup->adopt_limit_ns = SUP_ADOPT_LIMIT_NS;
 	err = sup_conf_read(options, &sup->conf, error);
 	if (!err)
 		err = surroundings_check(&sup->conf, error);

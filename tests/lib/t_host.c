@@ -24,6 +24,8 @@
 #include "t.h"
 #include "t_worker.h"
 
+uint64_t t_host_adopt_max_ns, t_host_adopt_limit_ns;
+
 void t_host_main(void)
 {
 	if (getenv("T_WORKER_MODE"))
@@ -69,6 +71,8 @@ static int daemon_main(const char *const *options)
 		sup_finish(&sup);
 		return 1;
 	}
+	sup.adopt_max_ns = t_host_adopt_max_ns ?: sup.adopt_max_ns;
+	sup.adopt_limit_ns = t_host_adopt_limit_ns ?: sup.adopt_limit_ns;
 	n = sup_run(&sup);
 	sup_finish(&sup);
 #ifdef __SANITIZE_ADDRESS__

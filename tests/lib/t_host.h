@@ -8,6 +8,7 @@
 
 #include <jansson.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 #include "mhs_wire.h"
@@ -20,6 +21,9 @@ void t_host_main(void);
  * hold1, hold2 (the attach of that index is answered later). Empty: a good worker.
  */
 void t_host_mode(const char *words);
+
+/* For the next start: adopt_max_ns and adopt_limit_ns of struct sup. 0: its own. */
+extern uint64_t t_host_adopt_max_ns, t_host_adopt_limit_ns;
 
 /* Start on t_tmpdir()/store and t_tmpdir()/s with more options, NULL-terminated. Waits until status answers. */
 pid_t t_host_start(const char *const *options);

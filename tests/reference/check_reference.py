@@ -180,11 +180,19 @@ def daemon_options(opt):
 	return out
 
 
+def check_isa(tally, host, wanted):
+	"""The level that runs, which is the one forced."""
+	isa = host.json("status", "--json").get("isa")
+	print("# ran: isa %s" % isa, flush=True)
+	tally.check(wanted in (None, "auto", isa), "isa %s" % wanted, "it runs %s" % isa)
+
+
 def check_served(tally, opt):
 	"""All that needs a daemon."""
 	for data in opt.data:
 		host = check_host.Host(opt.mhost, opt.mhostd, opt.socket, opt.store, daemon_options(opt))
 		try:
+			check_isa(tally, host, opt.isa)
 			if opt.only in (None, "models"):
 				check_folders(tally, host, data)
 			if opt.only in (None, "gguf"):

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: MIT
 # Every ISA level and every wish for pages, forced: the same reply, or a refusal that says what is missing.
 . "$(dirname "$0")/../lib/host.sh"
+. "$here/tests/lib/levels.sh"
 model=$here/tools/tiny/model
 
 "$MHOST" import tiny@1.0.0 "$model" --quantize q8_0 >/dev/null
@@ -13,17 +14,10 @@ reply_same() {
 	wanted=${wanted:-$got}
 	eq "reply with $1" "$got" "$wanted"
 }
-cpu_has() { grep -qw "$1" /proc/cpuinfo; }
 
 ran= absent=
-for isa in generic avx2 avx512 amx; do
-	case $isa in
-	generic) flag=. ;;
-	avx512) flag=avx512_vnni ;;
-	amx) flag=amx_int8 ;;
-	*) flag=$isa ;;
-	esac
-	if cpu_has $flag; then
+for isa in $all_levels; do
+	if cpu_has_level $isa; then
 		host_start --workers 1 --threads 2 --isa $isa
 		eq "isa" "$("$MHOST" status --json | json 'o["isa"]')" $isa
 		"$MHOST" activate tiny@1.0.0 >/dev/null

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "t.h"
@@ -20,6 +21,8 @@
 #define RELEASE(v)	"{\"command\":\"release\",\"model\":\"m\",\"version\":\"" v "\",\"interval\":\"1h\"}"
 #define ROLLBACK	"{\"command\":\"rollback\",\"model\":\"m\"}"
 #define ROLLBACK_TO(v)	"{\"command\":\"rollback\",\"model\":\"m\",\"to\":\"" v "\"}"
+#define NS_PER_S	UINT64_C(1000000000)
+#define OVERDUE_NS	(NS_PER_S / 3)
 #define STATUS		"{\"command\":\"status\"}"
 #define LIST		"{\"command\":\"list\"}"
 
@@ -78,6 +81,14 @@ static void wait_for_state(const char *version, const char *state)
 	for (int i = 0; i < 500 && strcmp(state_of(version), state) != 0; i++)
 		usleep(10000);
 	t_str_eq(state_of(version), state);
+}
+
+static uint64_t now_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * NS_PER_S + (uint64_t)ts.tv_nsec;
 }
 
 static void images(void)
@@ -216,6 +227,76 @@ static void a_dead_worker_holds_nothing(void)
 	kill(t_host_worker(1, "ready"), SIGKILL);
 	t_host_mode("");
 	run_ok(UNLOAD("1.0.0"));
+	t_eq(t_host_stop(pid), 0);
+}
+
+static int send_request(const char *request)
+{
+	int sock = t_host_connect(".ctl", SOCK_STREAM);
+
+	t_ok(sock >= 0 && dprintf(sock, "%s\n", request) > 0);
+	return sock;
+}
+
+/* Back and forth, each begun while all before it still wait, until the answer of @sock is there. */
+static uint32_t flip_until_answered(int sock)
+{
+	static const char *const versions[] = { "1.0.0", "1.1.0" };
+	static const char *const requests[] = { ACTIVATE("1.0.0"), ACTIVATE("1.1.0") };
+	struct pollfd answer = { .fd = sock, .events = POLLIN };
+	uint32_t flips = 0;
+
+	while (flips < 500 && poll(&answer, 1, 10) == 0) {
+		int other = send_request(requests[flips % 2]);
+
+		wait_for_state(versions[flips % 2], "active");
+		close(other);
+		flips++;
+	}
+	return flips;
+}
+
+/* What the flip whose answer waits on @sock was told of its workers. */
+static void answered_without_one(int sock)
+{
+	char line[1024];
+	ssize_t bytes = recv(sock, line, sizeof(line), MSG_DONTWAIT);
+	json_t *answer = bytes > 0 ? json_loadb(line, (size_t)bytes, 0, NULL) : NULL;
+
+	t_ok(json_is_true(json_object_get(answer, "ok")));
+	t_eq(number(answer, "workers"), 2);
+	t_eq(number(answer, "workers_pending"), 1);
+	json_decref(answer);
+}
+
+/*
+ * A worker that never takes up an epoch holds an answer until the limit, and no longer: here each
+ * flip puts off the next look by more than the test takes.
+ */
+static void a_storm_puts_off_no_overdue_answer(void)
+{
+	pid_t pid, still;
+	uint64_t begin;
+	uint32_t flips;
+	int sock;
+
+	t_host_adopt_max_ns = 600 * NS_PER_S;
+	t_host_adopt_limit_ns = OVERDUE_NS;
+	pid = t_host_start((const char *const[]){ "--workers", "2", NULL });
+	t_host_adopt_max_ns = t_host_adopt_limit_ns = 0;
+	run_ok(ACTIVATE("1.0.0"));
+	run_ok(LOAD("1.1.0"));
+	still = t_host_worker(0, "ready");
+	t_need(still > 0 && kill(still, SIGSTOP) == 0);
+	begin = now_ns();
+	sock = send_request(ACTIVATE("1.1.0"));
+	wait_for_state("1.1.0", "active");
+	flips = flip_until_answered(sock);
+	t_ok(flips > 0 && flips < 500);
+	t_ok(now_ns() - begin >= OVERDUE_NS);
+	answered_without_one(sock);
+	close(sock);
+	kill(still, SIGCONT);
 	t_eq(t_host_stop(pid), 0);
 }
 
@@ -377,6 +458,7 @@ int main(void)
 	T_RUN(keep_resident_trims);
 	T_RUN(pins_hold_a_version);
 	T_RUN(a_dead_worker_holds_nothing);
+	T_RUN(a_storm_puts_off_no_overdue_answer);
 	T_RUN(refused_by_a_worker);
 	T_RUN(refused_by_the_loader);
 	T_RUN(active_at_start);
