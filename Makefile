@@ -360,7 +360,7 @@ JUDGE_SIMS := $(B)/tests/judge/sim $(foreach n,1 2 3 4 5 6 7,$(B)/tests/judge/si
 CHECKS    := tests/check-layers.sh $(UNIT_TESTS:%=$(B)/tests/unit/%_test) $(FUZZERS:%=$(B)/tests/fuzz/replay_%) \
 	$(RACE_CHECKS) $(JUDGE_SIMS) $(SCENARIOS) \
 	tests/reference/check.sh
-LONG_CHECKS := tests/scenario/v02_storm.sh tests/scenario/k01_kill.sh $(B)/tests/judge/sim
+LONG_CHECKS := tests/scenario/v02_storm.sh tests/scenario/k01_kill.sh $(B)/tests/judge/sim tests/reference/divergence.sh
 
 # -- flags -----------------------------------------------------------------------------------------
 WARN    := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wcast-qual -Wvla \
