@@ -377,6 +377,7 @@ CHECKS    := tests/check-layers.sh $(UNIT_TESTS:%=$(B)/tests/unit/%_test) $(FUZZ
 	tests/reference/check.sh
 LONG_CHECKS := tools/ops/day.sh tests/scenario/v02_storm.sh tests/scenario/k01_kill.sh $(B)/tests/judge/sim
 LONG_CHECKS := tests/scenario/v02_storm.sh tests/scenario/k01_kill.sh $(B)/tests/judge/sim tests/reference/check.sh
+LONG_CHECKS := tests/scenario/v02_storm.sh tests/scenario/k01_kill.sh $(B)/tests/judge/sim tests/reference/divergence.sh
 
 # -- flags -----------------------------------------------------------------------------------------
 WARN    := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wcast-qual -Wvla \

@@ -185,8 +185,8 @@ def shape_of(reader):
 		"context": get("context_length"), "linear": get("rope.scaling.factor", 1.0)}
 
 
-def read_model(path):
-	"""(transformers model on dequantised float32 weights, shape, types by tensor)."""
+def read_arrays(path):
+	"""(dequantised float32 weights by Hugging Face name, shape, rope divisor or None, types by tensor)."""
 	reader = gguf.GGUFReader(path)
 	shape, arrays, divisor = shape_of(reader), {}, None
 	back = {gguf_name("model.layers.%d.%s.weight" % (n, hf)): "model.layers.%d.%s.weight" % (n, hf)
@@ -201,4 +201,10 @@ def read_model(path):
 		arrays[back[t.name]] = deinterleave(data, heads) if heads else data
 	if shape["linear"] != 1.0:
 		divisor = np.float32(shape["linear"])
-	return ref_model.from_arrays(shape, arrays, divisor), shape, {t.name: t.tensor_type.name for t in reader.tensors}
+	return arrays, shape, divisor, {t.name: t.tensor_type.name for t in reader.tensors}
+
+
+def read_model(path):
+	"""(transformers model on dequantised float32 weights, shape, types by tensor)."""
+	arrays, shape, divisor, types = read_arrays(path)
+	return ref_model.from_arrays(shape, arrays, divisor), shape, types
