@@ -17,15 +17,13 @@ install() {
 		"$@" >>"$venv.log" 2>&1
 }
 
-# The CPU build of torch by itself: its other one brings gigabytes of CUDA.
+# From whatever index pip is set up for; one with the CPU build of torch saves gigabytes.
 make_venv() {
-	echo "fetching torch and transformers (300 MB), once, into $venv" >&2
+	echo "fetching torch and transformers, once, into $venv" >&2
 	rm -rf "$venv"
 	mkdir -p "$cache"
 	python3 -m venv "$venv" >"$venv.log" 2>&1 || skip "python3 -m venv does not work; see $venv.log"
-	install --no-deps --index-url https://download.pytorch.org/whl/cpu "torch==$(sed -n 's/^torch==//p' "$list")+cpu" ||
-		skip "torch for CPUs cannot be fetched; see $venv.log"
-	install -r "$list" || skip "transformers cannot be fetched; see $venv.log"
+	install -r "$list" || skip "torch and transformers cannot be fetched; see $venv.log"
 	complete "$venv/bin/python" || skip "torch and transformers do not work here; see $venv.log"
 	touch "$venv/complete"
 }
