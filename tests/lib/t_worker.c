@@ -86,7 +86,7 @@ static void on_attach(const struct hrt_msg *msg, const int *fds, uint32_t fd_cou
 {
 	const struct hrt_attach *a = &msg->attach;
 
-	if (mode("die_attach"))
+	if (mode("die_attach") || (msg->index == 2 && mode("die2")))
 		_exit(3);
 	if (mode("garbage")) {
 		say(999, msg, 0, "what");
@@ -96,7 +96,7 @@ static void on_attach(const struct hrt_msg *msg, const int *fds, uint32_t fd_cou
 		held = *msg;
 		return;
 	}
-	if (mode("refuse"))
+	if (mode("refuse") || (msg->index == 2 && mode("deny2")))
 		say(HRT_ATTACHED, msg, -EDOM, "smoke test: logits are not finite");
 	else if (fd_count != 1 || a->extent_count != 1 || msg->index >= MHS_VERSION_MAX ||
 		 a->extents[0].length_bytes != a->image_bytes || mhs_seg_check_seals(fds[0], SEALS))
