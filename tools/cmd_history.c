@@ -10,6 +10,7 @@
 #include "sto_history.h"
 
 #define LAST_MAX	1000000u
+#define WINDOW_BYTES	(64u << 10)	/* of the end, at first */
 #define POLL_MS		200u	/* --follow: not every file system tells of what others write */
 
 static const char synopsis[] = "[MODEL] [-n N] [--follow] [--store DIR] [--json]";
@@ -124,6 +125,27 @@ static void print_kept(struct view *view)
 	view->kept = NULL;
 }
 
+/*
+ * The last ones, from the end: a window that grows until it has enough of the model's. Then or when
+ * it is all of the file, they are kept and *@offset is behind them.
+ */
+static int find_last(struct view *view, uint64_t *offset, uint32_t *damaged, struct sto_error *error)
+{
+	uint64_t begin;
+	int err;
+
+	for (uint64_t back = WINDOW_BYTES;; back *= 8) {
+		view->seen = *damaged = 0;
+		json_array_clear(view->kept);
+		err = sto_history_back(view->store, back, &begin, error);
+		*offset = begin;
+		if (!err)
+			err = sto_history_from(view->store, offset, take, view, damaged, error);
+		if (err || begin == 0 || view->seen >= view->last)
+			return err;
+	}
+}
+
 static int show(struct view *view)
 {
 	const struct timespec pause = { .tv_nsec = POLL_MS * 1000000L };
@@ -131,10 +153,12 @@ static int show(struct view *view)
 	uint64_t offset = 0;
 	struct sto_error error;
 
+	if (view->kept && find_last(view, &offset, &damaged, &error))
+		return cmd_fail(view->cmd, CMD_FAILED, "%s", error.text);
+	print_kept(view);
 	for (;;) {
 		if (sto_history_from(view->store, &offset, take, view, &damaged, &error))
 			return cmd_fail(view->cmd, CMD_FAILED, "%s", error.text);
-		print_kept(view);
 		if (fflush(stdout))
 			return cmd_fail(view->cmd, CMD_FAILED, "standard output: %s", strerror(errno));
 		if (!view->follow)

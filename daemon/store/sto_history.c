@@ -309,30 +309,62 @@ static int settled_bytes(int fd, uint64_t *bytes)
 	return failed;
 }
 
-int sto_history_from(const char *store, uint64_t *offset, sto_history_fn fn, void *arg,
-		     uint32_t *damaged, struct sto_error *error)
+/* Its first *@bytes are whole lines. *@f NULL: there is none. 0 or negative errno. */
+static int open_read(const char *store, FILE **f, uint64_t *bytes, struct sto_error *error)
 {
 	char path[PATH_BYTES];
-	uint64_t bytes = 0;
 	int fd, err = history_path(store, path, error);
-	FILE *f;
 
+	*f = NULL;
 	if (err)
 		return err;
 	fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
 	if (fd < 0 && errno == ENOENT)
 		return 0;
-	f = fd < 0 || settled_bytes(fd, &bytes) ? NULL : fdopen(fd, "r");
-	if (!f || fseeko(f, (off_t)*offset, SEEK_SET)) {
-		err = fail_errno(error, path, "read", "check the store and its permissions");
+	*f = fd < 0 || settled_bytes(fd, bytes) ? NULL : fdopen(fd, "r");
+	if (*f)
+		return 0;
+	err = fail_errno(error, path, "read", "check the store and its permissions");
+	if (fd >= 0)
+		close(fd);
+	return err;
+}
+
+int sto_history_from(const char *store, uint64_t *offset, sto_history_fn fn, void *arg,
+		     uint32_t *damaged, struct sto_error *error)
+{
+	uint64_t bytes = 0;
+	FILE *f;
+	int err = open_read(store, &f, &bytes, error);
+
+	if (err || !f)
+		return err;
+	if (fseeko(f, (off_t)*offset, SEEK_SET)) {
+		err = fail_errno(error, STO_HISTORY_NAME, "read", "check the store");
 	} else if (bytes > *offset) {
-		sto_fail(error, "%s: out of memory; free some", path);
+		sto_fail(error, "%s: out of memory; free some", STO_HISTORY_NAME);
 		err = each_line(f, bytes - *offset, offset, fn, arg, damaged);
 	}
-	if (f)
-		fclose(f);
-	else if (fd >= 0)
-		close(fd);
+	fclose(f);
+	return err;
+}
+
+int sto_history_back(const char *store, uint64_t back, uint64_t *offset, struct sto_error *error)
+{
+	uint64_t bytes = 0;
+	FILE *f;
+	int c = 0, err = open_read(store, &f, &bytes, error);
+
+	*offset = 0;
+	if (err || !f)
+		return err;
+	/* the byte before may end a line: then the next one is whole */
+	if (bytes > back && fseeko(f, (off_t)(bytes - back - 1), SEEK_SET))
+		err = fail_errno(error, STO_HISTORY_NAME, "read", "check the store");
+	for (*offset = bytes > back ? bytes - back - 1 : 0; !err && bytes > back && *offset < bytes; ++*offset)
+		if (c == '\n' || (c = getc_unlocked(f)) == EOF)
+			break;
+	fclose(f);
 	return err;
 }
 

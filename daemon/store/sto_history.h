@@ -38,5 +38,7 @@ int sto_history_each(const char *store, sto_history_fn fn, void *arg, uint32_t *
 /* The same from byte *@offset on (0: the first); afterwards *@offset is where to go on later. */
 int sto_history_from(const char *store, uint64_t *offset, sto_history_fn fn, void *arg,
 		     uint32_t *damaged, struct sto_error *error);
+/* Where the first line begins that is whole within the last @back bytes: *@offset. 0 or negative errno. */
+int sto_history_back(const char *store, uint64_t back, uint64_t *offset, struct sto_error *error);
 
 #endif

@@ -240,6 +240,8 @@ void sup_version_load(struct sup_version *version);	/* have it loaded, attached,
 void sup_version_drain(struct sup_version *version);	/* withdraw and free */
 /* take a drain back, if nobody detached yet */
 bool sup_version_revive(struct sup_version *version);
+/* A worker could not attach one that others have: so often, and it goes, as far as it may. */
+void sup_version_unattached(struct sup_version *version, const char *how);
 void sup_version_step(struct sup_version *version);	/* something changed that it may wait for */
 void sup_versions_step(struct sup *sup);
 void sup_version_refused(struct sup_version *version, const char *text);	/* by a worker */
@@ -288,6 +290,7 @@ void sup_keep_apply(struct sup *sup, const char *model);	/* it is active again *
 void sup_watches_adjust(struct sup *sup);
 
 /* sup_trial_read.c: what no version may do */
+void sup_version_hard(struct sup_version *version, const char *why);
 void sup_version_evidence(struct sup_version *version, const char *text);
 void sup_version_worker_died(struct sup_worker *worker);
 

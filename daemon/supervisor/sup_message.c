@@ -166,6 +166,14 @@ static void attached_note(struct hrt_attached *slowest, const struct hrt_attache
 	slowest->smoke_faults = larger(slowest->smoke_faults, one->smoke_faults);
 }
 
+/* Of no use without it; @version may be gone afterwards. */
+static int attach_missing(struct sup_worker *worker, struct sup_version *version, const char *text)
+{
+	sup_worker_kill(worker, text);
+	sup_version_unattached(version, text);
+	return 0;
+}
+
 static int on_attached(struct sup_worker *worker, struct hrt_msg *msg)
 {
 	struct sup_version *version = sup_version_at(worker->sup, msg->index, msg->serial);
@@ -175,6 +183,8 @@ static int on_attached(struct sup_worker *worker, struct hrt_msg *msg)
 	if (msg->status == 0) {
 		version->attach[worker->index] = SUP_ATTACH_DONE;
 		attached_note(&version->slowest, &msg->attached);
+		if (sup_version_is_public(version))
+			version->attach_deaths = 0;
 		/* refused by another meanwhile: undo */
 		if (version->phase == SUP_DETACHING)
 			sup_worker_detach(worker, version);
@@ -184,7 +194,7 @@ static int on_attached(struct sup_worker *worker, struct hrt_msg *msg)
 		if (version->phase == SUP_ATTACHING)
 			sup_version_refused(version, msg->text);
 		else if (version->phase != SUP_DETACHING && version->phase != SUP_DRAINING)
-			sup_worker_kill(worker, msg->text);	/* of no use without it */
+			return attach_missing(worker, version, msg->text);
 	}
 	sup_version_step(version);
 	return 0;

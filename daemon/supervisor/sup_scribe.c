@@ -245,6 +245,9 @@ uint64_t sup_scribe_behind(struct sup_scribe *scribe, struct sto_error *error)
 
 void sup_scribe_close(struct sup_scribe *scribe)
 {
+	const char *model;
+	json_t *state;
+
 	if (!scribe->started)
 		return;
 	pthread_mutex_lock(&scribe->lock);
@@ -254,6 +257,9 @@ void sup_scribe_close(struct sup_scribe *scribe)
 	pthread_join(scribe->thread, NULL);
 	if (json_array_size(scribe->events))
 		log_error("%zu events are not in the history: %s", json_array_size(scribe->events),
+			  scribe->error.text);
+	json_object_foreach(scribe->states, model, state)
+		log_error("%s: its state is not in the store, the next start begins from an older one: %s", model,
 			  scribe->error.text);
 	json_decref(scribe->events);
 	json_decref(scribe->states);

@@ -163,7 +163,7 @@ void sup_trial_read(struct sup_trial *trial)
 /* ---- what cannot wait for a weighing ----------------------------------------------------------- */
 
 /* @version did what no version may. */
-static void hard(struct sup_version *version, const char *why)
+void sup_version_hard(struct sup_version *version, const char *why)
 {
 	struct sup_model *model = version->model;
 
@@ -178,7 +178,7 @@ void sup_version_evidence(struct sup_version *version, const char *text)
 	char why[200];
 
 	snprintf(why, sizeof(why), "not finite: %.150s", text);
-	hard(version, why);
+	sup_version_hard(version, why);
 }
 
 void sup_version_worker_died(struct sup_worker *worker)
@@ -194,7 +194,7 @@ void sup_version_worker_died(struct sup_worker *worker)
 	for (struct sup_version *v = worker->sup->versions; v && index; v = v->next) {
 		if (v->index != index)
 			continue;
-		hard(v, why);
+		sup_version_hard(v, why);
 		return;
 	}
 }

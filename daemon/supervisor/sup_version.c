@@ -223,10 +223,30 @@ static void attach_step(struct sup_version *version)
 	if (!done)
 		return;
 	version->attach_ns = sup_now_ns() - version->attach_begin_ns;
+	version->attach_deaths = 0;
 	version->phase = SUP_READY;
 	mhs_version_set_state(sup->board, version->index, MHS_STATE_READY);
 	log_info("%s@%s: ready, attached by %u workers", version->model->name, version->semver, done);
 	sup_ops_version_ready(version);
+}
+
+/* Workers that begin anew need all that is public; one bad version must not keep them away. */
+void sup_version_unattached(struct sup_version *version, const char *how)
+{
+	struct sup *sup = version->sup;
+	uint32_t index = version->index;
+	uint64_t serial = version->serial;
+	char why[300];
+
+	if (++version->attach_deaths < DEATHS_MAX)
+		return;
+	version->attach_deaths = 0;
+	snprintf(why, sizeof(why), "%u workers could not attach it: %.200s", DEATHS_MAX, how);
+	log_error("%s@%s: %s", version->model->name, version->semver, why);
+	sup_version_hard(version, why);
+	version = sup_version_at(sup, index, serial);	/* that may have freed it */
+	if (version && (version->phase == SUP_READY || version->phase == SUP_RESIDENT))
+		sup_version_drain(version);
 }
 
 /* ---- drain ---------------------------------------------------------------------------------- */

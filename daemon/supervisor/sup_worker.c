@@ -21,6 +21,7 @@
 #define BACKOFF_READY_MAX_NS	(500 * SUP_NS_PER_MS)	/* when it had been ready: clients wait */
 /* a life that long forgives what was before */
 #define BACKOFF_RESET_NS	(30 * SUP_NS_PER_S)
+#define LAST_WORDS		64u			/* messages of a dead worker that are still read */
 #define START_DEATHS_MAX	5u			/* before any worker was ready: give up */
 
 bool sup_worker_lives(const struct sup_worker *worker)
@@ -120,6 +121,27 @@ static void death_tell(const struct sup_worker *worker, const siginfo_t *info, b
 		 (unsigned long long)life_ms / 1000, (unsigned long long)life_ms % 1000, how);
 }
 
+/* What it said before it died: evidence perhaps, and how far it came. Ends with the hang-up. */
+static void last_words(struct sup_worker *worker)
+{
+	for (uint32_t i = 0; i < LAST_WORDS && worker->sock.fd >= 0; i++)
+		sup_worker_hear(&worker->sock, 0);
+}
+
+/* It attaches one after the other, the newest first. */
+static void death_blame(struct sup_worker *worker)
+{
+	if (!worker->initialised)
+		return;
+	for (struct sup_version *v = worker->sup->versions; v; v = v->next) {
+		if (v->attach[worker->index] != SUP_ATTACH_SENT)
+			continue;
+		if (sup_version_is_public(v))
+			sup_version_unattached(v, "they died; see their log");
+		return;
+	}
+}
+
 /* Nothing of a dead worker is asked or waited for any longer. */
 static void death_forget(struct sup_worker *worker)
 {
@@ -139,12 +161,14 @@ void sup_worker_ended(struct sup_source *source, uint32_t events)
 {
 	struct sup_worker *worker = sup_owner(source, struct sup_worker, pidfd);
 	struct sup *sup = worker->sup;
-	bool expected = worker->state == SUP_WORKER_STOPPING, was_ready = worker->was_ready;
+	bool expected = worker->state == SUP_WORKER_STOPPING, was_ready;
 	siginfo_t info = { 0 };
 
 	(void)events;
 	if (waitid(P_PIDFD, (id_t)source->fd, &info, WEXITED | WNOHANG) == 0 && info.si_pid == 0)
 		return;		/* not yet */
+	last_words(worker);
+	was_ready = worker->was_ready;
 	/* Routes first: what is asked again must not meet what it died of. */
 	if (!expected)
 		sup_version_worker_died(worker);
@@ -154,6 +178,8 @@ void sup_worker_ended(struct sup_source *source, uint32_t events)
 	if (sup_now_ns() - worker->spawn_ns >= BACKOFF_RESET_NS)
 		worker->backoff_ns = 0;
 	worker->state = SUP_WORKER_NONE;
+	if (!expected)
+		death_blame(worker);
 	death_forget(worker);
 	if (sup->state == SUP_STOPPING) {
 		sup_check_stopped(sup);

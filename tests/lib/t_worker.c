@@ -94,7 +94,7 @@ static void on_attach(const struct hrt_msg *msg, const int *fds, uint32_t fd_cou
 {
 	const struct hrt_attach *a = &msg->attach;
 
-	if (mode("die_attach"))
+	if (mode("die_attach") || (msg->index == 2 && mode("die2")))
 		_exit(3);
 	if (mode("garbage")) {
 		say(999, msg, 0, "what");
@@ -104,7 +104,7 @@ static void on_attach(const struct hrt_msg *msg, const int *fds, uint32_t fd_cou
 		held = *msg;
 		return;
 	}
-	if (mode("refuse"))
+	if (mode("refuse") || (msg->index == 2 && mode("deny2")))
 		say(HRT_ATTACHED, msg, -EDOM, "smoke test: logits are not finite");
 	else if (fd_count != a->fd_count || msg->index >= MHS_VERSION_MAX || !are_sealed(fds, fd_count))
 		say(HRT_ATTACHED, msg, -EINVAL, "the attach message is wrong");

@@ -181,6 +181,32 @@ static void goes_on_where_it_stopped(void)
 	t_str_eq(seen, "one two three four ");
 }
 
+/* Every place to begin at gives whole lines to the end. */
+static void from_the_end(void)
+{
+	const char *store = t_path("end");
+	uint64_t offset, whole[4] = { 0 };
+	json_t *event;
+
+	mkdir(store, 0755);
+	t_eq(sto_history_back(store, 100, &offset, &error), 0);
+	t_eq(offset, 0);
+	for (int i = 1; i < 4; i++) {
+		event = json_pack("{s:s, s:i}", "event", "step", "n", i);
+		t_eq(sto_history_append(store, event, &error), 0);
+		json_decref(event);
+		t_eq(sto_history_from(store, &whole[i], note, NULL, NULL, &error), 0);
+	}
+	for (uint64_t back = 0; back < whole[3] + 10; back++) {
+		uint64_t begin = whole[3] > back ? whole[3] - back : 0, wanted = 0;
+
+		for (int i = 3; i >= 0; i--)
+			wanted = whole[i] >= begin ? whole[i] : wanted;
+		t_eq(sto_history_back(store, back, &offset, &error), 0);
+		t_eq(offset, wanted);
+	}
+}
+
 static void write_many(const char *store, int writer)
 {
 	char why[600];
@@ -322,6 +348,7 @@ int main(void)
 	T_RUN(refuses_what_is_no_event);
 	T_RUN(a_torn_line_costs_only_itself);
 	T_RUN(goes_on_where_it_stopped);
+	T_RUN(from_the_end);
 	T_RUN(writers_do_not_mix);
 	T_RUN(a_full_disk_leaves_whole_lines);
 	T_RUN(nobody_waits_for_ever);

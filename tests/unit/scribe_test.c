@@ -3,6 +3,7 @@
  * scribe_test.c: what the supervisor writes beside its work: events in order, none twice and none left
  * out when the disk refuses for a while; states whole, whenever the process dies.
  */
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -170,12 +171,25 @@ static void a_state_that_cannot_be_written(void)
 /* It ends, whatever the disk does. */
 static void an_end_without_a_disk(void)
 {
+	int log = open(t_path("log"), O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600), to = dup(STDERR_FILENO);
+	char told[4096] = "";
+
 	store_make();
 	t_need(mkdir(history, 0755) == 0);
+	snprintf(told, sizeof(told), "%s/state", store);
+	t_write_file(told, "", 0);	/* where the directory belongs */
 	t_need(sup_scribe_open(&scribe, store) == 0);
+	dup2(log, STDERR_FILENO);
 	tell(0, 3);
+	sup_scribe_state(&scribe, "smol", json_object());
 	sup_scribe_close(&scribe);
+	dup2(to, STDERR_FILENO);
 	t_ok(!scribe.started);
+	t_ok(pread(log, told, sizeof(told) - 1, 0) > 0);
+	t_ok(strstr(told, "3 events are not in the history"));
+	t_ok(strstr(told, "smol: its state is not in the store"));
+	close(log);
+	close(to);
 }
 
 /* Its text can be told from its number. */

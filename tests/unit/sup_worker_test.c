@@ -138,6 +138,39 @@ static void a_hung_worker(void)
 	t_eq(t_host_stop(pid), 0);
 }
 
+static size_t release_count(void)
+{
+	json_t *answer = t_host_ok("{\"command\":\"releases\"}");
+	size_t count = json_array_size(json_object_get(answer, "releases"));
+
+	json_decref(answer);
+	return count;
+}
+
+/* A candidate that new workers cannot attach: it goes, the workers come back. */
+static void a_candidate_that_keeps_workers_away(void)
+{
+	static const char *const modes[] = { "die2", "deny2" };
+	pid_t pid = t_host_start((const char *const[]){ "--workers", "2", NULL });
+
+	json_decref(t_host_ok(ACTIVATE("1.0.0")));
+	for (int i = 0; i < 2; i++) {
+		json_decref(t_host_ok("{\"command\":\"release\",\"model\":\"m\",\"version\":\"1.1.0\","
+				      "\"interval\":\"1h\",\"steps\":\"10\"}"));
+		t_host_mode(modes[i]);
+		kill(t_host_worker(0, "ready"), SIGKILL);
+		for (int k = 0; k < 1000 && release_count(); k++)
+			usleep(10000);
+		t_eq(release_count(), 0);
+		t_ok(t_host_worker(0, "ready") > 0);
+		t_ok(t_host_worker(1, "ready") > 0);
+		t_host_mode("");
+	}
+	t_ok(strstr(t_host_log(), "3 workers could not attach it: they died"));
+	t_ok(strstr(t_host_log(), "3 workers could not attach it: smoke test"));
+	t_eq(t_host_stop(pid), 0);
+}
+
 /* Anything in the reply ring and the slot of a worker: a release may end of it, the host does not. */
 static void scribbled_evidence(void)
 {
@@ -230,6 +263,7 @@ int main(void)
 	T_RUN(deaths_are_told);
 	T_RUN(liars_are_replaced);
 	T_RUN(a_hung_worker);
+	T_RUN(a_candidate_that_keeps_workers_away);
 	T_RUN(scribbled_evidence);
 	T_RUN(a_stuck_worker_does_not_stop_the_stop);
 	T_RUN(no_worker_can_start);
