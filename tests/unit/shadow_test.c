@@ -3,6 +3,7 @@
  * shadow_test.c: a worker's turns over a board that the test writes: what is compared with a candidate,
  * against plain sums over single rows, and when it must not be.
  */
+#include <fcntl.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
