@@ -13,6 +13,7 @@ say      = $(if $(V),,@printf '  %-7s %s\n' $(1) $(2))
 
 # -- sources, sorted, one per line -----------------------------------------------------------------
 SHM_SRC := \
+	shm/mhs_adapter.c \
 	shm/mhs_attach.c \
 	shm/mhs_bell.c \
 	shm/mhs_epoch.c \
@@ -258,6 +259,7 @@ BENCH_SHARE := \
 	tools/fetch-smollm2.sh
 
 UNIT_TESTS := \
+	adapter_check \
 	amx \
 	attach \
 	bell \
