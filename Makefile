@@ -93,6 +93,7 @@ STORE_SRC := \
 	daemon/store/sto_semver.c \
 	daemon/store/sto_share.c \
 	daemon/store/sto_store.c \
+	daemon/store/sto_temp.c \
 	daemon/store/sto_tok.c \
 	daemon/store/sto_tok_gguf.c \
 	daemon/store/sto_tok_gguf_read.c \
