@@ -69,15 +69,19 @@ static const struct mhs_image_tensor *table_of(const struct mhs_image_header *im
 	return (const void *)((const uint8_t *)base + image->tensor_table.offset_bytes);
 }
 
-/* Rank times @other values of a type that adapters may have. Cannot wrap: 2^16 * 2^32 * 4. */
-static int check_length(const struct mhs_image_tensor *t, const char **field)
+/* Shapes are checked, so no product wraps: at most 2^16 * 2^24 * 4. */
+static int check_lengths(const struct mhs_image_tensor *a, const struct mhs_image_tensor *b,
+			 const char **field)
 {
-	uint32_t value_bytes = mhs_adapter_type_bytes(t->type);
+	uint32_t value_bytes = mhs_adapter_type_bytes(a->type);
 
-	if (!value_bytes)
-		return refuse(field, "tensor.type: must be F32, F16 or BF16 in an adapter");
-	if (t->length_bytes != t->rows * t->cols * value_bytes)
-		return refuse(field, "tensor.length_bytes: must be rows x cols values");
+	if (!value_bytes || a->type != b->type)
+		return refuse(field, "tensor.type: must be F32, F16 or BF16 in an adapter, the same "
+			      "for A and B");
+	if (a->length_bytes != a->rows * a->cols * value_bytes ||
+	    b->length_bytes != MHS_ADAPTER_PADDED_ROWS(b->rows) * b->cols * value_bytes)
+		return refuse(field, "tensor.length_bytes: must be rows x cols values, of B in panels "
+			      "of 16 rows");
 	return 0;
 }
 
@@ -86,7 +90,6 @@ static int check_pair(const struct mhs_image_config *config, const struct mhs_im
 {
 	uint32_t role = a->role & ROLE_MASK;
 	uint64_t rows, cols;
-	int err;
 
 	if (a->role != (role | MHS_ROLE_LORA_A) || b->role != (role | MHS_ROLE_LORA_B) ||
 	    mhs_adapter_shape(config, role, &rows, &cols))
@@ -99,8 +102,7 @@ static int check_pair(const struct mhs_image_config *config, const struct mhs_im
 		return refuse(field, "tensor.rows, tensor.cols: must be those of the configuration");
 	if (!isfinite(a->lora_scale) || memcmp(&a->lora_scale, &b->lora_scale, sizeof(float)))
 		return refuse(field, "tensor.lora_scale: must be finite, the same for A and B");
-	err = check_length(a, field);
-	return err ? err : check_length(b, field);
+	return check_lengths(a, b, field);
 }
 
 static int is_after(const struct mhs_image_tensor *a, const struct mhs_image_tensor *before)
@@ -137,7 +139,7 @@ void mhs_adapter_target(const struct mhs_image_header *image, const void *base, 
 	*target = (struct mhs_adapter_target){
 		.role = a->role & ROLE_MASK, .layer = a->layer, .rank = (uint32_t)a->rows,
 		.rows = (uint32_t)b->rows, .cols = (uint32_t)a->cols,
-		.a_type = a->type, .b_type = b->type, .scale = a->lora_scale,
+		.type = a->type, .scale = a->lora_scale,
 		.a = (const uint8_t *)base + a->offset_bytes,
 		.b = (const uint8_t *)base + b->offset_bytes,
 	};

@@ -2,9 +2,10 @@
 /*
  * mhs_adapter.h: read the image of an adapter (a LoRA): for each matrix W[rows x cols] of the base
  * that it adapts, A[rank x cols], B[rows x rank] and a scale, so that W x becomes
- * W x + scale * B (A x). Plain rows as they came (F32, F16, BF16), each tensor on 64 bytes. Rows of
- * q and k are in the order of the base's image. EMBED: the row of token t becomes
- * W[t] + scale * B A[.][t], with A[rank x vocab] and B[hidden x rank].
+ * W x + scale * B (A x). Both halves are F32, F16 or BF16 as they came and lie on 64 bytes: A row by
+ * row, B in panels as float matrices of models are (eng_pack.h): [panel][rank][16 rows], the last
+ * panel padded with zero rows. Rows of q and k are in the order of the base's image. EMBED: the row of
+ * token t becomes W[t] + scale * B A[.][t], with A[rank x vocab] and B[hidden x rank].
  *
  * fits_hash: SHA-256 over these eight numbers of mhs_image_config as 32 bits little-endian: arch,
  * layer_count, hidden, intermediate, head_count, kv_head_count, head_dim, vocab_count. An adapter
@@ -26,10 +27,10 @@ struct mhs_adapter_target {
 	uint32_t layer;		/* 0 for EMBED and OUTPUT */
 	uint32_t rank;		/* 1..MHS_ADAPTER_RANK_MAX */
 	uint32_t rows, cols;	/* outputs and inputs; EMBED: hidden and vocab */
-	uint32_t a_type, b_type;	/* enum eng_type: ENG_F32, ENG_F16, ENG_BF16, in plain rows */
+	uint32_t type;		/* enum eng_type of both halves: ENG_F32, ENG_F16, ENG_BF16 */
 	float scale;		/* finite; alpha / rank, or alpha / sqrt(rank) of rsLoRA */
 	const void *a;		/* [rank x cols] */
-	const void *b;		/* [rows x rank] */
+	const void *b;		/* [rows x rank], in panels of 16 rows */
 };
 
 /*
@@ -53,6 +54,8 @@ int mhs_adapter_find(const struct mhs_image_header *image, const void *base, uin
 /* Rows and columns of W, as in struct mhs_adapter_target; -EINVAL: no such target. */
 int mhs_adapter_shape(const struct mhs_image_config *config, uint32_t role, uint64_t *rows,
 		      uint64_t *cols);
+/* Rows of B with the padding of the last panel. */
+#define MHS_ADAPTER_PADDED_ROWS(rows)	(((rows) + UINT64_C(15)) & ~UINT64_C(15))
 /* Bytes of a value of a type that adapters may have; 0: of no other. */
 uint32_t mhs_adapter_type_bytes(uint32_t type);
 

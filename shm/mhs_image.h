@@ -13,7 +13,7 @@
  * packs that hold it. Where bytes lie changes neither the image's offsets nor its content_hash.
  *
  * An adapter (kind MHS_IMAGE_ADAPTER) is one file, too: header page | chunk table | tensor table | A
- * and B of each target. It is small, so its tensors lie on 64 bytes and not on pages, row by row as
+ * and B of each target. It is small, so its tensors lie on 64 bytes and not on pages, as floats as
  * they came. The table holds pairs, A before B, in rising order of (layer, role): mhs_adapter.h.
  *
  * pack:  header page | chunk table | runs of whole pages of an image

@@ -45,7 +45,8 @@ static void place(struct mhs_image_tensor *t, uint32_t i, uint32_t bit, uint64_t
 	t->rows = rows;
 	t->cols = cols;
 	t->offset_bytes = *at;
-	t->length_bytes = rows * cols * (t->type == ENG_F32 ? 4 : 2);
+	t->length_bytes = (bit == MHS_ROLE_LORA_A ? rows : (rows + 15) / 16 * 16) * cols *
+			  (t->type == ENG_F32 ? 4 : 2);
 	*at += (t->length_bytes + 63) / 64 * 64;
 }
 
@@ -95,7 +96,7 @@ static void hands_out_targets(void)
 		t_need(mhs_adapter_find(&image, &file, targets[i].role, targets[i].layer, &t) == 0);
 		t_eq(t.role, targets[i].role);
 		t_eq(t.rank, targets[i].rank);
-		t_eq(t.a_type, targets[i].type);
+		t_eq(t.type, targets[i].type);
 		t_near(t.scale, 0.5 + i, 0);
 		t_ok(t.a == file.bytes + tensors()[2 * i].offset_bytes);
 		t_ok(t.b == file.bytes + tensors()[2 * i + 1].offset_bytes);
@@ -150,7 +151,8 @@ static void refuses_wrong_tables(void)
 	     "tensor.lora_scale");
 	CASE(tensors()[2].type = ENG_Q8, "tensor.type");
 	CASE(tensors()[3].type = ENG_VEC_F32, "tensor.type");
-	CASE(tensors()[2].type = ENG_F32, "tensor.length_bytes");
+	CASE(tensors()[2].type = ENG_F32, "tensor.type");
+	CASE((tensors()[2].type = ENG_F32, tensors()[3].type = ENG_F32), "tensor.length_bytes");
 	CASE(tensors()[9].length_bytes -= 1, "tensor.length_bytes");
 	CASE(tensors()[9].offset_bytes += 32, "tensor.offset_bytes");
 	CASE(tensors()[9].offset_bytes = tensors()[8].offset_bytes, "tensor.offset_bytes");
@@ -204,7 +206,7 @@ static void survives_noise(void)
 		good++;
 		for (uint32_t i = 0; i < TARGETS; i++) {
 			mhs_adapter_target(&image, &file, i, &t);
-			t_need((const uint8_t *)t.b + t.rows * t.rank * 2 <= file.bytes + IMAGE_BYTES);
+			t_need((const uint8_t *)t.b + (t.rows + 15) / 16 * 16 * t.rank * 2 <= file.bytes + IMAGE_BYTES);
 		}
 	}
 	t_ok(good > 100 && good < 19000);	/* names and hashes may be anything */
