@@ -64,7 +64,14 @@ STORE_SRC := \
 	daemon/store/import_gguf.c \
 	daemon/store/import_gguf_config.c \
 	daemon/store/import_hf.c \
+	daemon/store/import_peft.c \
 	daemon/store/import_safetensors.c \
+	daemon/store/peft_copy.c \
+	daemon/store/sto_adapter.c \
+	daemon/store/sto_adapter_image.c \
+	daemon/store/sto_adapter_import.c \
+	daemon/store/sto_adapter_manifest.c \
+	daemon/store/sto_adapter_verify.c \
 	daemon/store/sto_blob.c \
 	daemon/store/sto_compat.c \
 	daemon/store/sto_diff.c \
@@ -88,6 +95,8 @@ STORE_SRC := \
 	daemon/store/sto_number.c \
 	daemon/store/sto_pack.c \
 	daemon/store/sto_packs.c \
+	daemon/store/sto_peft.c \
+	daemon/store/sto_peft_match.c \
 	daemon/store/sto_prune.c \
 	daemon/store/sto_safetensors.c \
 	daemon/store/sto_semver.c \
@@ -220,6 +229,7 @@ TOOL_SRC := \
 	tools/bench_sweep.c \
 	tools/bench_sweep_versions.c \
 	tools/cmd.c \
+	tools/cmd_adapter.c \
 	tools/cmd_bench.c \
 	tools/cmd_control.c \
 	tools/cmd_diff.c \
@@ -295,6 +305,7 @@ UNIT_TESTS := \
 	pace \
 	pack \
 	packs \
+	peft \
 	prefix \
 	prompts \
 	prune \
