@@ -306,6 +306,7 @@ UNIT_TESTS := \
 	pack \
 	packs \
 	peft \
+	peft_bad \
 	prefix \
 	prompts \
 	prune \

@@ -428,9 +428,10 @@ static uint32_t verify(const char *version)
 static void verifies(void)
 {
 	static const uint64_t places[] = { 100, 4096, 8192 + 70, 8192 + 300 };
-	const char *path = t_path("store/models/tiny/adapters/numbered/1.1.0/image.mhi");
+	char path[512];
 	uint8_t byte;
 
+	snprintf(path, sizeof(path), "%s", t_path("store/models/tiny/adapters/numbered/1.1.0/image.mhi"));
 	t_eq(verify("1.1.0"), 0);
 	for (uint32_t i = 0; i < sizeof(places) / sizeof(places[0]); i++) {
 		int fd;
