@@ -353,6 +353,7 @@ FUZZERS := \
 	tok_json
 
 SCENARIOS := \
+	tests/scenario/a01_adapters.sh \
 	tests/scenario/b01_serve.sh \
 	tests/scenario/b02_json.sh \
 	tests/scenario/b03_errors.sh \

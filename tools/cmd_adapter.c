@@ -47,7 +47,7 @@ int cmd_adapter_import(const struct cmd *cmd, struct sto_adapter_import *import,
 
 /* ---- show -------------------------------------------------------------------------------------- */
 
-/* The store of the verb; *@rest: the arguments behind the options. */
+/* The store of the verb; *@adapters: --adapters was given. NULL: CMD_USAGE is due. */
 static const char *parse_store(const struct cmd *cmd, int argc, char **argv, bool *adapters)
 {
 	static const struct option longs[] = { { "store", required_argument, NULL, 's' },
@@ -93,9 +93,9 @@ static json_t *show_object(const char *store, const char *model, const char *ada
 	json_t *manifest = NULL, *targets;
 	void *base = NULL;
 
-	if (sto_adapter_manifest(store, model, adapter, version, &manifest, error) ||
-	    sto_adapter_read(store, model, adapter, version, &header, &base, error)) {
-		json_decref(manifest);
+	if (sto_adapter_read(store, model, adapter, version, &header, &base, error) ||
+	    sto_adapter_manifest(store, model, adapter, version, &manifest, error)) {
+		free(base);
 		return NULL;
 	}
 	targets = json_array();
