@@ -347,6 +347,7 @@ FUZZERS := \
 	gguf \
 	hf_config \
 	lane \
+	peft \
 	safetensors \
 	state \
 	tok_blob \
