@@ -14,10 +14,8 @@
 static const char synopsis[] =
 	"MODEL@VERSION PATH | MODEL PATH --bump major|minor|patch [--store DIR] "
 	"[--quantize q8_0|q4_0|q4_1] [--meta KEY=VALUE]... [--meta-file FILE]... [--parent VERSION] "
-	"[--allow-incompatible] [--golden FILE] [--why TEXT] [--json]\n"
-	"       mhost import MODEL/ADAPTER@VERSION FOLDER | MODEL/ADAPTER FOLDER --bump PART "
-	"[--base MODEL@VERSION] [--store DIR] [--meta KEY=VALUE]... [--meta-file FILE]... "
-	"[--parent VERSION] [--why TEXT] [--json]";
+	"[--allow-incompatible] [--golden FILE] [--why TEXT] [--json] | MODEL/ADAPTER[@VERSION] FOLDER "
+	"[--base MODEL@VERSION] [--bump ...] [--store ...] [--meta ...] [--parent ...] [--why ...] [--json]";
 
 static const struct cmd me = { .verb = "import" };
 

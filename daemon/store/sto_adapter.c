@@ -30,6 +30,7 @@ int sto_adapter_ref_parse(const char *ref, int version_optional, char model[MHS_
 {
 	const char *slash = strchr(ref, '/');
 	size_t n = slash ? (size_t)(slash - ref) : 0;
+	struct sto_error why;
 	int err;
 
 	memset(model, 0, MHS_NAME_BYTES);
@@ -40,7 +41,12 @@ int sto_adapter_ref_parse(const char *ref, int version_optional, char model[MHS_
 	}
 	memcpy(model, ref, n);
 	err = sto_name_check(model, error);
-	return err ? err : sto_ref_parse(slash + 1, version_optional, adapter, version, error);
+	if (err)
+		return err;
+	err = sto_ref_parse(slash + 1, version_optional, adapter, version, &why);
+	if (err)
+		sto_fail(error, "adapter: %.480s", why.text);
+	return err;
 }
 
 void sto_adapter_folder(const char *model, const char *adapter, char folder[STO_ADAPTER_FOLDER_BYTES])
