@@ -124,6 +124,57 @@ static int open_base(const struct sto_adapter_import *import, struct sto_version
 	return err;
 }
 
+struct promise {
+	const struct sto_adapter_import *import;
+	const struct mhs_image_config *config;
+	uint32_t major;
+	int err;
+	struct sto_error *error;
+};
+
+/* One of the same MAJOR tells for all of them. One that cannot be read promises nothing. */
+static int check_relative(void *arg, const char *folder, const char *version)
+{
+	struct promise *p = arg;
+	struct mhs_image_header h;
+	struct sto_error ignored;
+	const char *field = "";
+	uint32_t parts[3];
+	int fd;
+
+	(void)folder;
+	if (sto_semver_parse(version, parts, NULL) || parts[0] != p->major)
+		return 0;
+	fd = sto_adapter_open(p->import->store, p->import->model, p->import->adapter, version, &h, &ignored);
+	if (fd < 0)
+		return 0;
+	close(fd);
+	if (mhs_adapter_fits(&h.config, p->config, &field) == 0)
+		return 1;
+	sto_fail(p->error, "%s/%s@%s: %s: of the base differs from that of %s, limit the same within a MAJOR; "
+		 "choose the next MAJOR, or name another base", p->import->model, p->import->adapter,
+		 p->import->version, field, version);
+	p->err = -EINVAL;
+	return 1;
+}
+
+/* Versions of one MAJOR (1 and up) can stand in for each other, so they fit the same bases. */
+static int check_promise(const struct sto_adapter_import *import, const struct mhs_image_config *config,
+			 struct sto_error *error)
+{
+	struct promise p = { .import = import, .config = config, .error = error };
+	char folder[STO_ADAPTER_FOLDER_BYTES];
+	uint32_t parts[3];
+	int err;
+
+	if (sto_semver_parse(import->version, parts, NULL) || parts[0] == 0)
+		return 0;
+	p.major = parts[0];
+	folder_of(import, folder);
+	err = sto_versions_each(import->store, folder, check_relative, &p, error);
+	return err ? err : p.err;
+}
+
 /* ---- the version ----------------------------------------------------------------------------- */
 
 static int write_manifest(const struct sto_adapter_import *import, const struct sto_lora *lora,
@@ -165,6 +216,8 @@ static int take_next(struct sto_adapter_import *import, const struct sto_lora *l
 
 	folder_of(import, folder);
 	err = sto_number_next(import->store, folder, import->bump, import->version, error);
+	if (!err)
+		err = check_promise(import, &lora->config, error);
 	if (err)
 		return err;
 	if (fchmodat(temp->fd, STO_IMAGE_NAME, 0644, 0) ||
@@ -252,6 +305,8 @@ static int import_folder(struct sto_adapter_import *import, struct sto_adapter_r
 	if (err)
 		return err;
 	err = sto_lora_read(&lora, import->path, &base, error);
+	if (!err)
+		err = check_promise(import, &lora.config, error);
 	if (!err)
 		err = store_version(import, &lora, result, error);
 	sto_lora_fini(&lora);

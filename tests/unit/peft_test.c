@@ -352,6 +352,22 @@ static void takes_the_reference_adapters(void)
 
 /* ---- the store --------------------------------------------------------------------------------- */
 
+/* q_proj of tests/reference/data/bad/control is another matrix. */
+static void other_base(struct t_peft *p)
+{
+	json_t *config = json_load_file(T_REFERENCE "/bad/control/config.json", 0, NULL);
+	uint64_t hidden = (uint64_t)json_integer_value(json_object_get(config, "hidden_size"));
+	uint64_t heads = (uint64_t)json_integer_value(json_object_get(config, "num_attention_heads"));
+	uint64_t head_dim = (uint64_t)json_integer_value(json_object_get(config, "head_dim"));
+
+	t_peft_drop(p, "lora_A");
+	t_peft_drop(p, "lora_B");
+	t_peft_add(p, "base_model.model.model.layers.0.self_attn.q_proj.lora_A.weight", "F32", 1, hidden);
+	t_peft_add(p, "base_model.model.model.layers.0.self_attn.q_proj.lora_B.weight", "F32",
+		   head_dim ? heads * head_dim : hidden, 1);
+	json_decref(config);
+}
+
 static int note_version(void *arg, const char *model, const char *adapter, const char *version)
 {
 	char *text = arg;
@@ -385,6 +401,32 @@ static void numbers_versions(void)
 	t_eq(sto_adapters_each(t_path("store"), "tiny", note_version, listed, &error), 0);
 	t_str_eq(listed, "tiny/numbered@1.0.0 tiny/numbered@1.1.0 ");
 	t_ok(t_store_has_no_tmp(t_path("store")));
+	t_peft_fini(&p);
+}
+
+/* The model got another vocabulary under a new MAJOR; so must the adapter. */
+static void keeps_the_promise_of_a_major(void)
+{
+	struct sto_adapter_import import = { .store = t_path("store"), .path = t_path("peft"), .model = "tiny",
+					     .adapter = "promised", .version = "1.0.0", .base = "1.0.0" };
+	struct t_peft p;
+
+	need_base();
+	t_eq(t_import(t_path("store"), "tiny@7.0.0", T_REFERENCE "/bad/control", &error), 0);
+	t_peft_init(&p, 1, "[\"layers.0.self_attn.q_proj\"]");
+	t_peft_pair(&p, "layers.0.self_attn.q_proj", 1, "F32");
+	t_remove_tree(t_path("peft"));
+	t_peft_write(&p, t_path("peft"));
+	t_eq(sto_adapter_import(&import, &result, &error), 0);
+	other_base(&p);
+	t_peft_write(&p, t_path("peft"));
+	snprintf(import.version, sizeof(import.version), "1.1.0");
+	snprintf(import.base, sizeof(import.base), "7.0.0");
+	t_eq(sto_adapter_import(&import, &result, &error), -EINVAL);
+	t_ok(strstr(error.text, "limit the same within a MAJOR"));
+	snprintf(import.version, sizeof(import.version), "2.0.0");
+	t_eq(sto_adapter_import(&import, &result, &error), 0);
+	t_remove_tree(t_path("store/models/tiny/7.0.0"));
 	t_peft_fini(&p);
 }
 
@@ -480,6 +522,7 @@ int main(void)
 	T_RUN(matches_names_as_peft);
 	T_RUN(takes_the_reference_adapters);
 	T_RUN(numbers_versions);
+	T_RUN(keeps_the_promise_of_a_major);
 	T_RUN(tells_the_history);
 	T_RUN(verifies);
 	T_RUN(keeps_kinds_apart);
