@@ -13,6 +13,7 @@ say      = $(if $(V),,@printf '  %-7s %s\n' $(1) $(2))
 
 # -- sources, sorted, one per line -----------------------------------------------------------------
 SHM_SRC := \
+	shm/mhs_adapter.c \
 	shm/mhs_attach.c \
 	shm/mhs_bell.c \
 	shm/mhs_epoch.c \
@@ -63,7 +64,14 @@ STORE_SRC := \
 	daemon/store/import_gguf.c \
 	daemon/store/import_gguf_config.c \
 	daemon/store/import_hf.c \
+	daemon/store/import_peft.c \
 	daemon/store/import_safetensors.c \
+	daemon/store/peft_copy.c \
+	daemon/store/sto_adapter.c \
+	daemon/store/sto_adapter_image.c \
+	daemon/store/sto_adapter_import.c \
+	daemon/store/sto_adapter_manifest.c \
+	daemon/store/sto_adapter_verify.c \
 	daemon/store/sto_blob.c \
 	daemon/store/sto_compat.c \
 	daemon/store/sto_diff.c \
@@ -87,11 +95,14 @@ STORE_SRC := \
 	daemon/store/sto_number.c \
 	daemon/store/sto_pack.c \
 	daemon/store/sto_packs.c \
+	daemon/store/sto_peft.c \
+	daemon/store/sto_peft_match.c \
 	daemon/store/sto_prune.c \
 	daemon/store/sto_safetensors.c \
 	daemon/store/sto_semver.c \
 	daemon/store/sto_share.c \
 	daemon/store/sto_store.c \
+	daemon/store/sto_temp.c \
 	daemon/store/sto_tok.c \
 	daemon/store/sto_tok_gguf.c \
 	daemon/store/sto_tok_gguf_read.c \
@@ -218,6 +229,7 @@ TOOL_SRC := \
 	tools/bench_sweep.c \
 	tools/bench_sweep_versions.c \
 	tools/cmd.c \
+	tools/cmd_adapter.c \
 	tools/cmd_bench.c \
 	tools/cmd_control.c \
 	tools/cmd_diff.c \
@@ -258,6 +270,7 @@ BENCH_SHARE := \
 	tools/fetch-smollm2.sh
 
 UNIT_TESTS := \
+	adapter_check \
 	amx \
 	attach \
 	bell \
@@ -292,6 +305,8 @@ UNIT_TESTS := \
 	pace \
 	pack \
 	packs \
+	peft \
+	peft_bad \
 	prefix \
 	prompts \
 	prune \
@@ -332,12 +347,14 @@ FUZZERS := \
 	gguf \
 	hf_config \
 	lane \
+	peft \
 	safetensors \
 	state \
 	tok_blob \
 	tok_json
 
 SCENARIOS := \
+	tests/scenario/a01_adapters.sh \
 	tests/scenario/b01_serve.sh \
 	tests/scenario/b02_json.sh \
 	tests/scenario/b03_errors.sh \

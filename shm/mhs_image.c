@@ -159,6 +159,28 @@ static int check_spans(const struct mhs_image_header *image, const char **field)
 	return 0;
 }
 
+/* What an adapter has instead of what a model has. */
+static int check_kind(const struct mhs_image_header *image, const char **field)
+{
+	if (image->kind == MHS_IMAGE_MODEL) {
+		if (!all_zero(image->adapter, sizeof(image->adapter)) ||
+		    !all_zero(image->fits_hash, sizeof(image->fits_hash)))
+			return refuse(field, "adapter, fits_hash: must be zero in the image of a model");
+		return 0;
+	}
+	if (!text_is_sound(image->adapter, sizeof(image->adapter)))
+		return refuse(field, "adapter: must be 1..63 bytes, then zeros");
+	if (image->features & MHS_IMAGE_PACKED)
+		return refuse(field, "features: an adapter must not be packed");
+	if (!span_is_absent(&image->tokenizer) || !span_is_absent(&image->chat_template))
+		return refuse(field, "tokenizer, chat_template: must be absent in an adapter");
+	if (image->bos_id != UINT32_MAX || image->eos_count)
+		return refuse(field, "bos_id, eos_count: must be absent in an adapter");
+	if (image->tensor_count % 2)
+		return refuse(field, "tensor_count: must be even in an adapter, A and B of each target");
+	return 0;
+}
+
 /* Extent and pack table lie behind the tensor table, in that order; or there is none of it. */
 static int check_packed(const struct mhs_image_header *image, const char **field)
 {
@@ -260,6 +282,8 @@ int mhs_image_check_header(const struct mhs_image_header *image, uint64_t file_b
 	if (!err)
 		err = check_packed(image, field);
 	if (!err)
+		err = check_kind(image, field);
+	if (!err)
 		err = check_config(&image->config, field);
 	if (!err)
 		err = check_tokens(image, field);
@@ -281,6 +305,7 @@ static int check_tensor(const struct mhs_image_header *image, const struct mhs_i
 			const char **field)
 {
 	const struct mhs_image_span span = { tensor->offset_bytes, tensor->length_bytes };
+	bool adapter = image->kind == MHS_IMAGE_ADAPTER;
 
 	if (strnlen(tensor->name, sizeof(tensor->name)) == sizeof(tensor->name))
 		return refuse(field, "tensor.name: must end with a zero byte");
@@ -289,16 +314,17 @@ static int check_tensor(const struct mhs_image_header *image, const struct mhs_i
 		return refuse(field, "tensor.rows, tensor.cols: must be 1..4294967296");
 	if (tensor->layer >= image->config.layer_count)
 		return refuse(field, "tensor.layer: must be below config.layer_count");
-	if (tensor->offset_bytes % MHS_IMAGE_ALIGN_BYTES)
-		return refuse(field, "tensor.offset_bytes: must be a page boundary");
+	if (tensor->offset_bytes % (adapter ? MHS_ADAPTER_ALIGN_BYTES : MHS_IMAGE_ALIGN_BYTES))
+		return refuse(field, adapter ? "tensor.offset_bytes: must be a multiple of 64" :
+				     "tensor.offset_bytes: must be a page boundary");
 	if (!span_is_inside(&span, image->data_offset_bytes, image->image_bytes))
 		return refuse(field, "tensor.length_bytes: must lie in the data of the image");
 	if (spans_overlap(&image->tensor_table, span.offset_bytes, span.length_bytes) ||
 	    spans_overlap(&image->tokenizer, span.offset_bytes, span.length_bytes) ||
 	    spans_overlap(&image->chat_template, span.offset_bytes, span.length_bytes))
 		return refuse(field, "tensor.offset_bytes: overlaps a table of the image");
-	if (tensor->reserved0)
-		return refuse(field, "tensor.reserved0: must be zero");
+	if (!adapter && !all_zero(&tensor->lora_scale, sizeof(tensor->lora_scale)))
+		return refuse(field, "tensor.lora_scale: must be zero in the image of a model");
 	return 0;
 }
 

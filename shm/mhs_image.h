@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * mhs_image.h: the image of one version, and the packs that hold what versions share.
+ * mhs_image.h: the image of one version or adapter, and the packs that hold what versions share.
  *
  * image: header page | chunk table | tensor table | tensors, tokenizer, template, each page-aligned
  * Everything from data_offset on is cut into chunks of chunk_bytes (the last one shorter), each
@@ -11,6 +11,10 @@
  * An image is one file (and one segment), or MHS_IMAGE_PACKED: its file holds the image up to the
  * end of the tensor table, an extent table that says where the rest lies, and the list of the
  * packs that hold it. Where bytes lie changes neither the image's offsets nor its content_hash.
+ *
+ * An adapter (kind MHS_IMAGE_ADAPTER) is one file, too: header page | chunk table | tensor table | A
+ * and B of each target. It is small, so its tensors lie on 64 bytes and not on pages, as floats as
+ * they came. The table holds pairs, A before B, in rising order of (layer, role): mhs_adapter.h.
  *
  * pack:  header page | chunk table | runs of whole pages of an image
  * Immutable, named by the SHA-256 of its data; versions that share tensors share its file and its
@@ -24,7 +28,7 @@
 
 #define MHS_IMAGE_MAGIC		UINT64_C(0x316567616d69686d)	/* "mhimage1" */
 #define MHS_IMAGE_ABI_MAJOR	2u	/* 2: 5 and 6 bits are held as such */
-#define MHS_IMAGE_ABI_MINOR	1u	/* 1: MHS_IMAGE_PACKED */
+#define MHS_IMAGE_ABI_MINOR	2u	/* 1: MHS_IMAGE_PACKED; 2: adapters */
 #define MHS_PACK_MAGIC		UINT64_C(0x31306b636170686d)	/* "mhpack01" */
 #define MHS_IMAGE_ALIGN_BYTES	4096u
 #define MHS_IMAGE_CHUNK_BYTES	(4u << 20)
@@ -35,6 +39,8 @@
 #define MHS_PACK_MAX		31u	/* packs of one version */
 #define MHS_SEGMENT_MAX		(MHS_PACK_MAX + 1u)	/* its own file, then its packs */
 #define MHS_IMAGE_EXTENT_MAX	8260u	/* one a tensor, and some */
+#define MHS_ADAPTER_ALIGN_BYTES	64u	/* of an adapter's tensors (since 2.2) */
+#define MHS_ADAPTER_RANK_MAX	65536u
 #define MHS_IMAGE_FILE_MAX	(UINT64_C(1) << 26)	/* bytes of a packed image's own file */
 
 #define MHS_IMAGE_PACKED	UINT64_C(1)	/* feature: the data lies in packs (since 2.1) */
@@ -56,6 +62,9 @@ enum mhs_image_role {
 	MHS_ROLE_FFN_GATE = 22,		/* [intermediate x hidden] */
 	MHS_ROLE_FFN_UP = 23,
 	MHS_ROLE_FFN_DOWN = 24,		/* [hidden x intermediate] */
+	/* or'ed to the role of the matrix W[rows x cols] that is adapted (since 2.2) */
+	MHS_ROLE_LORA_A = 0x100,	/* [rank x cols] of W; of EMBED: [rank x vocab] */
+	MHS_ROLE_LORA_B = 0x200,	/* [rows x rank] of W; of EMBED: [hidden x rank] */
 };
 
 struct mhs_image_config {
@@ -113,7 +122,10 @@ struct mhs_image_header {
 	uint32_t extent_count;			/* 1..MHS_IMAGE_EXTENT_MAX */
 	uint32_t pack_count;			/* 1..MHS_PACK_MAX */
 	uint8_t file_hash[MHS_CHUNK_HASH_BYTES];	/* of the file behind this page */
-	uint8_t reserved0[MHS_PAGE_BYTES - 464];	/* zero */
+	/* adapters alone, else zero (since 2.2); model and config are those of the base */
+	char adapter[MHS_NAME_BYTES];
+	uint8_t fits_hash[MHS_HASH_BYTES];	/* SHA-256, see mhs_adapter.h */
+	uint8_t reserved0[MHS_PAGE_BYTES - 560];	/* zero */
 };
 _Static_assert(sizeof(struct mhs_image_header) == MHS_PAGE_BYTES, "image header is one page");
 
@@ -122,10 +134,10 @@ struct mhs_image_tensor {
 	uint32_t role;			/* enum mhs_image_role */
 	uint32_t layer;			/* 0 for roles without layer */
 	uint32_t type;			/* enum eng_type; part of the image ABI */
-	uint32_t reserved0;		/* zero */
+	float lora_scale;		/* adapters: of B A, the same in both; else zero (since 2.2) */
 	uint64_t rows;
 	uint64_t cols;
-	uint64_t offset_bytes;		/* in the image, page-aligned */
+	uint64_t offset_bytes;		/* in the image, page-aligned (adapters: to 64) */
 	uint64_t length_bytes;
 	uint8_t hash[MHS_CHUNK_HASH_BYTES];	/* XXH3-128 of the tensor's bytes */
 };

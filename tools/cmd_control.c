@@ -3,7 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "cmd.h"
+#include "cmd_adapter.h"
 
 typedef void (*print_fn)(const json_t *answer);
 
@@ -160,6 +160,8 @@ static void print_workers(const json_t *answer)
 
 int cmd_list(struct cmd *cmd, int argc, char **argv)
 {
+	if (argc > 1)
+		return cmd_adapter_list(cmd, argc, argv);
 	return call_plain(cmd, argc, print_list);
 }
 
@@ -185,6 +187,9 @@ int cmd_workers(struct cmd *cmd, int argc, char **argv)
 
 int cmd_show(struct cmd *cmd, int argc, char **argv)
 {
+	for (int i = 1; i < argc; i++)
+		if (argv[i][0] != '-' && strchr(argv[i], '/') && strchr(argv[i], '@'))
+			return cmd_adapter_show(cmd, argc, argv);
 	return call_version(cmd, argc, argv, print_object);
 }
 

@@ -33,7 +33,8 @@ static const char *text_of(const json_t *event, const char *key)
 /* The keys that have no column, in the order of the line. */
 static void write_rest(FILE *to, json_t *event)
 {
-	static const char *const columns[] = { "time", "event", "model", "version", "uid", "user", "by", "why" };
+	static const char *const columns[] = { "time", "event", "model", "adapter", "version", "uid",
+						"user", "by", "why" };
 	const char *key;
 	json_t *value;
 
@@ -60,12 +61,13 @@ static void write_event(FILE *to, json_t *event)
 {
 	const char *version = text_of(event, "version"), *by = text_of(event, "by");
 	const char *user = *by ? by : text_of(event, "user");	/* the host by itself */
-	char subject[160], who[32];
+	const char *adapter = text_of(event, "adapter");
+	char subject[224], who[32];
 
 	snprintf(who, sizeof(who), "uid %lld",
 		 (long long)json_integer_value(json_object_get(event, "uid")));
-	snprintf(subject, sizeof(subject), "%s%s%s", text_of(event, "model"), *version ? "@" : "",
-		 version);
+	snprintf(subject, sizeof(subject), "%s%s%s%s%s", text_of(event, "model"), *adapter ? "/" : "",
+		 adapter, *version ? "@" : "", version);
 	fprintf(to, "%-24s  %-9s %-20s  %-8s", text_of(event, "time"), text_of(event, "event"), subject,
 		*user ? user : who);
 	if (*text_of(event, "why"))

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-/* cmd_import.c: `mhost import`: a model from outside into the store. Needs no daemon. */
+/* cmd_import.c: `mhost import`: a model or adapter from outside into the store. Needs no daemon. */
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "cmd_adapter.h"
 #include "meta.h"
 #include "prompts.h"
 #include "sto_import.h"
@@ -13,7 +14,8 @@
 static const char synopsis[] =
 	"MODEL@VERSION PATH | MODEL PATH --bump major|minor|patch [--store DIR] "
 	"[--quantize q8_0|q4_0|q4_1] [--meta KEY=VALUE]... [--meta-file FILE]... [--parent VERSION] "
-	"[--allow-incompatible] [--golden FILE] [--why TEXT] [--json]";
+	"[--allow-incompatible] [--golden FILE] [--why TEXT] [--json] | MODEL/ADAPTER[@VERSION] FOLDER "
+	"[--base MODEL@VERSION] [--bump ...] [--store ...] [--meta ...] [--parent ...] [--why ...] [--json]";
 
 static const struct cmd me = { .verb = "import" };
 
@@ -28,6 +30,8 @@ struct options {
 	struct sto_import import;
 	const char *quantize;	/* its name; NULL: keep */
 	const char *golden;	/* --golden, or NULL */
+	const char *base;	/* --base, or NULL */
+	struct sto_adapter_import adapter;	/* when its store is set: import that */
 	char parent[256];	/* when the metadata names it */
 	bool json;
 };
@@ -65,12 +69,54 @@ static int parse_ref(struct options *o, const char *ref)
 {
 	struct sto_error error;
 
+	if (o->base)
+		return cmd_fail(&me, CMD_USAGE, "--base: limit adapters, MODEL/ADAPTER; leave it out");
 	if (o->import.bump && strchr(ref, '@'))
 		return cmd_fail(&me, CMD_USAGE, "%.120s: with --bump: limit MODEL without a version; leave "
 				"one out", ref);
 	if (sto_ref_parse(ref, o->import.bump != STO_BUMP_NONE, o->import.model, o->import.version, &error))
 		return cmd_fail(&me, CMD_USAGE, "%s", error.text);
 	return CMD_OK;
+}
+
+/* The version of the model that an adapter is checked against. */
+static int parse_base(struct options *o)
+{
+	struct sto_error error;
+	char model[MHS_NAME_BYTES];
+
+	if (!o->base)
+		return CMD_OK;
+	if (sto_ref_parse(o->base, 0, model, o->adapter.base, &error))
+		return cmd_fail(&me, CMD_USAGE, "--base: %s", error.text);
+	if (strcmp(model, o->adapter.model))
+		return cmd_fail(&me, CMD_USAGE, "--base %.120s: limit a version of %s, whose adapter this is; "
+				"name the same model", o->base, o->adapter.model);
+	return CMD_OK;
+}
+
+/* MODEL/ADAPTER@VERSION, or with --bump MODEL/ADAPTER alone; what else was given goes along. */
+static int parse_adapter(struct options *o, const char *ref, const char *path)
+{
+	struct sto_adapter_import *a = &o->adapter;
+	const struct sto_import *m = &o->import;
+	struct sto_error error;
+
+	if (m->bump && strchr(ref, '@'))
+		return cmd_fail(&me, CMD_USAGE, "%.160s: with --bump: limit MODEL/ADAPTER without a version; "
+				"leave one out", ref);
+	if (o->quantize || o->golden || m->allow_incompatible)
+		return cmd_fail(&me, CMD_USAGE, "--quantize, --golden, --allow-incompatible: limit models, "
+				"MODEL without /ADAPTER; leave them out");
+	if (sto_adapter_ref_parse(ref, m->bump != STO_BUMP_NONE, a->model, a->adapter, a->version, &error))
+		return cmd_fail(&me, CMD_USAGE, "%s", error.text);
+	a->path = path;
+	a->store = m->store;
+	a->bump = m->bump;
+	a->meta = m->meta;
+	a->parent = m->parent;
+	a->why = m->why;
+	return parse_base(o);
 }
 
 /* A version of the model that is being imported. */
@@ -119,6 +165,7 @@ static int parse_options(struct options *o, int argc, char **argv)
 		{ "meta-file", required_argument, NULL, 'f' },
 		{ "parent", required_argument, NULL, 'p' },
 		{ "bump", required_argument, NULL, 'b' },
+		{ "base", required_argument, NULL, 'B' },
 		{ "allow-incompatible", no_argument, NULL, 'a' },
 		{ "why", required_argument, NULL, 'w' },
 		{ "json", no_argument, NULL, 'j' },
@@ -143,6 +190,8 @@ static int parse_options(struct options *o, int argc, char **argv)
 			status = parse_bump(o, optarg);
 		else if (opt == 'w')
 			status = parse_why(o, optarg);
+		else if (opt == 'B')
+			o->base = optarg;
 		else if (opt == 'a')
 			o->import.allow_incompatible = true;
 		else if (opt == 'j')
@@ -167,12 +216,12 @@ static int parse(struct options *o, int argc, char **argv)
 		return status;
 	if (argc - optind != 2)
 		return cmd_usage(&me, synopsis);
-	status = parse_ref(o, argv[optind]);
-	if (status)
-		return status;
-	o->import.path = argv[optind + 1];
 	o->import.store = cmd_store(&me, o->import.store);
-	return o->import.store ? CMD_OK : CMD_USAGE;
+	if (!o->import.store)
+		return CMD_USAGE;
+	o->import.path = argv[optind + 1];
+	return sto_ref_is_adapter(argv[optind]) ? parse_adapter(o, argv[optind], o->import.path) :
+						  parse_ref(o, argv[optind]);
 }
 
 /* The golden cases, whole and checked; what is read here is what is stored. */
@@ -262,9 +311,11 @@ int cmd_import(int argc, char **argv)
 	static struct options o;
 	int status = parse(&o, argc, argv);
 
-	if (status == CMD_OK)
+	if (status == CMD_OK && o.adapter.store)
+		status = cmd_adapter_import(&me, &o.adapter, o.json);
+	else if (status == CMD_OK)
 		status = load_golden(&o);
-	if (status == CMD_OK)
+	if (status == CMD_OK && !o.adapter.store)
 		status = run(&o);
 	json_decref(o.import.meta);
 	return status;

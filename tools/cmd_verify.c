@@ -6,15 +6,17 @@
 #include <unistd.h>
 
 #include "cmd.h"
+#include "sto_adapter.h"
 #include "sto_verify.h"
 
-static const char synopsis[] = "[MODEL[@VERSION]] [--store DIR] [--json]";
+static const char synopsis[] = "[MODEL[@VERSION] | MODEL/ADAPTER[@VERSION]] [--store DIR] [--json]";
 
 struct run {
 	const struct cmd *cmd;
 	struct sto_verify verify;
-	char model[MHS_NAME_BYTES], version[MHS_SEMVER_BYTES];	/* asked for; empty: all */
-	char name[MHS_NAME_BYTES + MHS_SEMVER_BYTES + 8];	/* at hand */
+	/* asked for; empty: all */
+	char model[MHS_NAME_BYTES], adapter[MHS_NAME_BYTES], version[MHS_SEMVER_BYTES];
+	char name[2 * MHS_NAME_BYTES + MHS_SEMVER_BYTES + 8];	/* at hand */
 	json_t *list, *problems;
 	uint64_t bytes;
 	uint32_t damaged;
@@ -40,16 +42,18 @@ static void draw(void *arg, uint64_t done, uint64_t all)
 	cmd_bar(&run->shown, run->name, done, all);
 }
 
-static int verify_one(void *arg, const char *model, const char *version)
+/* @adapter: NULL for a version of the model itself. */
+static int verify(struct run *run, const char *model, const char *adapter, const char *version)
 {
-	struct run *run = arg;
 	uint64_t bytes = 0;
 
 	if (run->version[0] && strcmp(run->version, version))
 		return 0;
-	snprintf(run->name, sizeof(run->name), "%s@%s", model, version);
+	snprintf(run->name, sizeof(run->name), "%s%s%s@%s", model, adapter ? "/" : "",
+		 adapter ? adapter : "", version);
 	run->problems = json_array();
-	run->err = sto_verify_version(&run->verify, model, version, &bytes, &run->error);
+	run->err = adapter ? sto_verify_adapter(&run->verify, model, adapter, version, &bytes, &run->error) :
+			     sto_verify_version(&run->verify, model, version, &bytes, &run->error);
 	cmd_bar_clear(&run->shown);
 	if (run->err) {
 		json_decref(run->problems);
@@ -59,16 +63,35 @@ static int verify_one(void *arg, const char *model, const char *version)
 		printf("%s good\n", run->name);
 	run->damaged += json_array_size(run->problems) > 0;
 	run->bytes += bytes;
-	return json_array_append_new(run->list, json_pack("{s:s, s:s, s:b, s:I, s:o}", "model", model,
-				     "version", version, "good", json_array_size(run->problems) == 0,
+	return json_array_append_new(run->list, json_pack("{s:s, s:s*, s:s, s:b, s:I, s:o}", "model", model,
+				     "adapter", adapter, "version", version, "good", json_array_size(run->problems) == 0,
 				     "bytes", (json_int_t)bytes, "problems", run->problems)) ? 1 : 0;
 }
 
+static int verify_version(void *arg, const char *model, const char *version)
+{
+	return verify(arg, model, NULL, version);
+}
+
+static int verify_adapter(void *arg, const char *model, const char *adapter, const char *version)
+{
+	struct run *run = arg;
+
+	if (run->adapter[0] && strcmp(run->adapter, adapter))
+		return 0;
+	return verify(run, model, adapter, version);
+}
+
+/* Its versions, then its adapters; one of the two when that was asked for. */
 static int each_model(void *arg, const char *model)
 {
 	struct run *run = arg;
-	int err = sto_entries_each(run->verify.store, model, verify_one, run, &run->error);
+	int err = 0;
 
+	if (!run->adapter[0])
+		err = sto_entries_each(run->verify.store, model, verify_version, run, &run->error);
+	if (!err && !run->err && (run->adapter[0] || !run->version[0]))
+		err = sto_adapter_entries_each(run->verify.store, model, verify_adapter, run, &run->error);
 	if (err && !run->err)
 		run->err = err;
 	return run->err;
@@ -87,7 +110,10 @@ static int parse(struct run *run, int argc, char **argv)
 	}
 	if (argc - optind > 1)
 		return cmd_usage(run->cmd, synopsis);
-	if (argv[optind] && sto_ref_parse(argv[optind], 1, run->model, run->version, &run->error))
+	if (argv[optind] && (sto_ref_is_adapter(argv[optind]) ?
+			     sto_adapter_ref_parse(argv[optind], 1, run->model, run->adapter, run->version,
+						   &run->error) :
+			     sto_ref_parse(argv[optind], 1, run->model, run->version, &run->error)))
 		return cmd_fail(run->cmd, CMD_USAGE, "%s", run->error.text);
 	run->verify.store = cmd_store(run->cmd, store);
 	return run->verify.store ? CMD_OK : CMD_USAGE;
@@ -100,8 +126,8 @@ static int report(struct run *run)
 	if (run->err)
 		return cmd_fail(run->cmd, CMD_FAILED, "%s", run->error.text);
 	if (count == 0 && run->model[0])
-		return cmd_fail(run->cmd, CMD_FAILED, "%s%s%s is not in the store %s; see mhost verify alone",
-				run->model, run->version[0] ? "@" : "", run->version, run->verify.store);
+		return cmd_fail(run->cmd, CMD_FAILED, "%s%s%s%s%s is not in the store %s; see mhost verify alone",
+				run->model, run->adapter[0] ? "/" : "", run->adapter, run->version[0] ? "@" : "", run->version, run->verify.store);
 	if (run->cmd->json)
 		cmd_json_print(json_pack("{s:O, s:i, s:I}", "versions", run->list, "damaged", run->damaged,
 					 "bytes", (json_int_t)run->bytes));

@@ -142,8 +142,19 @@ void sto_hex(const uint8_t *data, uint32_t bytes, char *out);
 int sto_manifest_write(const struct sto_import *import, const struct sto_model *model,
 		       const struct mhs_image_header *header, const char *parent,
 		       json_t *incompatible, int dir_fd, struct sto_error *error);
+/* Parts of a manifest, new references; what is not UTF-8 in a text becomes "?". */
+json_t *sto_manifest_text(const char *text);
+json_t *sto_manifest_user(void);
+json_t *sto_manifest_time(void);
+/* Files that are hashed. */
+json_t *sto_manifest_source(const char *format, const struct sto_file *list, uint32_t count);
+/* Write and sync @manifest (its reference; NULL: out of memory). */
+int sto_manifest_put(json_t *manifest, int dir_fd, struct sto_error *error);
 /* sto_number.c: what import->bump makes of the store's highest version, into import->version. */
 int sto_number_choose(struct sto_import *import, struct sto_error *error);
+/* The same for anything in STORE/models/@folder. */
+int sto_number_next(const char *store, const char *folder, enum sto_bump bump,
+		    char version[MHS_SEMVER_BYTES], struct sto_error *error);
 /* Give an image that is complete another version number. @fd: open for writing. */
 int sto_image_renumber(int fd, struct mhs_image_header *header, const char *version,
 		       struct sto_error *error);

@@ -67,7 +67,7 @@ static const char *base_name(const char *path)
 }
 
 /* A string that may hold any bytes: what is not UTF-8 becomes "?". */
-static json_t *safe_string(const char *text)
+json_t *sto_manifest_text(const char *text)
 {
 	char clean[512];
 	json_t *string = json_string(text);
@@ -81,34 +81,34 @@ static json_t *safe_string(const char *text)
 	return json_string(clean);
 }
 
-static json_t *source_object(const struct sto_model *model)
+json_t *sto_manifest_source(const char *format, const struct sto_file *list, uint32_t count)
 {
 	json_t *files = json_array();
 
-	for (uint32_t i = 0; i < model->file_count; i++) {
-		const struct sto_file *file = &model->files[i];
+	for (uint32_t i = 0; i < count; i++) {
+		const struct sto_file *file = &list[i];
 		char hex[STO_HEX_BYTES];
 
 		sto_hex(file->sha256, MHS_HASH_BYTES, hex);
 		json_array_append_new(files, json_pack("{s:o, s:I, s:s}", "name",
-						       safe_string(base_name(file->path)), "bytes",
+						       sto_manifest_text(base_name(file->path)), "bytes",
 						       (json_int_t)file->bytes, "sha256", hex));
 	}
-	return json_pack("{s:s, s:o}", "format", model->format, "files", files);
+	return json_pack("{s:s, s:o}", "format", format, "files", files);
 }
 
-static json_t *user_object(void)
+json_t *sto_manifest_user(void)
 {
 	uid_t uid = getuid();
 	struct passwd *entry = getpwuid(uid);
 	json_t *user = json_pack("{s:I}", "uid", (json_int_t)uid);
 
 	if (entry && entry->pw_name)
-		json_object_set_new(user, "name", safe_string(entry->pw_name));
+		json_object_set_new(user, "name", sto_manifest_text(entry->pw_name));
 	return user;
 }
 
-static json_t *time_string(void)
+json_t *sto_manifest_time(void)
 {
 	time_t now = time(NULL);
 	struct tm utc;
@@ -155,8 +155,9 @@ static json_t *manifest_object(const struct sto_import *import, const struct sto
 	return json_pack(
 		"{s:s, s:s, s:o, s:o, s:o, s:s, s:o, s:o, s:o, s:s, s:o, s:s, s:s, s:o, s:o, s:O*}",
 		"model", import->model, "version", import->version, "parent",
-		string_or_null(parent), "created", time_string(), "user", user_object(), "mhost",
-		MHOST_VERSION, "source", source_object(model), "quantize",
+		string_or_null(parent), "created", sto_manifest_time(), "user", sto_manifest_user(), "mhost",
+		MHOST_VERSION, "source",
+		sto_manifest_source(model->format, model->files, model->file_count), "quantize",
 		quantize_string(import->quantize), "image", image, "architecture", "llama",
 		"config", config_object(model, &h->config), "config_hash", hashes->config,
 		"tokenizer_hash", hashes->tokenizer, "template_hash",
@@ -181,26 +182,27 @@ static int write_text(int dir_fd, const char *text, struct sto_error *error)
 	return err;
 }
 
+int sto_manifest_put(json_t *manifest, int dir_fd, struct sto_error *error)
+{
+	char *text = manifest ? json_dumps(manifest, JSON_INDENT(2)) : NULL;
+	int err = -ENOMEM;
+
+	if (text)
+		err = write_text(dir_fd, text, error);
+	else
+		sto_fail(error, "%s: out of memory; free some", STO_MANIFEST_NAME);
+	free(text);
+	json_decref(manifest);
+	return err;
+}
+
 int sto_manifest_write(const struct sto_import *import, const struct sto_model *model,
 		       const struct mhs_image_header *header, const char *parent,
 		       json_t *incompatible, int dir_fd, struct sto_error *error)
 {
 	struct sto_hashes hashes;
-	json_t *manifest = NULL;
-	char *text = NULL;
 	int err = make_hashes(model, header, &hashes);
 
-	if (!err) {
-		manifest = manifest_object(import, model, header, parent, incompatible, &hashes);
-		text = manifest ? json_dumps(manifest, JSON_INDENT(2)) : NULL;
-	}
-	if (text)
-		err = write_text(dir_fd, text, error);
-	else
-		sto_fail(error, "%s: out of memory; free some", STO_MANIFEST_NAME);
-	if (!text && !err)
-		err = -ENOMEM;
-	free(text);
-	json_decref(manifest);
-	return err;
+	return sto_manifest_put(err ? NULL : manifest_object(import, model, header, parent, incompatible,
+							     &hashes), dir_fd, error);
 }

@@ -15,18 +15,24 @@ static int note_highest(void *arg, const char *model, const char *version)
 	return 0;
 }
 
-int sto_number_choose(struct sto_import *import, struct sto_error *error)
+int sto_number_next(const char *store, const char *folder, enum sto_bump bump,
+		    char version[MHS_SEMVER_BYTES], struct sto_error *error)
 {
 	char highest[MHS_SEMVER_BYTES] = "";
-	int err = sto_entries_each(import->store, import->model, note_highest, highest, error);
+	int err = sto_entries_each(store, folder, note_highest, highest, error);
 
 	if (err)
 		return err;
-	err = sto_semver_bump(highest, import->bump, import->version);
+	err = sto_semver_bump(highest, bump, version);
 	if (err)
 		sto_fail(error, "%s@%s: no next version: limit 9 digits in each number; bump another part",
-			 import->model, highest);
+			 folder, highest);
 	return err;
+}
+
+int sto_number_choose(struct sto_import *import, struct sto_error *error)
+{
+	return sto_number_next(import->store, import->model, import->bump, import->version, error);
 }
 
 /* The version stands in the header alone: no chunk and no hash of a weight changes. */

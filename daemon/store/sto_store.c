@@ -107,6 +107,10 @@ static int check_header(const char *path, const char *model, const char *version
 		sto_fail(error, "%s: %s; import the version again", path, field);
 		return err;
 	}
+	if (header->kind != MHS_IMAGE_MODEL) {
+		sto_fail(error, "%s: kind: %u, limit 1 (model); move it back", path, header->kind);
+		return -EINVAL;
+	}
 	if (strcmp(header->model, model) || strcmp(header->semver, version)) {
 		sto_fail(error, "%s: model: holds %s@%s, limit %s@%s; move it back", path,
 			 header->model, header->semver, model, version);

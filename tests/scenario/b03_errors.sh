@@ -90,8 +90,10 @@ for verb in show load activate; do
 	says 1 'tiny@9.9.9 is not in the store' "$verb" tiny@9.9.9
 	says 1 'nosuch@1.0.0 is not in the store' "$verb" nosuch@1.0.0
 	says 1 '"9" is no version; give MAJOR.MINOR.PATCH' "$verb" tiny@9
-	says 1 'model name: "No/such"' "$verb" No/such@1.0.0
+	says 1 'model name: "No+such"' "$verb" No+such@1.0.0
 done
+says 2 'model name: "No"' show No/such@1.0.0
+says 2 'adapter: model name: "Such"' show no/Such@1.0.0
 says 1 'tiny@1.0.0 is active' unload tiny@1.0.0
 says 1 'no earlier version' rollback tiny
 says 1 'tiny@1.0.0 is active already' rollback tiny --to 1.0.0

@@ -117,6 +117,7 @@ static void sound(void)
 	t_eq(check(&field), 0);
 	image.kind = MHS_IMAGE_ADAPTER;
 	image.tokenizer = (struct mhs_image_span){ 0, 0 };
+	strcpy(image.adapter, "tone");
 	t_eq(check(&field), 0);
 }
 
@@ -138,6 +139,8 @@ static void identity(void)
 	CASE(image.model[63] = 'x', -EINVAL, "model");
 	CASE(memset(image.semver, 'x', 48), -EINVAL, "semver");
 	CASE(image.semver[0] = 0, -EINVAL, "semver");
+	CASE(image.adapter[0] = 'x', -EINVAL, "adapter");
+	CASE(image.fits_hash[31] = 1, -EINVAL, "adapter, fits_hash");
 	CASE(image.reserved0[0] = 1, -EINVAL, "reserved0");
 	CASE(image.reserved0[sizeof(image.reserved0) - 1] = 1, -EINVAL, "reserved0");
 }
@@ -279,7 +282,7 @@ static void tensor_table(void)
 	TCASE(tensors()[5].length_bytes = IMAGE_BYTES - 10 * 4096 + 1, "tensor.length_bytes");
 	TCASE(tensors()[5].length_bytes = UINT64_MAX, "tensor.length_bytes");
 	TCASE(tensors()[5].length_bytes = UINT64_MAX - 10 * 4096 + 1, "tensor.length_bytes");
-	TCASE(tensors()[3].reserved0 = 1, "tensor.reserved0");
+	TCASE(tensors()[3].lora_scale = 1, "tensor.lora_scale");
 	TCASE(tensors()[3].offset_bytes = 8192, "tensor.offset_bytes: overlaps a table");
 	TCASE(tensors()[3].offset_bytes = 3 * 4096, "tensor.offset_bytes: overlaps a table");
 	TCASE(tensors()[3].offset_bytes = 4 * 4096, "tensor.offset_bytes: overlaps a table");
