@@ -28,6 +28,8 @@ ENGINE_SRC := \
 	daemon/engine/eng_attention.c \
 	daemon/engine/eng_diverge.c \
 	daemon/engine/eng_llama.c \
+	daemon/engine/eng_lora.c \
+	daemon/engine/eng_lora_apply.c \
 	daemon/engine/eng_matmul.c \
 	daemon/engine/eng_model.c \
 	daemon/engine/eng_pack.c \
@@ -288,6 +290,7 @@ UNIT_TESTS := \
 	judge \
 	kernels \
 	load \
+	lora \
 	model \
 	pace \
 	pack \
