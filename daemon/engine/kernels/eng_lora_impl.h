@@ -17,6 +17,25 @@
 #define LORA_WIDE	2
 #endif
 #define LORA_ALONE	4	/* for a single row */
+#ifndef LORA_LEAD
+#define LORA_LEAD	6144	/* bytes of B */
+#endif
+
+/*
+ * The first rows ask for what the tile after theirs reads, in one ascending line: the matrices are
+ * too short, and read in too many places at once, for the CPU to see where they go. What follows the
+ * last tile is mostly the next matrix.
+ */
+ENG_INLINE void lora_ask(const void *p, size_t at, size_t bytes)
+{
+	for (size_t i = 0; i < bytes; i += 64)
+		__builtin_prefetch((const char *)p + at + i, 0, 2);
+}
+
+ENG_INLINE size_t element_bytes(uint32_t type)
+{
+	return type == ENG_F32 ? 4 : 2;
+}
 
 struct shrink_job {
 	const void *a;
@@ -52,6 +71,7 @@ ENG_INLINE void shrink_tile(uint32_t type, uint32_t n, uint32_t wide, const stru
 			    uint32_t row, uint32_t r)
 {
 	const uint32_t cols = job->cols;
+	const size_t next = (size_t)(r + wide) * cols;
 	struct lanes sum[16], w[4], x;
 	uint32_t col;
 
@@ -59,6 +79,9 @@ ENG_INLINE void shrink_tile(uint32_t type, uint32_t n, uint32_t wide, const stru
 	for (uint32_t i = 0; i < n * wide; i++)
 		sum[i] = lanes_set(0);
 	for (col = 0; col + 16 <= cols; col += 16) {
+		if (row == 0)
+			lora_ask(job->a, (next + col * wide) * element_bytes(type),
+				 16 * wide * element_bytes(type));
 		ENG_UNROLL
 		for (uint32_t k = 0; k < wide; k++)
 			w[k] = elements_load(type, job->a, (size_t)(r + k) * cols + col);
@@ -145,12 +168,16 @@ ENG_INLINE void expand_tile(uint32_t type, uint32_t n, uint32_t wide, const stru
 			    uint32_t row, uint32_t panel)
 {
 	const size_t rank = job->b->cols, first = panel * rank * ENG_PANEL_ROWS;
+	const size_t next = first + LORA_LEAD / element_bytes(type);
 	struct lanes sum[16], w[4], z;
 
 	ENG_UNROLL
 	for (uint32_t i = 0; i < n * wide; i++)
 		sum[i] = lanes_set(0);
 	for (size_t r = 0; r < rank; r++) {
+		if (row == 0)
+			lora_ask(job->b->data, (next + r * wide * 16) * element_bytes(type),
+				 16 * wide * element_bytes(type));
 		ENG_UNROLL
 		for (uint32_t k = 0; k < wide; k++)
 			w[k] = elements_load(type, job->b->data,
