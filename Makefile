@@ -291,6 +291,7 @@ UNIT_TESTS := \
 	kernels \
 	load \
 	lora \
+	lora_kernels \
 	model \
 	pace \
 	pack \
