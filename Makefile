@@ -29,6 +29,8 @@ ENGINE_SRC := \
 	daemon/engine/eng_attention.c \
 	daemon/engine/eng_diverge.c \
 	daemon/engine/eng_llama.c \
+	daemon/engine/eng_lora.c \
+	daemon/engine/eng_lora_apply.c \
 	daemon/engine/eng_matmul.c \
 	daemon/engine/eng_model.c \
 	daemon/engine/eng_pack.c \
@@ -301,6 +303,8 @@ UNIT_TESTS := \
 	judge \
 	kernels \
 	load \
+	lora \
+	lora_kernels \
 	model \
 	pace \
 	pack \

@@ -66,6 +66,8 @@ int eng_model_check(const struct eng_model *model, const char **field);
  */
 size_t eng_kv_page_bytes(const struct eng_config *config);
 
+struct eng_adapter;	/* eng_lora.h */
+
 struct eng_row {
 	uint32_t token;
 	/* < context_max; earlier positions are in the pages already or earlier in the same step */
@@ -74,6 +76,9 @@ struct eng_row {
 	bool is_prompt;			/* part of a prompt, not generated */
 	/* row of @logits to fill, < ENG_ROWS_MAX and no other row's; -1: none wanted */
 	int32_t logits;
+	/* low-rank adapters on top of the model, summed in this order, <= ENG_ADAPTERS_MAX */
+	const struct eng_adapter *adapters;
+	uint32_t adapter_count;		/* 0: none */
 };
 
 struct eng;
@@ -94,7 +99,7 @@ int eng_prepare(struct eng *eng, const struct eng_model *model);
  * Run 1..ENG_ROWS_MAX rows; rows of one sequence stand in order of position. Writes their K and V
  * to the pages, and logits rows [vocab_count] for those that want them, row r at @logits + r *
  * vocab_count. No allocation, no system call but a futex wake when threads sleep. Returns 0;
- * -EINVAL: a row is out of range, or the model was not prepared (nothing was computed).
+ * -EINVAL: a row is out of range, or the model or an adapter was not prepared (nothing was computed).
  */
 int eng_step(struct eng *eng, const struct eng_model *model, const struct eng_row *rows,
 	     uint32_t row_count, float *logits);

@@ -7,6 +7,7 @@
 #define ENG_PRIV_H
 
 #include "eng_kernels.h"
+#include "eng_lora.h"
 #include "eng_model.h"
 #include "eng_threads.h"
 
@@ -71,6 +72,35 @@ struct eng_buffers {
 	struct eng_own own[ENG_THREADS_MAX];
 };
 
+/* A row that has the adapter of a use. */
+struct eng_lora_entry {
+	uint32_t row;
+	float scale;
+};
+
+/* Rows that share an adapter, so that it is read once for them: some entries. */
+struct eng_lora_use {
+	const struct eng_lora *lora;
+	uint32_t first, count;
+};
+
+/*
+ * All adapters of all rows. The first ones of all rows come first, then the second ones and so on:
+ * a row's order of adding is its own. Entries of a use stand in order of row.
+ */
+struct eng_lora_uses {
+	uint32_t use_count, entry_count;
+	struct eng_lora_use use[ENG_ROWS_MAX * ENG_ADAPTERS_MAX];
+	struct eng_lora_entry entry[ENG_ROWS_MAX * ENG_ADAPTERS_MAX];
+};
+
+/* Between the halves: values of A x, one line of @stride floats an entry. */
+struct eng_lora_scratch {
+	uint32_t stride;		/* 0: no adapter was prepared */
+	float *z;			/* of all entries */
+	float *own[ENG_THREADS_MAX];	/* of a thread, for ENG_FEW_ROWS rows */
+};
+
 /* Rows in computing order: prompts first, so that BLAS sees them in one piece. */
 struct eng_step {
 	const struct eng_model *model;
@@ -91,6 +121,9 @@ struct eng_step {
 	struct eng_range row_share[ENG_THREADS_MAX];
 	/* Rows that want logits, by their index; once they are all that is left, their new place. */
 	uint32_t logits_rows[ENG_ROWS_MAX];
+	uint32_t logits_index[ENG_ROWS_MAX];	/* and which these are */
+	struct eng_lora_uses uses;		/* of the step's rows */
+	struct eng_lora_uses logits_uses;	/* of logits_rows, by place in it */
 	struct eng_buffers buf;
 };
 
@@ -100,6 +133,7 @@ struct eng {
 	uint32_t threads;
 	unsigned char *arena;
 	size_t arena_bytes;
+	struct eng_lora_scratch lora;	/* memory of its own, at z */
 	struct eng_step step;
 };
 
@@ -152,6 +186,36 @@ void eng_attend_part(struct eng *eng, uint32_t thread, uint32_t layer,
 		     const struct eng_range *group, struct eng_range heads, uint32_t part);
 /* All rows and heads of buf.parts into @heads [rows][heads_stride]. */
 void eng_attention_merge(struct eng *eng, float *heads);
+
+/* eng_lora.c */
+
+/* What eng_step() asks of a row's adapters. */
+bool eng_lora_fits(const struct eng *eng, const struct eng_row *row);
+/* Group the adapters of step->rows[list[0..count)] (NULL: the first @count) into @uses. */
+void eng_lora_group(const struct eng_step *step, const uint32_t *list, uint32_t count,
+		    struct eng_lora_uses *uses);
+
+/* eng_lora_apply.c */
+
+/* Which adapters of which rows, and where what they share lies. */
+struct eng_lora_pass {
+	const struct eng_lora_uses *uses;
+	struct eng_range rows;		/* others are left out */
+	uint32_t layer;
+	float *z;
+};
+
+/* First half, for @targets, which have their input in common. */
+void eng_lora_shrink(const struct eng *eng, const struct eng_lora_pass *pass,
+		     struct eng_range targets, const struct eng_operand *in);
+/* The product that the second half follows begins. */
+void eng_lora_ask(const struct eng_lora_pass *pass, uint32_t target, struct eng_range panels);
+/* Second half onto row r at @out + index[r] (NULL: r) * @out_stride; @first: of those targets. */
+void eng_lora_expand(const struct eng *eng, const struct eng_lora_pass *pass, uint32_t first,
+		     uint32_t target, struct eng_range panels, float *out, size_t out_stride,
+		     const uint32_t *index);
+/* Adapters of its embedding onto @x; @z: scratch of one line. */
+void eng_lora_embed(const struct eng *eng, const struct eng_row *row, float *z, float *x);
 
 /* eng_llama.c: the whole step, run by every thread. */
 void eng_llama_run(void *eng, uint32_t thread);

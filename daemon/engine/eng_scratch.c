@@ -145,6 +145,7 @@ void eng_free(struct eng **out)
 		return;
 	eng_pool_free(&eng->pool);
 	free(eng->arena);
+	free(eng->lora.z);
 	free(eng);
 }
 

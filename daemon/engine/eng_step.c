@@ -16,14 +16,15 @@ static bool row_fits(const struct eng_row *row, const struct eng_config *c)
 	       row->logits < (int32_t)ENG_ROWS_MAX;
 }
 
-static int check_rows(const struct eng_config *c, const struct eng_row *rows, uint32_t count)
+static int check_rows(const struct eng *eng, const struct eng_config *c,
+		      const struct eng_row *rows, uint32_t count)
 {
 	bool used[ENG_ROWS_MAX] = { false };
 
 	if (!count || count > ENG_ROWS_MAX)
 		return -EINVAL;
 	for (uint32_t i = 0; i < count; i++) {
-		if (!row_fits(&rows[i], c))
+		if (!row_fits(&rows[i], c) || !eng_lora_fits(eng, &rows[i]))
 			return -EINVAL;
 		if (i && rows[i].pages == rows[i - 1].pages &&
 		    rows[i].position <= rows[i - 1].position)
@@ -145,9 +146,12 @@ static void order_logits(struct eng_step *step)
 		if (step->rows[i].logits >= 0)
 			row_of[step->rows[i].logits] = (int32_t)i;
 	step->logits_count = 0;
-	for (uint32_t i = 0; i < ENG_ROWS_MAX; i++)
-		if (row_of[i] >= 0)
-			step->logits_rows[step->logits_count++] = (uint32_t)row_of[i];
+	for (uint32_t i = 0; i < ENG_ROWS_MAX; i++) {
+		if (row_of[i] < 0)
+			continue;
+		step->logits_index[step->logits_count] = i;
+		step->logits_rows[step->logits_count++] = (uint32_t)row_of[i];
+	}
 }
 
 int eng_step(struct eng *eng, const struct eng_model *model, const struct eng_row *rows,
@@ -155,7 +159,7 @@ int eng_step(struct eng *eng, const struct eng_model *model, const struct eng_ro
 {
 	const struct eng_config *c = &model->config;
 	struct eng_step *step = &eng->step;
-	int ret = check_rows(c, rows, row_count);
+	int ret = check_rows(eng, c, rows, row_count);
 
 	if (ret)
 		return ret;
@@ -168,6 +172,8 @@ int eng_step(struct eng *eng, const struct eng_model *model, const struct eng_ro
 	share_rows(step, eng->threads);
 	group_rows(step, c->head_count / c->kv_head_count, eng->threads);
 	order_logits(step);
+	eng_lora_group(step, NULL, row_count, &step->uses);
+	eng_lora_group(step, step->logits_rows, step->logits_count, &step->logits_uses);
 	step->thin = step->logits_count < row_count && !step->split_parts;
 	eng_pool_run(eng->pool, eng_llama_run, eng);
 	return 0;

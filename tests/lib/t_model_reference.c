@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "t_lora.h"
 #include "t_model_priv.h"
 
 struct state {
@@ -12,6 +13,8 @@ struct state {
 	double *k, *v;		/* [layer][position][kv_heads * head_dim] */
 	double *x, *norm, *q, *heads, *gate, *up, *delta;
 	uint32_t count;
+	const struct t_adapter *adapters;
+	uint32_t adapter_count;
 };
 
 static double *doubles(size_t count)
@@ -41,8 +44,9 @@ static void round_blocks(double *x, uint32_t count)
 	}
 }
 
-static void multiply(const struct state *s, const struct eng_matrix *m, const double *x,
-		     double *out)
+/* Adapters take their input as it is, not rounded. */
+static void multiply(const struct state *s, uint32_t layer, uint32_t target,
+		     const struct eng_matrix *m, const double *x, double *out)
 {
 	const float *w = values_of(s->t, m);
 	double *in = doubles(m->cols);
@@ -56,6 +60,7 @@ static void multiply(const struct state *s, const struct eng_matrix *m, const do
 			out[r] += (double)w[(size_t)r * m->cols + i] * in[i];
 	}
 	free(in);
+	t_lora_add(s->adapters, s->adapter_count, layer, target, x, out);
 }
 
 static void norm(const struct state *s, const float *weight)
@@ -126,9 +131,9 @@ static void attention(const struct state *s, uint32_t layer, uint32_t position)
 	double *v = s->v + ((size_t)layer * s->count + position) * kv;
 
 	norm(s, l->attn_norm);
-	multiply(s, &l->q, s->norm, s->q);
-	multiply(s, &l->k, s->norm, k);
-	multiply(s, &l->v, s->norm, v);
+	multiply(s, layer, ENG_LORA_Q, &l->q, s->norm, s->q);
+	multiply(s, layer, ENG_LORA_K, &l->k, s->norm, k);
+	multiply(s, layer, ENG_LORA_V, &l->v, s->norm, v);
 	rotate(s, s->q, s->c->head_count, position);
 	rotate(s, k, s->c->kv_head_count, position);
 	if (!s->c->kv_f32) {
@@ -137,7 +142,7 @@ static void attention(const struct state *s, uint32_t layer, uint32_t position)
 	}
 	for (uint32_t h = 0; h < s->c->head_count; h++)
 		attend_head(s, layer, h, position);
-	multiply(s, &l->o, s->heads, s->delta);
+	multiply(s, layer, ENG_LORA_O, &l->o, s->heads, s->delta);
 }
 
 static void feed_forward(const struct state *s, uint32_t layer)
@@ -145,11 +150,11 @@ static void feed_forward(const struct state *s, uint32_t layer)
 	const struct eng_layer *l = &s->t->model.layers[layer];
 
 	norm(s, l->ffn_norm);
-	multiply(s, &l->gate, s->norm, s->gate);
-	multiply(s, &l->up, s->norm, s->up);
+	multiply(s, layer, ENG_LORA_GATE, &l->gate, s->norm, s->gate);
+	multiply(s, layer, ENG_LORA_UP, &l->up, s->norm, s->up);
 	for (uint32_t i = 0; i < s->c->intermediate; i++)
 		s->gate[i] = s->gate[i] / (1 + exp(-s->gate[i])) * s->up[i];
-	multiply(s, &l->down, s->gate, s->delta);
+	multiply(s, layer, ENG_LORA_DOWN, &l->down, s->gate, s->delta);
 }
 
 static void add_delta(const struct state *s)
@@ -164,6 +169,7 @@ static void forward(const struct state *s, uint32_t token, uint32_t position, do
 
 	for (uint32_t i = 0; i < s->c->hidden; i++)
 		s->x[i] = (double)embed[i];
+	t_lora_embed(s->adapters, s->adapter_count, token, s->x);
 	for (uint32_t layer = 0; layer < s->c->layer_count; layer++) {
 		attention(s, layer, position);
 		add_delta(s);
@@ -171,16 +177,24 @@ static void forward(const struct state *s, uint32_t token, uint32_t position, do
 		add_delta(s);
 	}
 	norm(s, s->t->model.output_norm);
-	multiply(s, &s->t->model.output, s->norm, logits);
+	multiply(s, 0, ENG_LORA_OUTPUT, &s->t->model.output, s->norm, logits);
 }
 
 void t_model_reference(const struct t_model *t, const uint32_t *tokens, uint32_t count,
 		       double *logits)
 {
+	t_lora_reference(t, NULL, 0, tokens, count, logits);
+}
+
+void t_lora_reference(const struct t_model *t, const struct t_adapter *adapters,
+		      uint32_t adapter_count, const uint32_t *tokens, uint32_t count,
+		      double *logits)
+{
 	const struct eng_config *c = &t->model.config;
 	uint32_t heads = c->head_count * c->head_dim, kv = c->kv_head_count * c->head_dim;
 	struct state s = {
 		.t = t, .c = c, .count = count,
+		.adapters = adapters, .adapter_count = adapter_count,
 		.k = doubles((size_t)c->layer_count * count * kv),
 		.v = doubles((size_t)c->layer_count * count * kv),
 		.x = doubles(c->hidden), .norm = doubles(c->hidden), .delta = doubles(c->hidden),

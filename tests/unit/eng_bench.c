@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * eng_bench.c: whole steps of the engine over made-up weights, without daemon. Not part of any check.
- *     eng_bench [SHAPE [TYPE [ISA [THREADS [CASE]]]]]
+ *     eng_bench [SHAPE [TYPE [ISA [THREADS [CASE [RANK [ADAPTER_TYPE]]]]]]]
  * SHAPE: smol (135 M), 1b (Llama 3.2), tiny. TYPE: a packed type (Q4M). ISA: auto. CASE: the first
  * letters of the cases to run. Every weight byte is the same: only the time depends on them, and it
- * does not.
+ * does not. Cases with adapters (RANK 16, F16, on all matrices of the layers) take turns with the
+ * same steps without, and say which share of their speed is left.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,12 +13,14 @@
 #include <sys/mman.h>
 #include <time.h>
 
-#include "eng_model.h"
+#include "eng_lora.h"
 
 #define FILL		0x21		/* as f16 0.0098, as float 5e-19, as quants 33 or 1 and 2 */
 #define RUNS		9
 #define SEQUENCES	64u
 #define PAGES_MAX	257u
+#define ADAPTERS	16u
+#define TURNS		100u
 
 struct shape {
 	const char *name;
@@ -37,6 +40,9 @@ struct bench {
 	uint64_t weight_bytes;			/* that one decode step reads */
 	void *pages[SEQUENCES][PAGES_MAX];
 	struct eng_row rows[ENG_ROWS_MAX];
+	struct eng_lora loras[ADAPTERS];
+	struct eng_adapter adapters[ADAPTERS];
+	uint32_t adapter_count;			/* different ones in a step */
 };
 
 static double now(void)
@@ -102,6 +108,60 @@ static void make_model(struct bench *b, const struct eng_config *config, uint32_
 		};
 }
 
+/* Of an adapter's image: one after the other in huge pages. */
+static void *placed(uint64_t bytes)
+{
+	const uint64_t chunk = 32u << 20;
+	static uint8_t *at, *end;
+	uint8_t *p = at;
+
+	bytes = (bytes + 63) / 64 * 64;
+	if (bytes > chunk)
+		return filled(bytes);
+	if ((uint64_t)(end - at) < bytes) {
+		p = filled(chunk);
+		end = p + chunk;
+	}
+	at = p + bytes;
+	return p;
+}
+
+static struct eng_lora_pair pair(const struct eng_matrix *m, uint32_t type, uint32_t rank)
+{
+	const uint64_t a_bytes = (uint64_t)rank * m->cols * (type == ENG_F32 ? 4 : 2);
+
+	return (struct eng_lora_pair){
+		.rank = rank, .type = type, .rows = m->rows, .cols = m->cols, .scale = 1,
+		.a = placed(a_bytes), .b = placed(eng_packed_bytes(type, m->rows, rank)),
+	};
+}
+
+static void make_lora(struct bench *b, uint32_t i, uint32_t type, uint32_t rank)
+{
+	const struct eng_config *c = &b->model.config;
+	struct eng_lora_layer *layers = calloc(c->layer_count, sizeof(*layers));
+	struct eng_lora *lora = &b->loras[i];
+	const char *field = "memory";
+
+	for (uint32_t l = 0; layers && l < c->layer_count; l++) {
+		const struct eng_layer *base = &b->model.layers[l];
+
+		layers[l] = (struct eng_lora_layer){ {
+			pair(&base->q, type, rank), pair(&base->k, type, rank),
+			pair(&base->v, type, rank), pair(&base->o, type, rank),
+			pair(&base->gate, type, rank), pair(&base->up, type, rank),
+			pair(&base->down, type, rank),
+		} };
+	}
+	*lora = (struct eng_lora){ .layer_count = c->layer_count, .layers = layers };
+	b->adapters[i] = (struct eng_adapter){ lora, 1 };
+	if (!layers || eng_lora_check(lora, &b->model, &field, NULL) ||
+	    eng_lora_prepare(b->eng, lora)) {
+		fprintf(stderr, "eng_bench: no adapter: %s\n", field);
+		exit(1);
+	}
+}
+
 /* Pages of the first @sequences sequences for @tokens positions. */
 static void need_pages(struct bench *b, uint32_t sequences, uint32_t tokens)
 {
@@ -115,6 +175,10 @@ static void need_pages(struct bench *b, uint32_t sequences, uint32_t tokens)
 
 static void step(struct bench *b, uint32_t rows)
 {
+	for (uint32_t i = 0; b->adapter_count && i < rows; i++) {
+		b->rows[i].adapters = &b->adapters[i % b->adapter_count];
+		b->rows[i].adapter_count = 1;
+	}
 	if (eng_step(b->eng, &b->model, b->rows, rows, b->logits)) {
 		fprintf(stderr, "eng_bench: the step was refused\n");
 		exit(1);
@@ -155,43 +219,94 @@ static int by_size(const void *a, const void *b)
 static const struct work {
 	const char *name;
 	void (*run)(struct bench *b, uint32_t n, uint32_t position);
-	uint32_t n, position, sequences;
+	uint32_t n, position, sequences, adapters;
 } works[] = {
-	{ "decode 1 at 128", decode_step, 1, 128, 1 },
-	{ "decode 4 at 128", decode_step, 4, 128, 4 },
-	{ "decode 16 at 128", decode_step, 16, 128, 16 },
-	{ "decode 64 at 128", decode_step, 64, 128, 64 },
-	{ "long decode 1 at 2048", decode_step, 1, 2048, 1 },
-	{ "long decode 1 at 8192", decode_step, 1, 8192, 1 },
-	{ "prompt 128", prompt_steps, 128, 0, 1 },
-	{ "prompt 512", prompt_steps, 512, 0, 1 },
-	{ "xlong prompt 2048", prompt_steps, 2048, 0, 1 },
+	{ "decode 1 at 128", decode_step, 1, 128, 1, 0 },
+	{ "decode 4 at 128", decode_step, 4, 128, 4, 0 },
+	{ "decode 16 at 128", decode_step, 16, 128, 16, 0 },
+	{ "decode 64 at 128", decode_step, 64, 128, 64, 0 },
+	{ "long decode 1 at 2048", decode_step, 1, 2048, 1, 0 },
+	{ "long decode 1 at 8192", decode_step, 1, 8192, 1, 0 },
+	{ "prompt 128", prompt_steps, 128, 0, 1, 0 },
+	{ "prompt 512", prompt_steps, 512, 0, 1, 0 },
+	{ "xlong prompt 2048", prompt_steps, 2048, 0, 1, 0 },
+	{ "adapter decode 1 at 128", decode_step, 1, 128, 1, 1 },
+	{ "adapter decode 4 at 128", decode_step, 4, 128, 4, 1 },
+	{ "adapter decode 16 at 128", decode_step, 16, 128, 16, 1 },
+	{ "adapters decode 16 of 16", decode_step, 16, 128, 16, 16 },
+	{ "adapter prompt 512", prompt_steps, 512, 0, 1, 1 },
 };
 
-/* Median and range of tokens a second, each run some steps of about 0.1 s. */
-static void measure(struct bench *b, const struct work *w)
+static void print_rate(const struct bench *b, const struct work *w, double rate[RUNS])
 {
-	double rate[RUNS], start = now(), median;
-	uint32_t times;
+	double median;
 
-	need_pages(b, w->sequences, w->position ? w->position : w->n);
-	w->run(b, w->n, w->position);
-	start = now();
-	w->run(b, w->n, w->position);
-	times = 1 + (uint32_t)(0.1 / (now() - start));
-	for (int i = 0; i < RUNS; i++) {
-		start = now();
-		for (uint32_t k = 0; k < times; k++)
-			w->run(b, w->n, w->position);
-		rate[i] = (double)w->n * times / (now() - start);
-	}
 	qsort(rate, RUNS, sizeof(*rate), by_size);
 	median = rate[RUNS / 2];
-	printf("%-24s %8.1f tokens/s (%.1f..%.1f)", w->name, median, rate[0], rate[RUNS - 1]);
+	printf("%-26s %8.1f tokens/s (%.1f..%.1f)", w->name, median, rate[0], rate[RUNS - 1]);
 	if (w->run == decode_step)
 		printf("  %6.2f GB/s of weights",
 		       median / w->n * (double)b->weight_bytes * 1e-9);
 	printf("\n");
+}
+
+static double rate_of(struct bench *b, const struct work *w, uint32_t times, uint32_t adapters)
+{
+	const double start = now();
+
+	b->adapter_count = adapters;
+	for (uint32_t k = 0; k < times; k++)
+		w->run(b, w->n, w->position);
+	b->adapter_count = 0;
+	return (double)w->n * times / (now() - start);
+}
+
+/* Median and range of tokens a second, each run some steps of about 0.1 s. */
+static void measure(struct bench *b, const struct work *w)
+{
+	double rate[RUNS];
+	uint32_t times;
+
+	rate_of(b, w, 1, 0);
+	times = 1 + (uint32_t)(0.1 * rate_of(b, w, 1, 0) / w->n);
+	for (int i = 0; i < RUNS; i++)
+		rate[i] = rate_of(b, w, times, 0);
+	print_rate(b, w, rate);
+}
+
+/*
+ * Steps with and without adapters take turns, so that whatever else the machine does meets both; the
+ * quickest twentieth and the median of each are compared.
+ */
+static void measure_adapters(struct bench *b, const struct work *w)
+{
+	const uint32_t turns = w->n > 16 ? TURNS / 5 : TURNS;
+	double rate[2][TURNS];
+
+	for (uint32_t i = 0; i < turns; i++)
+		for (uint32_t with = 0; with < 2; with++) {
+			rate_of(b, w, 1, with ? w->adapters : 0);
+			rate[with][i] = rate_of(b, w, 2, with ? w->adapters : 0);
+		}
+	for (uint32_t with = 0; with < 2; with++)
+		qsort(rate[with], turns, sizeof(rate[with][0]), by_size);
+	printf("%-26s", w->name);
+	for (uint32_t i = 0; i < 2; i++) {
+		const uint32_t at = i ? turns / 2 : turns - 1 - turns / 20;
+
+		printf("%s %.1f, without %.1f tokens/s: %.3f", i ? "; median" : " quick",
+		       rate[1][at], rate[0][at], rate[1][at] / rate[0][at]);
+	}
+	printf("\n");
+}
+
+static void run_work(struct bench *b, const struct work *w)
+{
+	need_pages(b, w->sequences, w->position ? w->position : w->n);
+	if (w->adapters)
+		measure_adapters(b, w);
+	else
+		measure(b, w);
 	fflush(stdout);
 }
 
@@ -209,6 +324,8 @@ int main(int argc, char **argv)
 	const int isa = argc > 3 ? eng_isa_parse(argv[3]) : ENG_ISA_AUTO;
 	const uint32_t type = type_of(argc > 2 ? argv[2] : "Q4M");
 	const uint32_t threads = argc > 4 ? (uint32_t)atoi(argv[4]) : 2;
+	const uint32_t rank = argc > 6 ? (uint32_t)atoi(argv[6]) : 16;
+	const uint32_t lora_type = type_of(argc > 7 ? argv[7] : "F16");
 	static struct bench b;
 	size_t s = 0;
 
@@ -217,18 +334,20 @@ int main(int argc, char **argv)
 		s++;
 	if (s == sizeof(shapes) / sizeof(*shapes) || isa < 0 || type == ENG_NONE ||
 	    eng_new(&b.eng, (uint32_t)isa, threads)) {
-		fprintf(stderr, "eng_bench [smol|1b|tiny [TYPE [ISA [THREADS [CASE]]]]]\n");
+		fprintf(stderr, "eng_bench [smol|1b|tiny [TYPE [ISA [THREADS [CASE [RANK [TYPE]]]]]]]\n");
 		return 2;
 	}
 	make_model(&b, &shapes[s].config, type);
 	if (!b.model.layers || eng_prepare(b.eng, &b.model))
 		return 1;
+	for (uint32_t i = 0; i < ADAPTERS; i++)
+		make_lora(&b, i, lora_type, rank);
 	b.logits = filled((uint64_t)SEQUENCES * b.model.config.vocab_count * sizeof(float));
 	printf("%s %s, %s, %u threads, %.1f MB of weights\n", shapes[s].name, eng_type_name(type),
 	       eng_isa_name(eng_isa(b.eng)), threads, (double)b.weight_bytes * 1e-6);
 	for (size_t i = 0; i < sizeof(works) / sizeof(*works); i++)
 		if (!strncmp(works[i].name, only, strlen(only)))
-			measure(&b, &works[i]);
+			run_work(&b, &works[i]);
 	eng_free(&b.eng);
 	return 0;
 }

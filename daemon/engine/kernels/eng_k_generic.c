@@ -18,6 +18,7 @@
 #include "eng_attention_impl.h"
 #include "eng_diverge_impl.h"
 #include "eng_float_impl.h"
+#include "eng_lora_impl.h"
 #include "eng_vector_impl.h"
 
 /* Nearest integer, halves to even, as the CPUs' conversions round. |x| < 2^22. */
@@ -170,5 +171,5 @@ const struct eng_kernels eng_kernels_generic = {
 	.rms_norm = rms_norm, .rope = rope, .silu_mul = silu_mul, .add = add,
 	.softmax_part = softmax_part, .max = max, .sum_exp = sum_exp, .widen = widen, .kv_put = kv_put,
 	.attn_scores = attn_scores, .attn_mix = attn_mix, .attn_merge = attn_merge,
-	.diverge = diverge,
+	.diverge = diverge, .lora_shrink = lora_shrink, .lora_expand = lora_expand,
 };

@@ -125,6 +125,17 @@ struct eng_kernels {
 			   uint32_t head_dim, float *out);
 
 	/*
+	 * The halves of a low-rank adapter, for any rows (eng_lora.h has the layouts, and what the
+	 * elements may be). z[i][r] = scale[i] * dot(A[r], x[i]) for r < rank.
+	 */
+	void (*lora_shrink)(uint32_t type, const void *a, uint32_t rank, uint32_t cols,
+			    const float *const *x, const float *scale, uint32_t row_count,
+			    float *const *z);
+	/* out[i][o] += sum over ranks of B[o] * z[i], for the outputs o of these panels of B. */
+	void (*lora_expand)(const struct eng_matrix *b, uint32_t first_panel, uint32_t panel_count,
+			    const float *const *z, uint32_t row_count, float *const *out);
+
+	/*
 	 * In double, with p = exp(a - a_most) and q = exp(b - b_most), no exponent above 0: the
 	 * sums of p, of q, and of p (log p - log q). The last is finite only if all numbers are.
 	 */

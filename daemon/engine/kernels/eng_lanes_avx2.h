@@ -132,4 +132,13 @@ static inline struct lanes lanes_pow2(struct lanes t)
 	return (struct lanes){ lanes_pow2_half(t.a), lanes_pow2_half(t.b) };
 }
 
+static inline float lanes_sum(struct lanes x)
+{
+	const __m256 eight = _mm256_add_ps(x.a, x.b);
+	__m128 s = _mm_add_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));
+
+	s = _mm_add_ps(s, _mm_movehl_ps(s, s));
+	return _mm_cvtss_f32(_mm_add_ss(s, _mm_movehdup_ps(s)));
+}
+
 #endif

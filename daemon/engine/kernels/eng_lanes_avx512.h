@@ -117,4 +117,14 @@ static inline struct lanes lanes_pow2(struct lanes t)
 		_mm512_add_epi32(exponent, _mm512_set1_epi32(0x3f800000))) };
 }
 
+static inline float lanes_sum(struct lanes a)
+{
+	const __m256 eight = _mm256_add_ps(_mm512_castps512_ps256(a.v),
+					   _mm512_extractf32x8_ps(a.v, 1));
+	__m128 s = _mm_add_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));
+
+	s = _mm_add_ps(s, _mm_movehl_ps(s, s));
+	return _mm_cvtss_f32(_mm_add_ss(s, _mm_movehdup_ps(s)));
+}
+
 #endif

@@ -135,4 +135,13 @@ LANES_CALL struct lanes lanes_pow2(struct lanes t)
 	return t;
 }
 
+/* i + (i+8), then 4, 2, 1. */
+LANES_CALL float lanes_sum(struct lanes a)
+{
+	for (int half = 8; half; half /= 2)
+		for (int i = 0; i < half; i++)
+			a.f[i] += a.f[i + half];
+	return a.f[0];
+}
+
 #endif

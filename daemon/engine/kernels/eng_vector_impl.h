@@ -42,17 +42,6 @@ static inline struct lanes lanes_exp(struct lanes x)
 	return lanes_mul(lanes_add(p, lanes_set(1.0f)), lanes_pow2(t));
 }
 
-static inline float lanes_sum(struct lanes a)
-{
-	float f[16];
-
-	lanes_store(f, a);
-	for (int half = 8; half; half /= 2)
-		for (int i = 0; i < half; i++)
-			f[i] += f[i + half];
-	return f[0];
-}
-
 static inline float lanes_most(struct lanes a)
 {
 	float f[16];
