@@ -77,7 +77,6 @@ int eng_lora_check(struct eng_lora *lora, const struct eng_model *model, const c
  * Scratch grows with the greatest sum of ranks that share an input, about 2,100 x 4 bytes each. 0;
  * -EINVAL: not checked; -ENOMEM (the engine is as before).
  */
-struct eng;
 int eng_lora_prepare(struct eng *eng, const struct eng_lora *lora);
 
 #endif
