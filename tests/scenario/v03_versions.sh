@@ -253,11 +253,11 @@ eq "removed" "$(json '[v["version"] for v in o["removed"]]' <"$dir/out")" "['1.0
 eq "after" "$(stored old)" "1.1.0 1.3.0 1.4.0 1.6.0"
 eq "the host serves on" "$("$MHOST" rollback old --json | json 'o["version"], o["read_bytes"]')" "('1.3.0', 0)"
 refused 1 'old@1.5.0 is not in the store' load old@1.5.0
-# That host knows nothing of another store, whose history does; without one only the newest stays.
+# That host knows nothing of another store, whose history and state do; without them only the newest stays.
 cp -r "$MHOST_STORE" "$dir/other"
 removed() { "$MHOST" prune old --keep 1 --store "$dir/other" --json | json '[v["version"] for v in o["removed"]]'; }
 eq "another store" "$(removed)" "[]"
-rm "$dir/other/history.jsonl"
+rm -r "$dir/other/history.jsonl" "$dir/other/state"
 eq "another store without history" "$(removed)" "['1.1.0', '1.3.0', '1.4.0']"
 host_stop
 [ -z "$(ls "$MHOST_STORE/tmp" 2>/dev/null)" ] || fail "left in tmp: $(ls "$MHOST_STORE/tmp")"
