@@ -3,8 +3,10 @@
  * wrk_speed.c: is a candidate slower than the active version, when both run on one worker? Their steps
  * take turns, so a slow one makes the replies of both slow, and latencies do not tell whose fault it
  * is. Steps do: each without prompts is held against what the active version's steps of as many rows
- * take at this time. Only steps that follow one of another version count, on both sides: one that
- * follows its like finds its weights in the cache, and the version with little traffic never does.
+ * take at this time. How fast the machine is just now (the level) is learnt quickly, since others use
+ * it too; what one more row costs (the shape) slowly, since that belongs to the model. Steps that
+ * follow one of another version are a class of their own: one that follows its like finds its weights
+ * in the cache, and the version with little traffic seldom does.
  */
 #include <math.h>
 
