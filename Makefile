@@ -16,6 +16,7 @@ SHM_SRC := \
 	shm/mhs_adapter.c \
 	shm/mhs_attach.c \
 	shm/mhs_bell.c \
+	shm/mhs_check.c \
 	shm/mhs_epoch.c \
 	shm/mhs_extent.c \
 	shm/mhs_image.c \

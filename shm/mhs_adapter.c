@@ -6,18 +6,14 @@
 #include <math.h>
 #include <string.h>
 
+#include "mhs_check_priv.h"
+
 /* Numbers of enum eng_type (eng_pack.h), which are part of the image ABI. */
 #define TYPE_F32	2u
 #define TYPE_F16	3u
 #define TYPE_BF16	4u
 
 #define ROLE_MASK	0xffu
-
-static int refuse(const char **field, const char *text)
-{
-	*field = text;
-	return -EINVAL;
-}
 
 uint32_t mhs_adapter_type_bytes(uint32_t type)
 {
@@ -76,11 +72,11 @@ static int check_lengths(const struct mhs_image_tensor *a, const struct mhs_imag
 	uint32_t value_bytes = mhs_adapter_type_bytes(a->type);
 
 	if (!value_bytes || a->type != b->type)
-		return refuse(field, "tensor.type: must be F32, F16 or BF16 in an adapter, the same "
+		return mhs_refuse(field, "tensor.type: must be F32, F16 or BF16 in an adapter, the same "
 			      "for A and B");
 	if (a->length_bytes != a->rows * a->cols * value_bytes ||
 	    b->length_bytes != MHS_ADAPTER_PADDED_ROWS(b->rows) * b->cols * value_bytes)
-		return refuse(field, "tensor.length_bytes: must be rows x cols values, of B in panels "
+		return mhs_refuse(field, "tensor.length_bytes: must be rows x cols values, of B in panels "
 			      "of 16 rows");
 	return 0;
 }
@@ -93,15 +89,15 @@ static int check_pair(const struct mhs_image_config *config, const struct mhs_im
 
 	if (a->role != (role | MHS_ROLE_LORA_A) || b->role != (role | MHS_ROLE_LORA_B) ||
 	    mhs_adapter_shape(config, role, &rows, &cols))
-		return refuse(field, "tensor.role: must be A, then B of a matrix that can be adapted");
+		return mhs_refuse(field, "tensor.role: must be A, then B of a matrix that can be adapted");
 	if (a->layer != b->layer || (role < MHS_ROLE_ATTN_NORM && a->layer))
-		return refuse(field, "tensor.layer: must be the same for A and B, 0 outside of layers");
+		return mhs_refuse(field, "tensor.layer: must be the same for A and B, 0 outside of layers");
 	if (a->rows < 1 || a->rows > MHS_ADAPTER_RANK_MAX || b->cols != a->rows)
-		return refuse(field, "tensor.rows: rank must be 1..65536, the same for A and B");
+		return mhs_refuse(field, "tensor.rows: rank must be 1..65536, the same for A and B");
 	if (a->cols != cols || b->rows != rows)
-		return refuse(field, "tensor.rows, tensor.cols: must be those of the configuration");
+		return mhs_refuse(field, "tensor.rows, tensor.cols: must be those of the configuration");
 	if (!isfinite(a->lora_scale) || memcmp(&a->lora_scale, &b->lora_scale, sizeof(float)))
-		return refuse(field, "tensor.lora_scale: must be finite, the same for A and B");
+		return mhs_refuse(field, "tensor.lora_scale: must be finite, the same for A and B");
 	return check_lengths(a, b, field);
 }
 
@@ -116,12 +112,12 @@ int mhs_adapter_check(const struct mhs_image_header *image, const void *base, co
 	int err;
 
 	if (image->kind != MHS_IMAGE_ADAPTER)
-		return refuse(field, "kind: must be 2 (adapter)");
+		return mhs_refuse(field, "kind: must be 2 (adapter)");
 	err = mhs_image_check_tensors(image, base, field);
 	for (uint32_t i = 0; i < image->tensor_count && !err; i += 2) {
 		err = check_pair(&image->config, &t[i], &t[i + 1], field);
 		if (!err && i && !is_after(&t[i], &t[i - 2]))
-			err = refuse(field, "tensor.role: targets must rise by layer and role");
+			err = mhs_refuse(field, "tensor.role: targets must rise by layer and role");
 	}
 	return err;
 }
@@ -193,6 +189,6 @@ int mhs_adapter_fits(const struct mhs_image_config *adapter, const struct mhs_im
 	mhs_fits_numbers(version, v);
 	for (uint32_t i = 0; i < MHS_FITS_COUNT; i++)
 		if (a[i] != v[i])
-			return refuse(field, mhs_fits_names[i]);
+			return mhs_refuse(field, mhs_fits_names[i]);
 	return 0;
 }

@@ -7,23 +7,7 @@
 #include <stdbool.h>
 #include <string.h>
 
-#include "mhs_attach.h"
-
-static int refuse(const char **field, const char *text)
-{
-	*field = text;
-	return -EINVAL;
-}
-
-static bool all_zero(const void *bytes, size_t count)
-{
-	const uint8_t *p = bytes;
-
-	for (size_t i = 0; i < count; i++)
-		if (p[i])
-			return false;
-	return true;
-}
+#include "mhs_check_priv.h"
 
 static bool is_aligned(uint64_t bytes)
 {
@@ -48,13 +32,13 @@ static int check_packs(const struct mhs_image_header *image, const struct mhs_im
 		/* header, chunk table and one page at least */
 		if (packs[i].pack_bytes < 3 * MHS_PAGE_BYTES || !is_aligned(packs[i].pack_bytes) ||
 		    packs[i].pack_bytes > MHS_IMAGE_BYTES_MAX)
-			return refuse(field, "pack.pack_bytes: must be a multiple of 4096, "
+			return mhs_refuse(field, "pack.pack_bytes: must be a multiple of 4096, "
 				      "12288 to 4 TiB");
-		if (!all_zero(packs[i].reserved0, sizeof(packs[i].reserved0)))
-			return refuse(field, "pack.reserved0: must be zero");
+		if (!mhs_all_zero(packs[i].reserved0, sizeof(packs[i].reserved0)))
+			return mhs_refuse(field, "pack.reserved0: must be zero");
 		for (uint32_t k = 0; k < i; k++)
 			if (!memcmp(packs[i].content_hash, packs[k].content_hash, MHS_HASH_BYTES))
-				return refuse(field, "pack.content_hash: twice in the table");
+				return mhs_refuse(field, "pack.content_hash: twice in the table");
 	}
 	return 0;
 }
@@ -66,7 +50,7 @@ static int check_first(const struct mhs_image_header *image, const struct mhs_im
 	if (x->segment || x->image_offset_bytes || x->segment_offset_bytes ||
 	    !is_aligned(x->length_bytes) || x->length_bytes > image->file_bytes ||
 	    x->length_bytes < image->tensor_table.offset_bytes + image->tensor_table.length_bytes)
-		return refuse(field, "extent 0: must hold the tables, at the beginning of the "
+		return mhs_refuse(field, "extent 0: must hold the tables, at the beginning of the "
 			      "image's own file");
 	return 0;
 }
@@ -75,23 +59,23 @@ static int check_extent(const struct mhs_image_header *image, const struct mhs_i
 			const struct mhs_image_extent *x, uint64_t end, const char **field)
 {
 	if (x->reserved0)
-		return refuse(field, "extent.reserved0: must be zero");
+		return mhs_refuse(field, "extent.reserved0: must be zero");
 	if (x->segment == 0 || x->segment > image->pack_count)
-		return refuse(field, "extent.segment: must be 1..pack_count");
+		return mhs_refuse(field, "extent.segment: must be 1..pack_count");
 	if (!is_aligned(x->image_offset_bytes) || !is_aligned(x->length_bytes) ||
 	    !is_aligned(x->segment_offset_bytes) || x->length_bytes == 0)
-		return refuse(field, "extent: offsets and length must be whole pages");
+		return mhs_refuse(field, "extent: offsets and length must be whole pages");
 	if (x->image_offset_bytes < end)
-		return refuse(field, "extent.image_offset_bytes: overlaps the extent before");
+		return mhs_refuse(field, "extent.image_offset_bytes: overlaps the extent before");
 	if (x->image_offset_bytes > end)
-		return refuse(field, "extent.image_offset_bytes: leaves a gap after the extent before");
+		return mhs_refuse(field, "extent.image_offset_bytes: leaves a gap after the extent before");
 	if (x->length_bytes > image->image_bytes - end)
-		return refuse(field, "extent.length_bytes: beyond the end of the image");
+		return mhs_refuse(field, "extent.length_bytes: beyond the end of the image");
 	/* what lies before is the pack's header and chunk table */
 	if (x->segment_offset_bytes < 2 * MHS_PAGE_BYTES ||
 	    x->segment_offset_bytes >= packs[x->segment - 1].pack_bytes ||
 	    x->length_bytes > packs[x->segment - 1].pack_bytes - x->segment_offset_bytes)
-		return refuse(field, "extent.segment_offset_bytes: must lie in the pack's data");
+		return mhs_refuse(field, "extent.segment_offset_bytes: must lie in the pack's data");
 	return 0;
 }
 
@@ -112,11 +96,11 @@ static int check_covered(const struct mhs_image_header *image, const void *base,
 
 	for (uint32_t i = 0; i < image->tensor_count; i++)
 		if (!is_whole(image, base, tensors[i].offset_bytes, tensors[i].length_bytes))
-			return refuse(field, "extents: a tensor lies in more than one");
+			return mhs_refuse(field, "extents: a tensor lies in more than one");
 	for (uint32_t i = 0; i < 2; i++)
 		if (spans[i]->length_bytes &&
 		    !is_whole(image, base, spans[i]->offset_bytes, spans[i]->length_bytes))
-			return refuse(field, "extents: tokenizer or template lies in more than one");
+			return mhs_refuse(field, "extents: tokenizer or template lies in more than one");
 	return 0;
 }
 
@@ -143,7 +127,7 @@ int mhs_image_check_extents(const struct mhs_image_header *image, const void *ba
 		end += extents[i].length_bytes;
 	}
 	if (end != image->image_bytes)
-		return refuse(field, "extents: do not reach the end of the image");
+		return mhs_refuse(field, "extents: do not reach the end of the image");
 	return check_covered(image, base, field);
 }
 
@@ -197,39 +181,25 @@ int mhs_image_locate(const struct mhs_image_header *image, const void *base, uin
 
 /* ---- packs ---------------------------------------------------------------------------------- */
 
-static int check_pack_hash(const struct mhs_pack_header *pack, mhs_hash128_fn check_hash,
-			   const char **field)
-{
-	struct mhs_pack_header copy = *pack;
-	uint8_t hash[MHS_CHUNK_HASH_BYTES];
-
-	memset(copy.header_hash, 0, sizeof(copy.header_hash));
-	check_hash(&copy, sizeof(copy), hash);
-	if (memcmp(hash, pack->header_hash, sizeof(hash)) == 0)
-		return 0;
-	*field = "header_hash: does not match, the header page is damaged";
-	return -EBADMSG;
-}
-
 static int check_pack_lengths(const struct mhs_pack_header *pack, uint64_t file_bytes,
 			      const char **field)
 {
 	uint64_t data = pack->data_offset_bytes, table = pack->chunk_table.length_bytes;
 
 	if (pack->pack_bytes != file_bytes)
-		return refuse(field, "pack_bytes: must equal the file size, it is cut or padded");
+		return mhs_refuse(field, "pack_bytes: must equal the file size, it is cut or padded");
 	if (!is_aligned(file_bytes) || file_bytes > MHS_IMAGE_BYTES_MAX)
-		return refuse(field, "pack_bytes: must be a multiple of 4096, at most 4 TiB");
+		return mhs_refuse(field, "pack_bytes: must be a multiple of 4096, at most 4 TiB");
 	if (data < 2 * MHS_PAGE_BYTES || data >= file_bytes || !is_aligned(data))
-		return refuse(field, "data_offset_bytes: must be a page boundary after the chunk "
+		return mhs_refuse(field, "data_offset_bytes: must be a page boundary after the chunk "
 			      "table, inside the file");
 	if (pack->chunk_bytes != MHS_IMAGE_CHUNK_BYTES)
-		return refuse(field, "chunk_bytes: must be 4194304");
+		return mhs_refuse(field, "chunk_bytes: must be 4194304");
 	if (pack->chunk_count != (file_bytes - data + MHS_IMAGE_CHUNK_BYTES - 1) / MHS_IMAGE_CHUNK_BYTES)
-		return refuse(field, "chunk_count: does not cover the data");
+		return mhs_refuse(field, "chunk_count: does not cover the data");
 	if (pack->chunk_table.offset_bytes != MHS_PAGE_BYTES || table > data - MHS_PAGE_BYTES ||
 	    table != (uint64_t)pack->chunk_count * MHS_CHUNK_HASH_BYTES)
-		return refuse(field, "chunk_table: must follow the header, 16 bytes a chunk");
+		return mhs_refuse(field, "chunk_table: must follow the header, 16 bytes a chunk");
 	return 0;
 }
 
@@ -239,20 +209,20 @@ int mhs_pack_check_header(const struct mhs_pack_header *pack, uint64_t file_byte
 	int err;
 
 	if (pack->magic != MHS_PACK_MAGIC)
-		return refuse(field, "magic: this is not an mhost pack");
+		return mhs_refuse(field, "magic: this is not an mhost pack");
 	if (pack->abi_major != MHS_IMAGE_ABI_MAJOR || pack->features) {
 		*field = "abi_major, features: made by another mhost, import the version again";
 		return -ENOTSUP;
 	}
 	if (pack->header_bytes != MHS_PAGE_BYTES)
-		return refuse(field, "header_bytes: must be 4096");
-	err = check_hash ? check_pack_hash(pack, check_hash, field) : 0;
+		return mhs_refuse(field, "header_bytes: must be 4096");
+	err = check_hash ? mhs_check_page(pack, pack->header_hash, check_hash, field) : 0;
 	if (!err)
 		err = check_pack_lengths(pack, file_bytes, field);
 	if (err)
 		return err;
 	if (pack->abi_minor <= MHS_IMAGE_ABI_MINOR &&
-	    !all_zero(pack->reserved0, sizeof(pack->reserved0)))
-		return refuse(field, "reserved0: must be zero");
+	    !mhs_all_zero(pack->reserved0, sizeof(pack->reserved0)))
+		return mhs_refuse(field, "reserved0: must be zero");
 	return 0;
 }
