@@ -109,6 +109,9 @@ void cmd_hex(const uint8_t *bytes, size_t count, char *out);
 json_t *ctl_call(const struct cmd *cmd, json_t *request);
 /* Whether no host listens there. False also when that cannot be known: ctl_call() will tell. */
 bool ctl_absent(const struct cmd *cmd);
+typedef void (*ctl_print_fn)(const json_t *answer);
+/* The same, and show the answer: as JSON with --json, else by @print. CMD_OK or CMD_FAILED. */
+int ctl_show(const struct cmd *cmd, json_t *request, ctl_print_fn print);
 /* A connection to it, the caller's to close. NULL: the reason has been printed. */
 FILE *ctl_open(const struct cmd *cmd);
 /* The same, but the reason goes into @why. */

@@ -5,8 +5,6 @@
 
 #include "cmd_adapter.h"
 
-typedef void (*print_fn)(const json_t *answer);
-
 static const char *text_of(const json_t *object, const char *key)
 {
 	const char *text = json_string_value(json_object_get(object, key));
@@ -19,31 +17,16 @@ static double number_of(const json_t *object, const char *key)
 	return json_number_value(json_object_get(object, key));
 }
 
-static int call(struct cmd *cmd, json_t *request, print_fn print)
-{
-	json_t *answer = ctl_call(cmd, request);
-
-	if (!answer)
-		return CMD_FAILED;
-	json_object_del(answer, "ok");
-	if (cmd->json)
-		cmd_json_print(json_incref(answer));
-	else
-		print(answer);
-	json_decref(answer);
-	return CMD_OK;
-}
-
 /* No arguments but the verb. */
-static int call_plain(struct cmd *cmd, int argc, print_fn print)
+static int call_plain(struct cmd *cmd, int argc, ctl_print_fn print)
 {
 	if (argc != 1)
 		return cmd_usage(cmd, "[--json]");
-	return call(cmd, json_pack("{s:s}", "command", cmd->verb), print);
+	return ctl_show(cmd, json_pack("{s:s}", "command", cmd->verb), print);
 }
 
 /* One MODEL@VERSION. */
-static int call_version(struct cmd *cmd, int argc, char **argv, print_fn print)
+static int call_version(struct cmd *cmd, int argc, char **argv, ctl_print_fn print)
 {
 	const char *model, *version;
 
@@ -51,7 +34,7 @@ static int call_version(struct cmd *cmd, int argc, char **argv, print_fn print)
 		return cmd_usage(cmd, "MODEL@VERSION");
 	if (cmd_split_ref(cmd, argv[1], &model, &version))
 		return CMD_USAGE;
-	return call(cmd, json_pack("{s:s, s:s, s:s}", "command", cmd->verb, "model", model,
+	return ctl_show(cmd, json_pack("{s:s, s:s, s:s}", "command", cmd->verb, "model", model,
 				   "version", version), print);
 }
 
@@ -225,11 +208,11 @@ int cmd_rollback(struct cmd *cmd, int argc, char **argv)
 	request = json_pack("{s:s, s:s}", "command", cmd->verb, "model", argv[optind]);
 	if (to)
 		json_object_set_new(request, "to", json_string(to));
-	return call(cmd, request, print_flip);
+	return ctl_show(cmd, request, print_flip);
 }
 
 /* One MODEL and perhaps a reason. */
-static int call_model(struct cmd *cmd, int argc, char **argv, print_fn print)
+static int call_model(struct cmd *cmd, int argc, char **argv, ctl_print_fn print)
 {
 	static const struct option options[] = { { "why", required_argument, NULL, 'y' }, { 0 } };
 	const char *why = NULL;
@@ -246,7 +229,7 @@ static int call_model(struct cmd *cmd, int argc, char **argv, print_fn print)
 	request = json_pack("{s:s, s:s}", "command", cmd->verb, "model", argv[optind]);
 	if (why)
 		json_object_set_new(request, "why", json_string(why));
-	return call(cmd, request, print);
+	return ctl_show(cmd, request, print);
 }
 
 static void print_abort(const json_t *answer)

@@ -200,21 +200,13 @@ static int begin(const struct cmd *cmd, const char *model, const char *version,
 	json_t *request = json_pack("{s:s, s:s, s:s, s:s}", "command", "release", "model", model,
 				    "version", version, "mode", !o->shadow ? "canary" :
 				    o->canary ? "shadow,canary" : "shadow");
-	json_t *answer;
 
 	set_text(request, "steps", o->steps);
 	set_text(request, "interval", o->interval);
 	set_text(request, "shadow", o->shadow);
 	set_text(request, "why", o->why);
-	answer = ctl_call(cmd, request);
-	if (!answer)
+	if (ctl_show(cmd, request, print_release))
 		return CMD_FAILED;
-	json_object_del(answer, "ok");
-	if (cmd->json)
-		cmd_json_print(json_incref(answer));
-	else
-		print_release(answer);
-	json_decref(answer);
 	return o->watch ? watch(cmd, model) : CMD_OK;
 }
 

@@ -121,3 +121,18 @@ json_t *ctl_call(const struct cmd *cmd, json_t *request)
 	json_decref(answer);
 	return NULL;
 }
+
+int ctl_show(const struct cmd *cmd, json_t *request, ctl_print_fn print)
+{
+	json_t *answer = ctl_call(cmd, request);
+
+	if (!answer)
+		return CMD_FAILED;
+	json_object_del(answer, "ok");
+	if (cmd->json)
+		cmd_json_print(json_incref(answer));
+	else
+		print(answer);
+	json_decref(answer);
+	return CMD_OK;
+}
