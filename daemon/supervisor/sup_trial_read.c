@@ -189,6 +189,7 @@ void sup_version_worker_died(struct sup_worker *worker)
 
 	if (!slot)
 		return;
+	/* relaxed: the last store of wrk_step_mark(), its writer is dead */
 	index = atomic_load_explicit(&slot->step_version, memory_order_relaxed);
 	snprintf(why, sizeof(why), "worker %u died in a step of it", worker->index);
 	for (struct sup_version *v = worker->sup->versions; v && index; v = v->next) {

@@ -243,6 +243,7 @@ static void publish(struct wrk *w, const struct wrk_version *v)
 
 void wrk_step_mark(struct wrk *w, uint32_t version)
 {
+	/* relaxed: its partner, sup_version_worker_died(), reads it once the kernel says we are dead */
 	atomic_store_explicit(&w->slot->step_version, version, memory_order_relaxed);
 }
 
