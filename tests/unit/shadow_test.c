@@ -8,17 +8,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/epoll.h>
-#include <sys/eventfd.h>
-#include <sys/mman.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "../../daemon/worker/wrk.h"
 #include "log.h"
 #include "t.h"
 #include "t_import.h"
-#include "t_segments.h"
+#include "t_wrk.h"
 
 #define ALL		MHS_ROUTE_WEIGHT_MAX
 #define TOKENS_MAX	512u
@@ -33,14 +29,7 @@ static const char *const paths[VERSIONS] = {
 	"tests/reference/data/models/tied_f32",
 };
 
-static struct mhs_board board;
-static struct mhs_slot slot;
-static struct mhs_stats stats;
-static struct mhs_replies replies;
-static struct wrk w;
-static struct mhs_lane *lane;
-static struct mhs_ring_end submit, event;
-static int supervisor;			/* the other end of the control socket */
+static struct t_wrk world;
 
 /* What the client has seen of its requests. */
 static struct seen {
@@ -52,95 +41,28 @@ static uint64_t last_id;
 
 /* -- a worker --------------------------------------------------------------------------------- */
 
-static bool attach(uint32_t index)
-{
-	struct hrt_msg msg = { .type = HRT_ATTACH, .index = index, .serial = 10 + index };
-	char text[HERITAGE_TEXT_BYTES] = "";
-	struct hrt_attached took;
-	int fds[MHS_SEGMENT_MAX], err = t_segments("tiny", strchr(refs[index], '@') + 1, &msg, fds);
-
-	board.versions[index].serial = msg.serial;
-	atomic_store(&board.versions[index].state, MHS_STATE_READY);
-	if (!err)
-		err = wrk_version_attach(&w, &msg, fds, &took, text);
-	if (err)
-		printf("# attach %s: %d %s\n", refs[index], err, text);
-	for (uint32_t i = 0; i < msg.attach.fd_count; i++)
-		close(fds[i]);
-	return !err;
-}
-
-static void lane_make(void)
-{
-	int fds[3] = { mhs_seg_create("shadow", sizeof(struct mhs_lane)), eventfd(0, EFD_NONBLOCK),
-		       eventfd(0, EFD_NONBLOCK) };
-	struct mhs_map map;
-
-	if (mhs_seg_map_rw(fds[0], sizeof(struct mhs_lane), &map) ||
-	    wrk_lane_open(&w, &(struct hrt_lane){ .id = 1 }, fds))
-		exit(1);
-	lane = map.addr;
-	submit = mhs_lane_submit_end(lane);
-	event = mhs_lane_event_end(lane);
-}
-
 static void route_set(uint32_t mode, uint32_t active, uint32_t candidate, uint32_t weight)
 {
 	struct mhs_route route = { .active = active, .candidate = candidate, .weight = weight,
 				   .mode = mode };
 
-	mhs_flip(&board, 0, &route);
+	mhs_flip(&world.board, 0, &route);
 }
 
 static bool world_make(uint64_t kv_bytes)
 {
-	struct sto_error error = { "" };
-	int pair[2];
-	bool good = true;
+	bool good = t_wrk_open(&world, kv_bytes);
 
-	memset(&board, 0, sizeof(board));
-	memset(&slot, 0, sizeof(slot));
-	memset(&stats, 0, sizeof(stats));
-	memset(&replies, 0, sizeof(replies));
-	memset(&w, 0, sizeof(w));
 	memset(seen, 0, sizeof(seen));
 	ended_count = last_id = 0;
-	mhs_board_init(&board);
-	mhs_board_add_model(&board, "tiny");
-	mhs_slot_init(&slot, 0);
-	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK, 0, pair))
-		return false;
-	w.control = pair[0];
-	supervisor = pair[1];
-	w.epoll = epoll_create1(EPOLL_CLOEXEC);
-	w.board = &board;
-	w.slot = &slot;
-	w.stats = &stats;
-	w.replies = &replies;
-	w.limits = (struct hrt_limits){ .queue = 200, .kv_bytes = kv_bytes, .prefix_cache = 1,
-					.speculate = HRT_SPECULATE_YES };
-	w.record = malloc(WRK_RECORD_BYTES);
-	w.requests_end = &w.requests;
-	if (eng_new(&w.eng, ENG_ISA_AUTO, 1))
-		return false;
-	for (uint32_t i = 1; i < VERSIONS; i++) {
-		if (access(t_path("store/imported"), F_OK) &&
-		    t_import(t_path("store"), refs[i], paths[i], &error))
-			printf("# %s\n", error.text);
-		good = good && attach(i);
-	}
-	t_write_file(t_path("store/imported"), "", 0);
-	lane_make();
+	for (uint32_t i = 1; good && i < VERSIONS; i++)
+		good = t_wrk_attach(&world, i, strchr(refs[i], '@') + 1, paths[i]);
 	return good;
 }
 
 static void world_free(void)
 {
-	wrk_fini(&w);
-	close(w.control);
-	close(w.epoll);
-	close(supervisor);
-	munmap(lane, sizeof(*lane));
+	t_wrk_close(&world);
 }
 
 static void client_look(void)
@@ -153,7 +75,7 @@ static void client_look(void)
 	} record;
 	uint32_t type;
 
-	while (mhs_ring_get(&event, &type, record.bytes, sizeof(record)) > 0) {
+	while (mhs_ring_get(&world.event, &type, record.bytes, sizeof(record)) > 0) {
 		struct seen *s = &seen[record.end.request_id % DONE_MAX];
 
 		if (type == MHS_REC_PROMPT) {
@@ -174,33 +96,33 @@ static void live_turn(void)
 {
 	uint64_t now = wrk_now_ns();
 
-	w.epoch = mhs_epoch_adopt(w.board, w.slot, now);
-	wrk_shadow_look(&w);
-	wrk_lanes_take(&w);
-	wrk_requests_expire(&w, now);
-	wrk_room_resume(&w);
-	wrk_admit(&w);
-	wrk_requests_flush(&w);
-	wrk_batch_step(&w);
-	wrk_requests_flush(&w);
-	wrk_lanes_ring(&w);
-	wrk_requests_reap(&w);
+	world.w.epoch = mhs_epoch_adopt(world.w.board, world.w.slot, now);
+	wrk_shadow_look(&world.w);
+	wrk_lanes_take(&world.w);
+	wrk_requests_expire(&world.w, now);
+	wrk_room_resume(&world.w);
+	wrk_admit(&world.w);
+	wrk_requests_flush(&world.w);
+	wrk_batch_step(&world.w);
+	wrk_requests_flush(&world.w);
+	wrk_lanes_ring(&world.w);
+	wrk_requests_reap(&world.w);
 	client_look();
 }
 
 /* The same with the comparison: never beside a request, never more than a piece. */
 static void whole_turn(void)
 {
-	uint64_t before = w.shadow.steps;
+	uint64_t before = world.w.shadow.steps;
 	bool busy, done;
 
 	live_turn();
-	t_eq(w.shadow.steps, before);
-	busy = w.running_count || w.queued_count || wrk_lanes_pending(&w);
-	done = wrk_shadow_step(&w);
+	t_eq(world.w.shadow.steps, before);
+	busy = world.w.running_count || world.w.queued_count || wrk_lanes_pending(&world.w);
+	done = wrk_shadow_step(&world.w);
 	t_ok(!(busy && done));
-	t_ok(w.shadow.steps - before <= (busy ? 0 : 1));
-	t_ok(w.shadow.piece <= WRK_SHADOW_ROWS);
+	t_ok(world.w.shadow.steps - before <= (busy ? 0 : 1));
+	t_ok(world.w.shadow.piece <= WRK_SHADOW_ROWS);
 }
 
 static void serve_all(void (*turn)(void))
@@ -212,9 +134,9 @@ static void serve_all(void (*turn)(void))
 
 static void compare_all(void)
 {
-	for (uint32_t i = 0; i < 20000 && w.shadow.count; i++)
+	for (uint32_t i = 0; i < 20000 && world.w.shadow.count; i++)
 		whole_turn();
-	t_eq(w.shadow.count, 0);
+	t_eq(world.w.shadow.count, 0);
 }
 
 /* A prompt of @count ids and @output tokens. */
@@ -236,7 +158,7 @@ static void ask_kind(uint32_t kind, const struct mhs_request *rq)
 
 	for (uint32_t i = 0; i < rq->prompt_bytes / 4; i++)
 		prompt[i] = (uint32_t)(t_random(&seed) % 500);
-	t_ok(mhs_ring_put(&submit, kind, pieces, 2) == 0);
+	t_ok(mhs_ring_put(&world.submit, kind, pieces, 2) == 0);
 }
 
 static void ask(uint32_t count, uint32_t output)
@@ -248,7 +170,7 @@ static void ask(uint32_t count, uint32_t output)
 
 static uint64_t dropped(uint32_t candidate)
 {
-	return mhs_stats_get(&mhs_stats_row(&stats, candidate, 10 + candidate)->shadow_dropped);
+	return mhs_stats_get(&mhs_stats_row(&world.stats, candidate, 10 + candidate)->shadow_dropped);
 }
 
 static uint32_t pins(void)
@@ -256,15 +178,15 @@ static uint32_t pins(void)
 	uint32_t sum = 0;
 
 	for (uint32_t i = 1; i < VERSIONS; i++)
-		sum += atomic_load(&slot.pins[i]);
+		sum += atomic_load(&world.slot.pins[i]);
 	return sum;
 }
 
 /* The @n-th COMPARED record, from 0. */
 static bool compared(uint32_t n, struct mhs_reply *reply)
 {
-	for (uint64_t i = 1; i <= mhs_reply_count(&replies); i++)
-		if (mhs_reply_get(&replies, i, reply) == 0 && reply->kind == MHS_REPLY_COMPARED && n-- == 0)
+	for (uint64_t i = 1; i <= mhs_reply_count(&world.replies); i++)
+		if (mhs_reply_get(&world.replies, i, reply) == 0 && reply->kind == MHS_REPLY_COMPARED && n-- == 0)
 			return true;
 	return false;
 }
@@ -284,7 +206,7 @@ static uint32_t compared_count(void)
 /* Log-softmax of each row of @s but the last, single rows, [count - 1][vocab]. */
 static double *naive_rows(const struct seen *s, uint32_t index, uint32_t *vocab)
 {
-	struct wrk_version *v = wrk_version_by_index(&w, index);
+	struct wrk_version *v = wrk_version_by_index(&world.w, index);
 	uint32_t n = v->model.config.vocab_count, pages = wrk_pages_for(s->count);
 	double *out = malloc(s->count * (size_t)n * sizeof(*out));
 	float *logits = aligned_alloc(64, (n + 15) / 16 * 64);
@@ -297,7 +219,7 @@ static double *naive_rows(const struct seen *s, uint32_t index, uint32_t *vocab)
 				       .is_prompt = true };
 		double most = -INFINITY, sum = 0;
 
-		t_eq(eng_step(w.eng, &v->model, &row, 1, logits), 0);
+		t_eq(eng_step(world.w.eng, &v->model, &row, 1, logits), 0);
 		for (uint32_t i = 0; i < n; i++)
 			most = fmax(most, (double)logits[i]);
 		for (uint32_t i = 0; i < n; i++)
@@ -423,7 +345,7 @@ static void the_share_and_nothing_else(void)
 	route_set(MHS_MODE_SHADOW, STABLE, TWIN, 0);
 	ask(4, 1);					/* the first is at point 0 */
 	serve_all(whole_turn);
-	t_eq(w.shadow.count, 0);
+	t_eq(world.w.shadow.count, 0);
 	route_set(MHS_MODE_SHADOW, STABLE, TWIN, 2500);
 	for (uint32_t i = 0; i < 40; i++) {
 		ask(4, 1);
@@ -451,7 +373,7 @@ static void the_share_and_nothing_else(void)
 		ask_kind(i == 2 ? MHS_REC_SCORE : MHS_REC_GENERATE, &rq);
 	}
 	serve_all(whole_turn);
-	t_eq(w.shadow.count, 0);
+	t_eq(world.w.shadow.count, 0);
 	route_set(MHS_MODE_CANARY, STABLE, TWIN, 0);
 	ask(4, 1);
 	serve_all(whole_turn);
@@ -467,22 +389,22 @@ static void queue_is_bounded(void)
 	for (uint32_t i = 0; i < WRK_SHADOW_JOBS + 6; i++)
 		ask(4, 2);
 	serve_all(live_turn);
-	t_eq(w.shadow.count, WRK_SHADOW_JOBS);
+	t_eq(world.w.shadow.count, WRK_SHADOW_JOBS);
 	for (uint32_t i = 0; i < WRK_SHADOW_JOBS; i++)		/* the newest were dropped */
-		t_mem_eq(w.shadow.jobs[i].tokens, seen[ended[i]].tokens, 6 * sizeof(uint32_t));
-	t_eq(w.shadow.token_count, WRK_SHADOW_JOBS * 6);
+		t_mem_eq(world.w.shadow.jobs[i].tokens, seen[ended[i]].tokens, 6 * sizeof(uint32_t));
+	t_eq(world.w.shadow.token_count, WRK_SHADOW_JOBS * 6);
 	t_eq(dropped(TWIN), 6);
 	t_eq(pins(), 2 * WRK_SHADOW_JOBS);
 	compare_all();
 	t_eq(compared_count(), WRK_SHADOW_JOBS);
-	t_eq(w.shadow.token_count, 0);
-	w.shadow.token_count = WRK_SHADOW_TOKENS - 9;		/* as if others held them */
+	t_eq(world.w.shadow.token_count, 0);
+	world.w.shadow.token_count = WRK_SHADOW_TOKENS - 9;		/* as if others held them */
 	ask(4, 6);
 	ask(4, 5);
 	serve_all(live_turn);
-	t_eq(w.shadow.count, 1);
+	t_eq(world.w.shadow.count, 1);
 	t_eq(dropped(TWIN), 7);
-	t_eq(w.shadow.token_count, WRK_SHADOW_TOKENS);
+	t_eq(world.w.shadow.token_count, WRK_SHADOW_TOKENS);
 	world_free();
 }
 
@@ -499,26 +421,26 @@ static void route_change_drops_jobs(void)
 
 	WORLD(64 << 20);
 	for (uint32_t i = 0; i < 5; i++) {
-		struct wrk_pool *pool = wrk_version_by_index(&w, STABLE)->pool;
-		uint64_t room = wrk_pool_room(&w, pool);
+		struct wrk_pool *pool = wrk_version_by_index(&world.w, STABLE)->pool;
+		uint64_t room = wrk_pool_room(&world.w, pool);
 
 		route_set(MHS_MODE_SHADOW, STABLE, TWIN, ALL);
 		for (uint32_t k = 0; k < 3; k++)
 			ask(100, 40);
 		serve_all(live_turn);
 		for (uint32_t k = 0; k < 2 + i; k++)	/* within a piece, or between two */
-			t_ok(wrk_shadow_step(&w));
+			t_ok(wrk_shadow_step(&world.w));
 		route_set(MHS_MODE_SHADOW, STABLE, TWIN, 1);	/* only the weight: they stay */
 		live_turn();
-		t_eq(w.shadow.count, 3);
+		t_eq(world.w.shadow.count, 3);
 		t_eq(pins(), 6);
-		mhs_flip(&board, 0, &next[i]);
+		mhs_flip(&world.board, 0, &next[i]);
 		live_turn();
-		t_eq(w.shadow.count, 0);
+		t_eq(world.w.shadow.count, 0);
 		t_eq(pins(), 0);
 		t_eq(dropped(TWIN), 3 * (i + 1));
-		t_ok(wrk_pool_room(&w, pool) >= room);
-		t_ok(!wrk_shadow_step(&w));
+		t_ok(wrk_pool_room(&world.w, pool) >= room);
+		t_ok(!wrk_shadow_step(&world.w));
 	}
 	t_eq(compared_count(), 0);
 	world_free();
@@ -535,14 +457,14 @@ static void live_requests_go_first(void)
 	ask(100, 50);
 	serve_all(live_turn);
 	for (uint32_t i = 0; i < 12; i++) {
-		t_ok(wrk_shadow_step(&w));
+		t_ok(wrk_shadow_step(&world.w));
 		ask(30, 3);
-		steps = w.shadow.steps;
-		t_ok(!wrk_shadow_step(&w));		/* it is in the ring, not even taken */
-		t_eq(w.shadow.steps, steps);
+		steps = world.w.shadow.steps;
+		t_ok(!wrk_shadow_step(&world.w));		/* it is in the ring, not even taken */
+		t_eq(world.w.shadow.steps, steps);
 		while (ended_count < last_id) {
 			live_turn();
-			t_ok(!wrk_shadow_step(&w) || ended_count == last_id);
+			t_ok(!wrk_shadow_step(&world.w) || ended_count == last_id);
 		}
 	}
 	compare_all();
@@ -558,19 +480,19 @@ static void requests_take_the_pages_back(void)
 	struct mhs_reply reply;
 
 	WORLD(64 << 20);
-	w.limits.kv_bytes = 8 * eng_kv_page_bytes(&wrk_version_by_index(&w, STABLE)->model.config);
+	world.w.limits.kv_bytes = 8 * eng_kv_page_bytes(&wrk_version_by_index(&world.w, STABLE)->model.config);
 	route_set(MHS_MODE_SHADOW, STABLE, OTHER, ALL);
 	ask(50, 10);
 	serve_all(live_turn);
-	while (w.shadow.computed < 40)
-		t_ok(wrk_shadow_step(&w));
-	t_ok(w.shadow.stable.page_count == 2 && w.shadow.candidate.page_count == 2);
+	while (world.w.shadow.computed < 40)
+		t_ok(wrk_shadow_step(&world.w));
+	t_ok(world.w.shadow.stable.page_count == 2 && world.w.shadow.candidate.page_count == 2);
 	ask(160, 20);
 	serve_all(live_turn);
-	t_eq(w.shadow.stable.page_count + w.shadow.candidate.page_count, 0);
-	t_eq(w.shadow.computed, 0);
-	t_eq(w.shadow.count, 2);
-	t_ok(w.kv_bytes_used <= w.limits.kv_bytes);
+	t_eq(world.w.shadow.stable.page_count + world.w.shadow.candidate.page_count, 0);
+	t_eq(world.w.shadow.computed, 0);
+	t_eq(world.w.shadow.count, 2);
+	t_ok(world.w.kv_bytes_used <= world.w.limits.kv_bytes);
 	compare_all();
 	t_eq(compared_count(), 1);			/* the second is larger than its share */
 	t_ok(compared(0, &reply));
@@ -586,7 +508,7 @@ static void other_tokens_are_refused(void)
 	for (uint32_t i = 0; i < 3; i++)
 		ask(10, 3);
 	serve_all(whole_turn);
-	t_eq(w.shadow.count, 0);
+	t_eq(world.w.shadow.count, 0);
 	t_eq(compared_count(), 0);
 	t_eq(dropped(FOREIGN), 3);
 	t_eq(pins(), 0);
@@ -632,7 +554,7 @@ static void numbers_that_are_none(void)
 
 	WORLD(64 << 20);
 	route_set(MHS_MODE_SHADOW, STABLE, OTHER, ALL);
-	wrk_version_by_index(&w, OTHER)->rehearsal.nan = 100;
+	wrk_version_by_index(&world.w, OTHER)->rehearsal.nan = 100;
 	ask(10, 3);
 	serve_all(whole_turn);
 	t_eq(seen[1].reason, MHS_END_LENGTH);		/* the user never knows */
@@ -640,7 +562,7 @@ static void numbers_that_are_none(void)
 	t_need(compared(0, &reply));
 	t_eq(reply.error, MHS_ERR_NAN);
 	t_eq(reply.compared_count, 0);
-	t_need(hrt_recv(supervisor, &msg, fds, &fd_count) == 0);
+	t_need(hrt_recv(world.supervisor, &msg, fds, &fd_count) == 0);
 	t_eq(msg.type, HRT_EVIDENCE);
 	t_eq(msg.index, OTHER);
 	t_eq(msg.serial, 10 + OTHER);
@@ -656,14 +578,14 @@ static void goes_with_the_version(void)
 	ask(40, 10);
 	ask(40, 10);
 	serve_all(live_turn);
-	t_ok(wrk_shadow_step(&w));
-	wrk_version_detach(&w, TWIN, 10 + TWIN);
-	t_eq(w.shadow.count, 0);
+	t_ok(wrk_shadow_step(&world.w));
+	wrk_version_detach(&world.w, TWIN, 10 + TWIN);
+	t_eq(world.w.shadow.count, 0);
 	t_eq(pins(), 0);
-	t_ok(!wrk_shadow_step(&w));
+	t_ok(!wrk_shadow_step(&world.w));
 	ask(10, 3);			/* the worker has not attached the candidate */
 	serve_all(whole_turn);
-	t_eq(w.shadow.count, 0);
+	t_eq(world.w.shadow.count, 0);
 	t_eq(pins(), 0);
 	world_free();
 }

@@ -7,17 +7,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/epoll.h>
-#include <sys/eventfd.h>
-#include <sys/mman.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
-#include "../../daemon/worker/wrk.h"
 #include "log.h"
 #include "t.h"
-#include "t_import.h"
-#include "t_segments.h"
+#include "t_wrk.h"
 
 #define ALL	MHS_ROUTE_WEIGHT_MAX
 #define TOKENS	512u
@@ -28,14 +22,7 @@ enum { STABLE = 1, CANDIDATE, VERSIONS };
 static const char *const semvers[VERSIONS] = { "", "1.0.0", "1.1.0" };
 static const char *const paths[VERSIONS] = { "", "tools/tiny/model", "tools/tiny/model-b" };
 
-static struct mhs_board board;
-static struct mhs_slot slot;
-static struct mhs_stats stats;
-static struct mhs_replies replies;
-static struct wrk w;
-static struct mhs_lane *lane;
-static struct mhs_ring_end submit, event;
-static int supervisor;			/* the other end of the control socket */
+static struct t_wrk world;
 
 /* What the client was told of one request. */
 static struct seen {
@@ -51,104 +38,36 @@ static uint64_t last_id;
 
 /* -- a worker --------------------------------------------------------------------------------- */
 
-static bool attach(uint32_t index)
-{
-	struct hrt_msg msg = { .type = HRT_ATTACH, .index = index, .serial = 10 + index };
-	char text[HERITAGE_TEXT_BYTES] = "";
-	struct sto_error error = { "" };
-	struct hrt_attached took;
-	char ref[32];
-	int fds[MHS_SEGMENT_MAX], err;
-
-	snprintf(ref, sizeof(ref), "tiny@%s", semvers[index]);
-	snprintf(text, sizeof(text), "store/models/tiny/%s/image.mhi", semvers[index]);
-	if (access(t_path(text), F_OK) && t_import(t_path("store"), ref, paths[index], &error))
-		printf("# %s\n", error.text);
-	err = t_segments("tiny", semvers[index], &msg, fds);
-	board.versions[index].serial = msg.serial;
-	atomic_store(&board.versions[index].state, MHS_STATE_READY);
-	if (!err)
-		err = wrk_version_attach(&w, &msg, fds, &took, text);
-	if (err)
-		printf("# attach %s: %d %s\n", ref, err, text);
-	for (uint32_t i = 0; i < msg.attach.fd_count; i++)
-		close(fds[i]);
-	return !err;
-}
-
-static void lane_make(void)
-{
-	int fds[3] = { mhs_seg_create("trial", sizeof(struct mhs_lane)), eventfd(0, EFD_NONBLOCK),
-		       eventfd(0, EFD_NONBLOCK) };
-	struct mhs_map map;
-
-	if (mhs_seg_map_rw(fds[0], sizeof(struct mhs_lane), &map) ||
-	    wrk_lane_open(&w, &(struct hrt_lane){ .id = 1 }, fds))
-		exit(1);
-	lane = map.addr;
-	submit = mhs_lane_submit_end(lane);
-	event = mhs_lane_event_end(lane);
-}
-
 /* @weight of the traffic is the candidate's. */
 static void route_set(uint32_t weight)
 {
 	struct mhs_route route = { .active = STABLE, .candidate = CANDIDATE, .weight = weight,
 				   .mode = MHS_MODE_CANARY };
 
-	mhs_flip(&board, 0, &route);
+	mhs_flip(&world.board, 0, &route);
 }
 
 static bool world_make(void)
 {
-	int pair[2];
-	bool good = true;
+	bool good = t_wrk_open(&world, 64 << 20);
 
-	memset(&board, 0, sizeof(board));
-	memset(&slot, 0, sizeof(slot));
-	memset(&stats, 0, sizeof(stats));
-	memset(&replies, 0, sizeof(replies));
-	memset(&w, 0, sizeof(w));
 	memset(seen, 0, sizeof(seen));
 	ended_count = 0;
 	last_id = 0;
-	mhs_board_init(&board);
-	mhs_board_add_model(&board, "tiny");
-	mhs_slot_init(&slot, 0);
-	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK, 0, pair))
-		return false;
-	w.control = pair[0];
-	supervisor = pair[1];
-	w.epoll = epoll_create1(EPOLL_CLOEXEC);
-	w.board = &board;
-	w.slot = &slot;
-	w.stats = &stats;
-	w.replies = &replies;
-	w.limits = (struct hrt_limits){ .queue = 200, .kv_bytes = 64 << 20, .prefix_cache = 1,
-					.speculate = HRT_SPECULATE_YES };
-	w.record = malloc(WRK_RECORD_BYTES);
-	w.requests_end = &w.requests;
-	if (eng_new(&w.eng, ENG_ISA_AUTO, 1))
-		return false;
-	for (uint32_t i = 1; i < VERSIONS; i++)
-		good = good && attach(i);
-	lane_make();
+	for (uint32_t i = 1; good && i < VERSIONS; i++)
+		good = t_wrk_attach(&world, i, semvers[i], paths[i]);
 	route_set(ALL);
 	return good;
 }
 
 static void world_free(void)
 {
-	uint32_t pins = atomic_load(&slot.pins[STABLE]) + atomic_load(&slot.pins[CANDIDATE]);
+	uint32_t pins = atomic_load(&world.slot.pins[STABLE]) + atomic_load(&world.slot.pins[CANDIDATE]);
 
 	t_eq(pins, 0);
-	t_eq(w.queued_count, 0);
-	t_ok(!w.requests);
-	wrk_fini(&w);
-	close(w.control);
-	close(w.epoll);
-	close(supervisor);
-	munmap(lane, sizeof(*lane));
+	t_eq(world.w.queued_count, 0);
+	t_ok(!world.w.requests);
+	t_wrk_close(&world);
 }
 
 static void event_see(uint32_t type, const uint8_t *record)
@@ -187,7 +106,7 @@ static void client_look(void)
 	static _Alignas(8) uint8_t record[1 << 16];
 	uint32_t type;
 
-	while (mhs_ring_get(&event, &type, record, sizeof(record)) > 0)
+	while (mhs_ring_get(&world.event, &type, record, sizeof(record)) > 0)
 		event_see(type, record);
 }
 
@@ -196,26 +115,26 @@ static void turn_begin(void)
 {
 	uint64_t now = wrk_now_ns();
 
-	w.epoch = mhs_epoch_adopt(w.board, w.slot, now);
-	wrk_lanes_take(&w);
-	wrk_requests_expire(&w, now);
-	wrk_room_resume(&w);
-	wrk_admit(&w);
-	wrk_requests_flush(&w);
+	world.w.epoch = mhs_epoch_adopt(world.w.board, world.w.slot, now);
+	wrk_lanes_take(&world.w);
+	wrk_requests_expire(&world.w, now);
+	wrk_room_resume(&world.w);
+	wrk_admit(&world.w);
+	wrk_requests_flush(&world.w);
 }
 
 static void turn_end(void)
 {
-	wrk_requests_flush(&w);
-	wrk_lanes_ring(&w);
-	wrk_requests_reap(&w);
+	wrk_requests_flush(&world.w);
+	wrk_lanes_ring(&world.w);
+	wrk_requests_reap(&world.w);
 	client_look();
 }
 
 static void turn(void)
 {
 	turn_begin();
-	wrk_batch_step(&w);
+	wrk_batch_step(&world.w);
 	turn_end();
 }
 
@@ -242,13 +161,13 @@ static struct seen *ask(uint32_t kind, uint32_t count, uint32_t output, const ch
 		strcpy(rq.semver, semver);
 	for (uint32_t i = 0; i < count; i++)
 		prompt[i] = (uint32_t)(t_random(&seed) % 500);
-	t_ok(mhs_ring_put(&submit, kind, pieces, 2) == 0);
+	t_ok(mhs_ring_put(&world.submit, kind, pieces, 2) == 0);
 	return &seen[last_id % IDS];
 }
 
 static struct wrk_rehearsal *rehearsal(uint32_t index)
 {
-	return &wrk_version_by_index(&w, index)->rehearsal;
+	return &wrk_version_by_index(&world.w, index)->rehearsal;
 }
 
 /* -- what must hold of every reply ------------------------------------------------------------ */
@@ -280,8 +199,8 @@ static uint32_t records(uint32_t version, uint32_t error, bool moved)
 	struct mhs_reply reply;
 	uint32_t n = 0;
 
-	for (uint64_t i = 1; i <= mhs_reply_count(&replies); i++)
-		n += mhs_reply_get(&replies, i, &reply) == 0 && reply.kind == MHS_REPLY_ENDED &&
+	for (uint64_t i = 1; i <= mhs_reply_count(&world.replies); i++)
+		n += mhs_reply_get(&world.replies, i, &reply) == 0 && reply.kind == MHS_REPLY_ENDED &&
 		     reply.version_serial == ((10u + version) << 12 | version) && reply.error == error &&
 		     !!(reply.flags & MHS_REPLY_MOVED) == moved;
 	return n;
@@ -294,7 +213,7 @@ static uint32_t evidence(void)
 	struct hrt_msg msg;
 	uint32_t fd_count, n = 0;
 
-	while (hrt_recv(supervisor, &msg, fds, &fd_count) == 0)
+	while (hrt_recv(world.supervisor, &msg, fds, &fd_count) == 0)
 		n += msg.type == HRT_EVIDENCE && msg.index == CANDIDATE && msg.status == MHS_ERR_NAN;
 	return n;
 }
@@ -389,7 +308,7 @@ static void both_fail(void)
 
 static float *no_numbers(void)
 {
-	uint32_t vocab = wrk_version_by_index(&w, CANDIDATE)->model.config.vocab_count;
+	uint32_t vocab = wrk_version_by_index(&world.w, CANDIDATE)->model.config.vocab_count;
 	float *logits = malloc(vocab * sizeof(*logits));
 
 	for (uint32_t i = 0; i < vocab; i++)
@@ -409,8 +328,8 @@ static void it_fails_after_tokens_were_sent(void)
 	routed = ask(MHS_REC_GENERATE, 20, 50, NULL);
 	while (routed->count < 3)
 		turn();
-	t_need(w.running_count == 1);
-	wrk_emit_token(&w, w.running[0], logits, false);
+	t_need(world.w.running_count == 1);
+	wrk_emit_token(&world.w, world.w.running[0], logits, false);
 	sent = routed->count;
 	turn_end();
 	t_eq(ended_count, 1);
@@ -419,7 +338,7 @@ static void it_fails_after_tokens_were_sent(void)
 	t_eq(routed->error, MHS_ERR_NAN);
 	t_eq(records(CANDIDATE, MHS_ERR_NAN, false), 1);
 	t_eq(evidence(), 1);
-	t_eq(w.running_count, 0);
+	t_eq(world.w.running_count, 0);
 	free(logits);
 	world_free();
 }
@@ -441,8 +360,8 @@ static void scores(void)
 	turn_begin();
 	client_look();
 	t_eq(routed->begins, 0);	/* not before it is known whose reply it is */
-	t_need(w.running_count == 1);
-	wrk_emit_score(&w, w.running[0], 12, logits);
+	t_need(world.w.running_count == 1);
+	wrk_emit_score(&world.w, world.w.running[0], 12, logits);
 	serve_all();
 	whole(routed, STABLE, 30, 0);
 	t_eq(routed->reason, MHS_END_STOP);
@@ -476,8 +395,8 @@ static void the_route_changes_meanwhile(void)
 	rehearsal(CANDIDATE)->errors = 100;
 	routed = ask(MHS_REC_GENERATE, 40, 6, NULL);
 	turn_begin();
-	t_need(w.running_count == 1 && w.running[0]->on_trial);
-	mhs_flip(&board, 0, &back);
+	t_need(world.w.running_count == 1 && world.w.running[0]->on_trial);
+	mhs_flip(&world.board, 0, &back);
 	named = ask(MHS_REC_GENERATE, 40, 6, "1.0.0");
 	serve_all();
 	whole(routed, STABLE, 40, 6);
@@ -494,8 +413,8 @@ static void ends_before_its_first_token(void)
 	WORLD();
 	routed = ask(MHS_REC_GENERATE, 40, 6, NULL);
 	turn_begin();
-	t_need(w.running_count == 1 && w.running[0]->on_trial);
-	t_ok(mhs_ring_put(&submit, MHS_REC_CANCEL, &piece, 1) == 0);
+	t_need(world.w.running_count == 1 && world.w.running[0]->on_trial);
+	t_ok(mhs_ring_put(&world.submit, MHS_REC_CANCEL, &piece, 1) == 0);
 	serve_all();
 	t_eq(routed->ends, 1);
 	t_eq(routed->count, 0);
@@ -514,13 +433,13 @@ static void held_bytes_suffice(void)
 
 		ask(MHS_REC_GENERATE, count, 2, NULL);
 		turn_begin();
-		t_need(w.running_count == 1);
-		r = w.running[0];
+		t_need(world.w.running_count == 1);
+		r = world.w.running[0];
 		t_ok(r->on_trial && wrk_trial_may_hold(r));
-		before = atomic_load(&lane->event.head);
-		wrk_trial_show(&w, r);
+		before = atomic_load(&world.lane->event.head);
+		wrk_trial_show(&world.w, r);
 		t_ok(r->begun && r->prompt_sent == count);
-		t_ok(atomic_load(&lane->event.head) - before <= wrk_trial_held_bytes(r));
+		t_ok(atomic_load(&world.lane->event.head) - before <= wrk_trial_held_bytes(r));
 		serve_all();
 	}
 	t_ok(!wrk_trial_may_hold(&(struct wrk_request){ .prompt_count = MHS_EVENT_BYTES / 16 }));

@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: MIT */
+#include "t_wrk.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "t.h"
+#include "t_import.h"
+#include "t_segments.h"
+
+bool t_wrk_attach(struct t_wrk *t, uint32_t index, const char *semver, const char *path)
+{
+	struct hrt_msg msg = { .type = HRT_ATTACH, .index = index, .serial = 10 + index };
+	char text[HERITAGE_TEXT_BYTES] = "", ref[64], image[128];
+	struct sto_error error = { "" };
+	struct hrt_attached took;
+	int fds[MHS_SEGMENT_MAX], err;
+
+	snprintf(ref, sizeof(ref), "tiny@%s", semver);
+	snprintf(image, sizeof(image), "store/models/tiny/%s/image.mhi", semver);
+	if (access(t_path(image), F_OK) && t_import(t_path("store"), ref, path, &error))
+		printf("# %s\n", error.text);
+	err = t_segments("tiny", semver, &msg, fds);
+	t->board.versions[index].serial = msg.serial;
+	atomic_store(&t->board.versions[index].state, MHS_STATE_READY);
+	if (!err)
+		err = wrk_version_attach(&t->w, &msg, fds, &took, text);
+	if (err)
+		printf("# attach %s: %d %s\n", ref, err, text);
+	for (uint32_t i = 0; i < msg.attach.fd_count; i++)
+		close(fds[i]);
+	return !err;
+}
+
+static bool lane_make(struct t_wrk *t)
+{
+	int fds[3] = { mhs_seg_create("test lane", sizeof(struct mhs_lane)), eventfd(0, EFD_NONBLOCK),
+		       eventfd(0, EFD_NONBLOCK) };
+	struct mhs_map map;
+
+	if (mhs_seg_map_rw(fds[0], sizeof(struct mhs_lane), &map) ||
+	    wrk_lane_open(&t->w, &(struct hrt_lane){ .id = 1 }, fds))
+		return false;
+	t->lane = map.addr;
+	t->submit = mhs_lane_submit_end(t->lane);
+	t->event = mhs_lane_event_end(t->lane);
+	return true;
+}
+
+bool t_wrk_open(struct t_wrk *t, uint64_t kv_bytes)
+{
+	int pair[2];
+
+	memset(t, 0, sizeof(*t));
+	mhs_board_init(&t->board);
+	mhs_board_add_model(&t->board, "tiny");
+	mhs_slot_init(&t->slot, 0);
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK, 0, pair))
+		return false;
+	t->w.control = pair[0];
+	t->supervisor = pair[1];
+	t->w.epoll = epoll_create1(EPOLL_CLOEXEC);
+	t->w.board = &t->board;
+	t->w.slot = &t->slot;
+	t->w.stats = &t->stats;
+	t->w.replies = &t->replies;
+	t->w.limits = (struct hrt_limits){ .queue = 200, .kv_bytes = kv_bytes, .prefix_cache = 1,
+					   .speculate = HRT_SPECULATE_YES };
+	t->w.record = malloc(WRK_RECORD_BYTES);
+	t->w.requests_end = &t->w.requests;
+	return t->w.record && eng_new(&t->w.eng, ENG_ISA_AUTO, 1) == 0 && lane_make(t);
+}
+
+void t_wrk_close(struct t_wrk *t)
+{
+	wrk_fini(&t->w);
+	close(t->w.control);
+	close(t->w.epoll);
+	close(t->supervisor);
+	munmap(t->lane, sizeof(*t->lane));
+}

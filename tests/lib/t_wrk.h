@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: MIT */
+/* t_wrk.h: a worker in this process, over a board that the test writes, with one client's lane. */
+#ifndef T_WRK_H
+#define T_WRK_H
+
+#include "../../daemon/worker/wrk.h"
+
+struct t_wrk {
+	struct mhs_board board;		/* model 0 is "tiny" */
+	struct mhs_slot slot;
+	struct mhs_stats stats;
+	struct mhs_replies replies;
+	struct wrk w;
+	struct mhs_lane *lane;
+	struct mhs_ring_end submit, event;	/* the client's ends */
+	int supervisor;			/* the other end of the control socket */
+};
+
+/* From nothing: one thread, no version attached, no route. False: no descriptor or memory. */
+bool t_wrk_open(struct t_wrk *t, uint64_t kv_bytes);
+/* tiny@@semver of the test's store, imported from @path if it is not there yet, READY as @index. */
+bool t_wrk_attach(struct t_wrk *t, uint32_t index, const char *semver, const char *path);
+void t_wrk_close(struct t_wrk *t);
+
+#endif
