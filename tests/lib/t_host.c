@@ -297,3 +297,17 @@ int t_client_recv(int sock, struct mhs_sock *msg, int *fd_count, int ms)
 	}
 	return n == (ssize_t)sizeof(*msg) ? 0 : -EPIPE;
 }
+
+/* Several lines may come at once; the last one says ok. */
+void t_host_final(int sock, char *text, size_t bytes)
+{
+	ssize_t got = 1;
+	size_t n = 0;
+
+	text[0] = '\0';
+	while (got > 0 && n < bytes - 1 && !strstr(text, "\"ok\"")) {
+		got = read(sock, text + n, bytes - 1 - n);
+		n += got > 0 ? (size_t)got : 0;
+		text[n] = '\0';
+	}
+}

@@ -50,4 +50,7 @@ int t_client_open(void);
 int t_client_recv(int sock, struct mhs_sock *msg, int *fd_count, int ms);
 int t_client_hello(int sock, uint64_t magic, uint16_t major, uint32_t type);
 
+/* Read on @sock until a final answer is among what came, at most @bytes with the NUL. */
+void t_host_final(int sock, char *text, size_t bytes);
+
 #endif

@@ -440,13 +440,7 @@ static void overtaken_while_it_loads(void)
 	wait_for_state("1.2.0", "loading");
 	run_ok(RELEASE("1.1.0"));
 	t_host_mode("");
-	/* several lines may come at once; the last one says ok */
-	for (size_t n = 0, more = 1; more && n < sizeof(line) - 1 && !strstr(line, "\"ok\""); n += more) {
-		ssize_t got = read(sock, line + n, sizeof(line) - 1 - n);
-
-		more = got > 0 ? (size_t)got : 0;
-		line[n + more] = '\0';
-	}
+	t_host_final(sock, line, sizeof(line));
 	t_ok(strstr(line, "a release of 1.1.0 is in progress") != NULL);
 	close(sock);
 	wait_for_state("1.2.0", "stored");
