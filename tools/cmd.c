@@ -56,6 +56,17 @@ bool cmd_parse_u64(const char *text, uint64_t low, uint64_t high, uint64_t *valu
 	return !errno && !*end && *value >= low && *value <= high;
 }
 
+int cmd_take_u32(const struct cmd *cmd, const char *option, uint32_t low, uint32_t high, uint32_t *to)
+{
+	uint64_t value;
+
+	if (!cmd_parse_u64(optarg, low, high, &value))
+		return cmd_fail(cmd, CMD_USAGE, "%s %.40s: limit %u..%u; correct it", option, optarg, low,
+				high);
+	*to = (uint32_t)value;
+	return CMD_OK;
+}
+
 bool cmd_parse_float(const char *text, double low, double high, float *value)
 {
 	char *end;
@@ -69,7 +80,7 @@ bool cmd_parse_ids(const char *text, uint32_t **ids, uint32_t *count)
 {
 	char *copy = strdup(text), *rest = copy, *word;
 	bool good = copy && *copy;
-	uint64_t id;
+	uint64_t id = 0;
 
 	*count = 0;
 	free(*ids);	/* of the same option given before */

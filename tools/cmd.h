@@ -78,6 +78,8 @@ const _Atomic int *cmd_catch_signals(void);
 
 /* Whole-string numbers within limits; false when they are not. */
 bool cmd_parse_u64(const char *text, uint64_t low, uint64_t high, uint64_t *value);
+/* The same of optarg, for @option; CMD_OK, or CMD_USAGE with the reason printed. */
+int cmd_take_u32(const struct cmd *cmd, const char *option, uint32_t low, uint32_t high, uint32_t *to);
 bool cmd_parse_float(const char *text, double low, double high, float *value);
 /*
  * "1,2,3" to ids; *ids (NULL or an earlier answer) is the caller's to free. False on anything else.

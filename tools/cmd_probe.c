@@ -73,31 +73,20 @@ static void print_text(struct probe *p)
 
 /* ---- arguments ------------------------------------------------------------------------------ */
 
-static int take_number(const struct cmd *cmd, const char *option, uint32_t high, uint32_t *to)
-{
-	uint64_t value;
-
-	if (!cmd_parse_u64(optarg, 1, high, &value))
-		return cmd_fail(cmd, CMD_USAGE, "--%s %.40s: limit 1..%u; correct it", option, optarg,
-				high);
-	*to = (uint32_t)value;
-	return CMD_OK;
-}
-
 static int take_option(struct probe *p, int opt)
 {
 	switch (opt) {
 	case 'c':
-		return take_number(p->cmd, "concurrency", PROBE_CONCURRENCY_MAX, &p->concurrency);
+		return cmd_take_u32(p->cmd, "--concurrency", 1, PROBE_CONCURRENCY_MAX, &p->concurrency);
 	case 'f':
 		p->file = optarg;
 		return CMD_OK;
 	case 'l':
 		return stop_parse_limit(p->cmd, optarg, &p->limit_s);
 	case 'm':
-		return take_number(p->cmd, "max-tokens", INT32_MAX, &p->max_tokens);
+		return cmd_take_u32(p->cmd, "--max-tokens", 1, INT32_MAX, &p->max_tokens);
 	case 'n':
-		return take_number(p->cmd, "count", COUNT_MAX, &p->count);
+		return cmd_take_u32(p->cmd, "--count", 1, COUNT_MAX, &p->count);
 	case 's':
 		if (cmd_parse_u64(optarg, 0, UINT64_MAX, &p->seed))
 			return CMD_OK;

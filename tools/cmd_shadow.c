@@ -274,17 +274,6 @@ static int versions_get(struct shadow *sh)
 			active ? active : "nothing", sh->model);
 }
 
-static int take_number(const struct cmd *cmd, const char *option, uint32_t high, uint32_t *to)
-{
-	uint64_t value;
-
-	if (!cmd_parse_u64(optarg, 1, high, &value))
-		return cmd_fail(cmd, CMD_USAGE, "%s %.40s: limit 1..%u; correct it", option, optarg,
-				high);
-	*to = (uint32_t)value;
-	return CMD_OK;
-}
-
 static int parse(struct shadow *sh, int argc, char **argv)
 {
 	static const struct option longs[] = {
@@ -300,9 +289,9 @@ static int parse(struct shadow *sh, int argc, char **argv)
 		if (opt == 'p')
 			sh->file = optarg;
 		else if (opt == 's')
-			err = take_number(sh->cmd, "--samples", PROMPTS_MAX, &sh->samples);
+			err = cmd_take_u32(sh->cmd, "--samples", 1, PROMPTS_MAX, &sh->samples);
 		else
-			err = opt == 'n' ? take_number(sh->cmd, "-n", INT32_MAX, &sh->max_tokens) :
+			err = opt == 'n' ? cmd_take_u32(sh->cmd, "-n", 1, INT32_MAX, &sh->max_tokens) :
 					   CMD_USAGE;
 	}
 	if (err)

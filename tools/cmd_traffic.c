@@ -268,16 +268,6 @@ static int prompts_take(struct traffic *t, const char *file)
 	return err ? cmd_fail(t->cmd, CMD_FAILED, "%s", error) : CMD_OK;
 }
 
-static bool number(const char *text, uint64_t low, uint64_t high, uint32_t *to)
-{
-	uint64_t value;
-
-	if (!cmd_parse_u64(text, low, high, &value))
-		return false;
-	*to = (uint32_t)value;
-	return true;
-}
-
 static int parse(struct traffic *t, const char **file, int argc, char **argv)
 {
 	static const struct option longs[] = {
@@ -296,12 +286,16 @@ static int parse(struct traffic *t, const char **file, int argc, char **argv)
 			t->until = optarg;
 		else if (opt == 'l')
 			status = stop_parse_limit(t->cmd, optarg, &limit_s);
-		else if (opt == '?' ||
-			 !(opt == 'c' ? number(optarg, 1, CLIENTS_MAX, &t->clients) :
-			   opt == 'n' ? number(optarg, 1, 1u << 20, &t->max_tokens) :
-			   opt == 'k' ? number(optarg, 0, KEYS_PER_CLIENT, &t->keys) :
-			   number(optarg, 0, 3600000, &t->think_ms)))
-			status = opt == '?' ? CMD_USAGE : cmd_usage(t->cmd, SYNOPSIS);
+		else if (opt == 'c')
+			status = cmd_take_u32(t->cmd, "--clients", 1, CLIENTS_MAX, &t->clients);
+		else if (opt == 'n')
+			status = cmd_take_u32(t->cmd, "--max-tokens", 1, 1u << 20, &t->max_tokens);
+		else if (opt == 'k')
+			status = cmd_take_u32(t->cmd, "--keys", 0, KEYS_PER_CLIENT, &t->keys);
+		else if (opt == 't')
+			status = cmd_take_u32(t->cmd, "--think", 0, 3600000, &t->think_ms);
+		else
+			status = CMD_USAGE;
 	}
 	if (!status && argc - optind != 1)
 		status = cmd_usage(t->cmd, SYNOPSIS);
