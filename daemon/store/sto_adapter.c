@@ -11,11 +11,11 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "sto_image_priv.h"
 #include "sto_json.h"
 #include "sto_store_priv.h"
 
 #define PATH_BYTES		4096u
-#define MANIFEST_BYTES_MAX	(UINT64_C(8) << 20)
 
 /* ---- names ----------------------------------------------------------------------------------- */
 
@@ -249,17 +249,8 @@ int sto_adapter_entries_each(const char *store, const char *model, sto_adapter_f
 int sto_adapter_manifest(const char *store, const char *model, const char *adapter,
 			 const char *version, json_t **manifest, struct sto_error *error)
 {
-	char path[PATH_BYTES + 64] = STO_MANIFEST_NAME, folder[STO_ADAPTER_FOLDER_BYTES];
-	struct sto_file file;
-	int err;
+	char folder[STO_ADAPTER_FOLDER_BYTES];
 
-	*manifest = NULL;
 	sto_adapter_folder(model, adapter, folder);
-	sto_version_path(store, folder, version, STO_MANIFEST_NAME, path, sizeof(path));
-	err = sto_file_open(&file, AT_FDCWD, path, path, error);
-	if (err)
-		return err;
-	err = sto_json_load(&file, MANIFEST_BYTES_MAX, manifest, error);
-	sto_file_close(&file);
-	return err;
+	return sto_manifest_read(store, folder, version, manifest, error);
 }

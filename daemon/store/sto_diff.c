@@ -3,31 +3,12 @@
 #include "sto_diff.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "sto_differ.h"
-#include "sto_json.h"
-
-#define MANIFEST_BYTES_MAX	(UINT64_C(8) << 20)
-
-static int load_manifest(const struct sto_version *v, json_t **manifest, struct sto_error *error)
-{
-	char path[4400] = STO_MANIFEST_NAME;
-	struct sto_file file;
-	int err;
-
-	*manifest = NULL;
-	sto_version_path(v->store, v->model, v->version, STO_MANIFEST_NAME, path, sizeof(path));
-	err = sto_file_open(&file, AT_FDCWD, path, path, error);
-	if (err)
-		return err;
-	err = sto_json_load(&file, MANIFEST_BYTES_MAX, manifest, error);
-	sto_file_close(&file);
-	return err;
-}
+#include "sto_image_priv.h"
 
 static json_t *or_null(json_t *value)
 {
@@ -156,11 +137,11 @@ static json_t *ref_string(const struct sto_version *v)
 int sto_diff(const struct sto_diff *diff, json_t **result, struct sto_error *error)
 {
 	json_t *a = NULL, *b = NULL, *tensors = NULL;
-	int err = load_manifest(diff->a, &a, error);
+	int err = sto_manifest_read(diff->a->store, diff->a->model, diff->a->version, &a, error);
 
 	*result = json_pack("{s:o, s:o}", "a", ref_string(diff->a), "b", ref_string(diff->b));
 	if (!err)
-		err = load_manifest(diff->b, &b, error);
+		err = sto_manifest_read(diff->b->store, diff->b->model, diff->b->version, &b, error);
 	if (!err)
 		err = sto_version_texts(diff->a, error);
 	if (!err)

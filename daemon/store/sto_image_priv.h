@@ -143,6 +143,12 @@ int sto_manifest_write(const struct sto_import *import, const struct sto_model *
 		       const struct mhs_image_header *header, const char *parent,
 		       json_t *incompatible, int dir_fd, struct sto_error *error);
 /* Parts of a manifest, new references; what is not UTF-8 in a text becomes "?". */
+/*
+ * The manifest of a version (@model may be an adapter's folder) into *@manifest, the caller's. 0, or
+ * negative errno with @error and NULL.
+ */
+int sto_manifest_read(const char *store, const char *model, const char *version, json_t **manifest,
+		      struct sto_error *error);
 json_t *sto_manifest_text(const char *text);
 json_t *sto_manifest_user(void);
 json_t *sto_manifest_time(void);

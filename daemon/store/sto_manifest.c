@@ -12,6 +12,9 @@
 #include <unistd.h>
 
 #include "sto_image_priv.h"
+#include "sto_json.h"
+
+#define MANIFEST_BYTES_MAX	(UINT64_C(8) << 20)
 
 void sto_hex(const uint8_t *data, uint32_t bytes, char *out)
 {
@@ -205,4 +208,21 @@ int sto_manifest_write(const struct sto_import *import, const struct sto_model *
 
 	return sto_manifest_put(err ? NULL : manifest_object(import, model, header, parent, incompatible,
 							     &hashes), dir_fd, error);
+}
+
+int sto_manifest_read(const char *store, const char *model, const char *version, json_t **manifest,
+		      struct sto_error *error)
+{
+	char path[4400] = STO_MANIFEST_NAME;
+	struct sto_file file;
+	int err;
+
+	*manifest = NULL;
+	sto_version_path(store, model, version, STO_MANIFEST_NAME, path, sizeof(path));
+	err = sto_file_open(&file, AT_FDCWD, path, path, error);
+	if (err)
+		return err;
+	err = sto_json_load(&file, MANIFEST_BYTES_MAX, manifest, error);
+	sto_file_close(&file);
+	return err;
 }

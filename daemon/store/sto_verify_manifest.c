@@ -9,7 +9,6 @@
 #include "sto_json.h"
 #include "sto_verify_priv.h"
 
-#define MANIFEST_BYTES_MAX	(UINT64_C(8) << 20)
 
 /* Text under @key that is @wanted (NULL: absent or null). */
 static void expect_text(const struct sto_verify *verify, const json_t *object, const char *key,
@@ -89,18 +88,10 @@ static void check_hashes(const struct sto_verify *verify, const json_t *manifest
 void sto_verify_manifest(const struct sto_verify *verify, const char *model, const char *version,
 			 struct sto_version *v)
 {
-	char path[4400] = STO_MANIFEST_NAME;
 	struct sto_error error;
-	struct sto_file file;
-	json_t *manifest = NULL;
-	int err;
+	json_t *manifest;
+	int err = sto_manifest_read(verify->store, model, version, &manifest, &error);
 
-	sto_version_path(verify->store, model, version, STO_MANIFEST_NAME, path, sizeof(path));
-	err = sto_file_open(&file, AT_FDCWD, path, path, &error);
-	if (!err) {
-		err = sto_json_load(&file, MANIFEST_BYTES_MAX, &manifest, &error);
-		sto_file_close(&file);
-	}
 	if (err) {
 		sto_verify_say(verify, "manifest: %s", error.text);
 		return;
