@@ -24,7 +24,11 @@ load_stop
 story_is "flip release step promote flip flip"
 eq "why" "$("$MHOST" history tiny --json | grep '"event":"import"' | tail -1 | json 'o["why"]')" "mhost watch: step-200"
 # Its end is ours: nobody is left behind.
-watchers() { pgrep -f "watch $drop" | wc -l; }
+watchers() {
+	for line in /proc/[0-9]*/cmdline; do
+		tr '\0' ' ' <"$line" 2>/dev/null | grep -c "mhost watch $drop " || true
+	done | grep -c 1 || true
+}
 eq "one watch" "$(watchers)" 1
 host_stop
 eq "none after the end" "$(watchers)" 0
