@@ -468,9 +468,9 @@ $(B)/mhostd $(B)/mhost-worker $(B)/mhost $(TESTS) $(B)/tests/unit/tok_check $(BE
 
 $(B)/libmhost.so: $(call objs,$(CLIENT_SRC) $(SHM_SRC)) client/libmhost.map
 	$(call say,LD,$@)
-	$(Q)$(CC) $(ALL_CFLAGS) -shared -Wl,-soname,libmhost.so.1 -Wl,--version-script=client/libmhost.map \
-		-o $@.1 $(filter %.o,$^) -pthread $(filter -fsanitize%,$(LIBS))
-	$(Q)ln -sf libmhost.so.1 $@
+	$(Q)$(CC) $(ALL_CFLAGS) -shared -Wl,-soname,libmhost.so.2 -Wl,--version-script=client/libmhost.map \
+		-o $@.2 $(filter %.o,$^) -pthread $(filter -fsanitize%,$(LIBS))
+	$(Q)ln -sf libmhost.so.2 $@
 
 $(BENCHES): %: %.o $(B)/libmhost-all.a
 $(TESTS): $(B)/tests/unit/%_test: $(B)/tests/unit/%_test.o $(B)/libmhost-all.a
@@ -587,8 +587,8 @@ install: programs ## into DESTDIR/PREFIX
 		$(DESTDIR)$(PREFIX)/include $(DESTDIR)$(PREFIX)/share/mhost/tiny/model $(foreach s,1 5 8,$(DESTDIR)$(PREFIX)/share/man/man$(s))
 	install $(B)/mhost $(DESTDIR)$(PREFIX)/bin
 	install $(B)/mhostd $(B)/mhost-worker $(DESTDIR)$(PREFIX)/sbin
-	install -m 644 $(B)/libmhost.so.1 $(DESTDIR)$(PREFIX)/lib
-	ln -sf libmhost.so.1 $(DESTDIR)$(PREFIX)/lib/libmhost.so
+	install -m 644 $(B)/libmhost.so.2 $(DESTDIR)$(PREFIX)/lib
+	ln -sf libmhost.so.2 $(DESTDIR)$(PREFIX)/lib/libmhost.so
 	install -m 644 client/mhost.h $(DESTDIR)$(PREFIX)/include
 	install -m 644 $(BENCH_SHARE) $(DESTDIR)$(PREFIX)/share/mhost
 	install -m 644 tools/tiny/model/* $(DESTDIR)$(PREFIX)/share/mhost/tiny/model

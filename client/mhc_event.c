@@ -26,7 +26,21 @@ static const struct {
 	[MHS_ERR_SLOW_READER] = { MHOST_E_SLOW_READER, 0 },
 	[MHS_ERR_BAD_MESSAGE] = { MHOST_E_PROTOCOL, 0 },
 	[MHS_ERR_INTERNAL] = { MHOST_E_INTERNAL, 0 },
+	[MHS_ERR_NO_ADAPTER] = { MHOST_E_NO_ADAPTER, 0 },
 };
+
+static void stamp_adapters(struct mhost *s, const struct mhc_request *r)
+{
+	for (uint32_t i = 0; i < r->begin.adapter_count; i++)
+		s->adapters[i] = (struct mhost_adapter_used){
+			.name = r->used[i].name,
+			.version = r->used[i].semver,
+			.content_hash = r->used[i].content_hash,
+			.scale = r->used[i].scale,
+		};
+	s->event.adapters = r->begin.adapter_count ? s->adapters : NULL;
+	s->event.adapter_count = r->begin.adapter_count;
+}
 
 static void event_start(struct mhost *s, struct mhc_request *r, uint32_t type)
 {
@@ -42,19 +56,29 @@ static void event_start(struct mhost *s, struct mhc_request *r, uint32_t type)
 	ev->epoch = r->begin.epoch;
 	ev->model = r->begin.model;
 	ev->version = r->begin.semver;
-	ev->adapter = r->begin.adapter[0] ? r->begin.adapter : NULL;
 	ev->content_hash = r->begin.content_hash;
 	ev->prompt_count = r->begin.prompt_count;
+	stamp_adapters(s, r);
 }
 
 static int take_begin(struct mhost *s, struct mhc_request *r, uint32_t bytes)
 {
-	if (bytes != sizeof(r->begin))
+	struct mhs_begin begin;
+
+	if (bytes < sizeof(begin))
 		return -EPROTO;
-	memcpy(&r->begin, s->record, sizeof(r->begin));
-	r->begin.model[MHS_NAME_BYTES - 1] = 0;
-	r->begin.semver[MHS_SEMVER_BYTES - 1] = 0;
-	r->begin.adapter[MHS_NAME_BYTES - 1] = 0;
+	memcpy(&begin, s->record, sizeof(begin));
+	if (begin.adapter_count > MHS_ADAPTERS_MAX ||
+	    bytes != sizeof(begin) + begin.adapter_count * sizeof(r->used[0]))
+		return -EPROTO;
+	begin.model[MHS_NAME_BYTES - 1] = 0;
+	begin.semver[MHS_SEMVER_BYTES - 1] = 0;
+	memcpy(r->used, s->record + sizeof(begin), begin.adapter_count * sizeof(r->used[0]));
+	for (uint32_t i = 0; i < begin.adapter_count; i++) {
+		r->used[i].name[MHS_NAME_BYTES - 1] = 0;
+		r->used[i].semver[MHS_SEMVER_BYTES - 1] = 0;
+	}
+	r->begin = begin;
 	r->begun = true;
 	event_start(s, r, MHOST_EVENT_BEGIN);
 	return 0;

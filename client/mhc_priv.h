@@ -38,6 +38,7 @@ struct mhc_request {
 	bool told;			/* some event reached the caller: no replay any more */
 	bool begun;
 	struct mhs_begin begin;
+	struct mhs_adapter_used used[MHS_ADAPTERS_MAX];	/* [begin.adapter_count] */
 	uint8_t *body;			/* the record, kept while a replay is possible */
 	struct mhs_ref ping;		/* body of a ping */
 	uint32_t body_bytes;
@@ -60,6 +61,7 @@ struct mhost {
 	uint32_t open_count;
 	struct mhc_request *finished;	/* owner of the last END given out */
 	struct mhost_event event;
+	struct mhost_adapter_used adapters[MHS_ADAPTERS_MAX];	/* of the event */
 	uint8_t *record;		/* [MHS_EVENT_BYTES] the event's memory */
 	uint64_t *scratch;		/* the same size, aligned, for logprobs and tokens */
 	char message[MHS_MESSAGE_BYTES + 1];

@@ -43,6 +43,29 @@ static size_t stop_bytes(const struct mhost_request *rq)
 	return total;
 }
 
+static size_t adapter_bytes(const struct mhost_request *rq)
+{
+	return rq->adapter_count * sizeof(struct mhs_adapter_ref);
+}
+
+static int check_adapters(struct mhost *s, const struct mhost_request *rq)
+{
+	if (rq->adapter_count > MHS_ADAPTERS_MAX)
+		return mhc_fail(s, MHOST_E_INVALID, "%u adapters, at most %u", rq->adapter_count,
+				MHS_ADAPTERS_MAX);
+	for (uint32_t i = 0; i < rq->adapter_count; i++) {
+		const struct mhost_adapter *a = &rq->adapters[i];
+
+		if (!a->name || !a->name[0] || strlen(a->name) >= MHS_NAME_BYTES)
+			return mhc_fail(s, MHOST_E_INVALID, "adapter %u: its name must have 1..%u bytes",
+					i + 1, MHS_NAME_BYTES - 1);
+		if (a->version && strlen(a->version) >= MHS_SEMVER_BYTES)
+			return mhc_fail(s, MHOST_E_INVALID, "adapter \"%s\": version is longer than %u bytes",
+					a->name, MHS_SEMVER_BYTES - 1);
+	}
+	return 0;
+}
+
 static int check(struct mhost *s, const struct mhost_request *rq)
 {
 	if (rq->size != sizeof(*rq))
@@ -61,7 +84,9 @@ static int check(struct mhost *s, const struct mhost_request *rq)
 		if (!rq->stops[i][0] || strlen(rq->stops[i]) > MHS_STOP_BYTES)
 			return mhc_fail(s, MHOST_E_INVALID, "stop string %u: must have 1..%u bytes",
 					i + 1, MHS_STOP_BYTES);
-	if (prompt_bytes(rq) + stop_bytes(rq) > BODY_MAX - sizeof(struct mhs_request))
+	if (check_adapters(s, rq))
+		return MHOST_E_INVALID;
+	if (prompt_bytes(rq) + stop_bytes(rq) + adapter_bytes(rq) > BODY_MAX - sizeof(struct mhs_request))
 		return mhc_fail(s, MHOST_E_TOO_LONG, "prompt has %zu bytes, at most %zu fit",
 				prompt_bytes(rq), BODY_MAX - sizeof(struct mhs_request));
 	return 0;
@@ -93,6 +118,7 @@ static void numbers_copy(struct mhs_request *to, const struct mhost_request *rq)
 	to->min_p = rq->min_p;
 	to->repeat_penalty = rq->repeat_penalty;
 	to->repeat_last = rq->repeat_last;
+	to->adapter_count = rq->adapter_count;
 }
 
 static void payload_copy(uint8_t *at, const struct mhost_request *rq)
@@ -106,6 +132,14 @@ static void payload_copy(uint8_t *at, const struct mhost_request *rq)
 	}
 	if (prompt_bytes(rq))
 		memcpy(at, rq->tokens ? (const void *)rq->tokens : rq->text, prompt_bytes(rq));
+	at += prompt_bytes(rq);
+	for (uint32_t i = 0; i < rq->adapter_count; i++, at += sizeof(struct mhs_adapter_ref)) {
+		struct mhs_adapter_ref ref = { .scale = rq->adapters[i].scale };
+
+		strcpy(ref.name, rq->adapters[i].name);
+		strcpy(ref.semver, rq->adapters[i].version ? rq->adapters[i].version : "");
+		memcpy(at, &ref, sizeof(ref));
+	}
 }
 
 /* The whole record body in private memory, so that it can be sent again. */
@@ -126,7 +160,8 @@ static int body_make(struct mhost *s, struct mhc_request *r, const struct mhost_
 		err = name_copy(s, head.semver, sizeof(head.semver), rq->version, "version");
 	if (err)
 		return err;
-	r->body_bytes = (uint32_t)sizeof(head) + head.stop_bytes + head.prompt_bytes;
+	r->body_bytes = (uint32_t)sizeof(head) + head.stop_bytes + head.prompt_bytes +
+			(uint32_t)adapter_bytes(rq);
 	r->body = malloc(r->body_bytes);
 	if (!r->body)
 		return mhc_fail(s, -ENOMEM, "out of memory");

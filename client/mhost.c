@@ -59,6 +59,7 @@ MHC_PUBLIC const char *mhost_strerror(int code)
 		{ MHOST_E_INTERNAL, "internal error of the host" },
 		{ MHOST_E_REFUSED, "the host refused the connection" },
 		{ MHOST_E_GONE, "the host is gone" },
+		{ MHOST_E_NO_ADAPTER, "no such adapter, or it does not fit" },
 	};
 
 	for (size_t i = 0; i < sizeof(own) / sizeof(own[0]); i++)

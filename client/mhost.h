@@ -33,8 +33,8 @@
 extern "C" {
 #endif
 
-#define MHOST_ABI_MAJOR	1
-#define MHOST_ABI_MINOR	2
+#define MHOST_ABI_MAJOR	2
+#define MHOST_ABI_MINOR	0
 #define MHOST_DEFAULT_SOCKET	"/run/mhost/mhost.sock"
 
 /* (major << 16) | minor of the library in use. Since 1.0. */
@@ -60,6 +60,7 @@ enum mhost_error {
 	MHOST_E_INTERNAL = -5012,
 	MHOST_E_REFUSED = -5013,	/* the host does not let this user in, or quota */
 	MHOST_E_GONE = -5014,		/* the host is gone; the session is dead */
+	MHOST_E_NO_ADAPTER = -5015,	/* not in the store, not loadable, or not for this version */
 };
 
 const char *mhost_strerror(int code);	/* static text, never NULL */
@@ -93,6 +94,15 @@ enum mhost_kind {
 /* one token a step; the reply is the same. Since 1.2 */
 #define MHOST_NO_SPECULATE	(1u << 4)
 
+#define MHOST_ADAPTERS_MAX	8	/* of one request */
+
+/* A LoRA adapter on top of the request's version. Loaded from the store when it is not in memory. */
+struct mhost_adapter {
+	const char *name;	/* of the request's model; none twice in one request */
+	const char *version;	/* "1.0.0"; NULL: as routed */
+	float scale;		/* finite; 1: as trained. Multiplies the adapter's own */
+};
+
 /* What to do. Start from MHOST_REQUEST_INIT; borrowed pointers, read before submit returns. */
 struct mhost_request {
 	size_t size;		/* sizeof(struct mhost_request) */
@@ -117,11 +127,13 @@ struct mhost_request {
 	uint32_t stop_count;	/* 0..16 */
 	uint32_t deadline_ms;	/* 0: the host's limit */
 	uint64_t session_key;	/* requests with one key stay on one side of a split; 0: none */
+	const struct mhost_adapter *adapters;	/* [adapter_count], added in this order */
+	uint32_t adapter_count;	/* 0..MHOST_ADAPTERS_MAX */
 };
 
 /* In the order of the fields, for C++ too: top_p and repeat_penalty are off, repeat_last is 64. */
 #define MHOST_REQUEST_INIT { sizeof(struct mhost_request), MHOST_GENERATE, 0, NULL, NULL, NULL, 0, NULL, 0, \
-	0, 0.0f, 0, 1.0f, 0.0f, 1.0f, 64, 0, 0, NULL, 0, 0, 0 }
+	0, 0.0f, 0, 1.0f, 0.0f, 1.0f, 64, 0, 0, NULL, 0, 0, 0, NULL, 0 }
 
 /*
  * Queue a request on the least loaded worker. *@id gets its number, unique in the session. Does not
@@ -151,6 +163,13 @@ struct mhost_top {
 	float logprob;
 };
 
+/* An adapter that a reply is made with, from its BEGIN to its END. */
+struct mhost_adapter_used {
+	const char *name, *version;
+	const uint8_t *content_hash;	/* 32 bytes */
+	float scale;			/* as asked */
+};
+
 /*
  * Memory is the session's, valid until the next call on it. Fields not named for a type are zero.
  */
@@ -159,8 +178,10 @@ struct mhost_event {
 	uint32_t type;			/* enum mhost_event_type */
 	/* BEGIN (kept for all later events of the request) */
 	uint64_t epoch;
-	const char *model, *version, *adapter;	/* adapter: NULL when none */
+	const char *model, *version;
 	const uint8_t *content_hash;	/* 32 bytes */
+	const struct mhost_adapter_used *adapters;	/* [adapter_count], in the request's order */
+	uint32_t adapter_count;
 	uint32_t prompt_count;
 	/* PROMPT, SCORES */
 	uint32_t first, count;

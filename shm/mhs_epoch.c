@@ -216,13 +216,30 @@ void mhs_unpin(struct mhs_slot *slot, uint32_t version)
 	MHS_STORE(&slot->pins[version], pins - 1, memory_order_release);
 }
 
-int mhs_board_find_model(const struct mhs_board *board, const char *name)
+void mhs_slot_use(struct mhs_slot *slot, uint32_t version, uint64_t now_ns)
+{
+	uint32_t ms = (uint32_t)(now_ns / 1000000);
+
+	/* relaxed: a hint for the reader below, which orders nothing by it */
+	MHS_STORE(&slot->used_ms[version], ms ? ms : 1, memory_order_relaxed);
+}
+
+uint32_t mhs_slot_unused_ms(const struct mhs_slot *slot, uint32_t version, uint64_t now_ns)
+{
+	/* relaxed: pairs with mhs_slot_use(), a hint alone */
+	uint32_t ms = MHS_LOAD(&slot->used_ms[version], memory_order_relaxed);
+
+	return ms ? (uint32_t)(now_ns / 1000000) - ms : UINT32_MAX;
+}
+
+int mhs_board_find(const struct mhs_board *board, const char *name, const char *adapter)
 {
 	/* M2 pairs with M1: names below the count are whole */
 	uint32_t count = MHS_LOAD(&board->model_count, memory_order_acquire);
 
 	for (uint32_t i = 0; i < count && i < MHS_MODEL_MAX; i++)
-		if (strncmp(board->models[i].name, name, MHS_NAME_BYTES) == 0)
+		if (strncmp(board->models[i].name, name, MHS_NAME_BYTES) == 0 &&
+		    strncmp(board->models[i].adapter, adapter, MHS_NAME_BYTES) == 0)
 			return (int)i;
 	return -ENOENT;
 }
@@ -235,21 +252,22 @@ void mhs_board_init(struct mhs_board *board)
 	MHS_STORE(&board->epoch, 1, memory_order_relaxed);
 }
 
-int mhs_board_add_model(struct mhs_board *board, const char *name)
+int mhs_board_add(struct mhs_board *board, const char *name, const char *adapter)
 {
 	uint32_t count = MHS_LOAD(&board->model_count, memory_order_relaxed);	/* own word */
-	size_t bytes = strlen(name);
+	size_t bytes = strlen(name), adapter_bytes = strlen(adapter);
 	int found;
 
-	if (bytes == 0 || bytes >= MHS_NAME_BYTES)
+	if (bytes == 0 || bytes >= MHS_NAME_BYTES || adapter_bytes >= MHS_NAME_BYTES)
 		return -EINVAL;
-	found = mhs_board_find_model(board, name);
+	found = mhs_board_find(board, name, adapter);
 	if (found >= 0)
 		return found;
 	if (count >= MHS_MODEL_MAX)
 		return -ENOSPC;
 	memcpy(board->models[count].name, name, bytes);
-	/* M1 after the name; pairs with M2 */
+	memcpy(board->models[count].adapter, adapter, adapter_bytes);
+	/* M1 after the names; pairs with M2 */
 	MHS_STORE(&board->model_count, count + 1, memory_order_release);
 	return (int)count;
 }

@@ -72,18 +72,23 @@ int mhs_pin_version(const struct mhs_board *board, struct mhs_slot *slot, uint32
 /* End of a request, after its last read of the version. Only what was pinned. */
 void mhs_unpin(struct mhs_slot *slot, uint32_t version);
 
-/* Index of the model called @name, or -ENOENT. Acquire on model_count. */
-int mhs_board_find_model(const struct mhs_board *board, const char *name);
+/* A request or comparison uses @version now (CLOCK_MONOTONIC): what is to stay when room is short. */
+void mhs_slot_use(struct mhs_slot *slot, uint32_t version, uint64_t now_ns);
+/* Any reader: milliseconds since its last use by @slot's owner, UINT32_MAX: never used. */
+uint32_t mhs_slot_unused_ms(const struct mhs_slot *slot, uint32_t version, uint64_t now_ns);
+
+/* Index of the model called @name, of its @adapter unless "", or -ENOENT. Acquire on model_count. */
+int mhs_board_find(const struct mhs_board *board, const char *name, const char *adapter);
 
 /* ---- supervisor: the only writer of @board --------------------------------------------------- */
 
 /* A fresh zeroed board: header (not yet published) and epoch 1. */
 void mhs_board_init(struct mhs_board *board);
 /*
- * Name a model. Returns its index, the existing one if named already; -ENOSPC; -EINVAL: empty or
- * longer than MHS_NAME_BYTES - 1.
+ * Name a model, or its @adapter unless "". Returns its index, the existing one if named already;
+ * -ENOSPC; -EINVAL: @name is empty, or one is longer than MHS_NAME_BYTES - 1.
  */
-int mhs_board_add_model(struct mhs_board *board, const char *name);
+int mhs_board_add(struct mhs_board *board, const char *name, const char *adapter);
 /*
  * One store of the route word (generation filled in here), then epoch += 1. Returns the new epoch.
  * The versions named are READY, ACTIVE or RESIDENT.

@@ -13,11 +13,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define MHS_ABI_MAJOR		1u
-#define MHS_ABI_MINOR		3u
+#define MHS_ABI_MAJOR		2u
+#define MHS_ABI_MINOR		0u
 #define MHS_LINE_BYTES		64u
 #define MHS_PAGE_BYTES		4096u
-#define MHS_MODEL_MAX		256u	/* models on one board */
+#define MHS_MODEL_MAX		4096u	/* models and adapters on one board */
 #define MHS_VERSION_MAX		4096u	/* 12 bits of the route word; index 0 is "none" */
 #define MHS_WORKER_MAX		64u
 #define MHS_EXTENT_MAX		4u	/* replicas of one version */
@@ -56,7 +56,7 @@ _Static_assert(offsetof(struct mhs_header, ready) == 32, "ABI 1: ready");
 /* ---- board: supervisor writes, all others map it read-only ------------------------------- */
 
 /*
- * Route word, one per model, changed by one store:
+ * Route word, one per model and one per adapter of it, changed by one store:
  *   bits  0..11  active version index (0: none)
  *   bits 12..23  candidate version index (0: none)
  *   bits 24..37  weight of the candidate in basis points, 0..10000
@@ -73,9 +73,11 @@ enum mhs_route_mode { MHS_MODE_NONE = 0, MHS_MODE_CANARY = 1, MHS_MODE_SHADOW = 
 struct mhs_model {
 	_Atomic uint64_t route;			/* [W: sup] see above */
 	uint8_t reserved0[56];			/* zero */
-	char name[MHS_NAME_BYTES];		/* [W: sup] const once counted in model_count */
+	/* [W: sup] both const once counted in model_count */
+	char name[MHS_NAME_BYTES];		/* of the model */
+	char adapter[MHS_NAME_BYTES];		/* empty: the model itself; else an adapter on top of it */
 };
-_Static_assert(sizeof(struct mhs_model) == 2 * MHS_LINE_BYTES, "route and name: two lines");
+_Static_assert(sizeof(struct mhs_model) == 3 * MHS_LINE_BYTES, "route and names: three lines");
 
 /* One replica of an image at run time; where its pieces lie stands in the image (mhs_image.h). */
 struct mhs_extent {
@@ -102,7 +104,7 @@ struct mhs_version {
 	_Atomic uint32_t state;			/* [W: sup] enum mhs_version_state */
 	uint32_t model;				/* [W: sup] board.models index; from here on const
 						   from READY to FREE */
-	uint32_t base;				/* adapters: version index below it, else 0 */
+	uint32_t kind;				/* enum mhs_image_kind */
 	uint32_t extent_count;			/* 1..MHS_EXTENT_MAX */
 	uint64_t serial;			/* grows each time the entry is used again */
 	uint64_t image_bytes;
@@ -127,7 +129,7 @@ struct mhs_board {
 _Static_assert(offsetof(struct mhs_board, epoch) == 64, "ABI 1: epoch");
 _Static_assert(offsetof(struct mhs_board, models) == MHS_PAGE_BYTES, "ABI 1: models");
 _Static_assert(sizeof(struct mhs_board) ==
-	       MHS_PAGE_BYTES + MHS_MODEL_MAX * 128 + MHS_VERSION_MAX * 384, "ABI 1: board");
+	       MHS_PAGE_BYTES + MHS_MODEL_MAX * 192 + MHS_VERSION_MAX * 384, "ABI 2: board");
 
 /* ---- slot: one per worker, written by that worker, read by the supervisor as hostile input - */
 
@@ -147,11 +149,13 @@ struct mhs_slot {
 	uint8_t reserved3[3904];	/* zero, to the end of the page */
 	/* [W: owner] running requests and comparisons per version */
 	_Atomic uint32_t pins[MHS_VERSION_MAX];
+	/* [W: owner] when each was last pinned or unpinned: CLOCK_MONOTONIC in ms, wraps; 0: never */
+	_Atomic uint32_t used_ms[MHS_VERSION_MAX];
 };
 _Static_assert(offsetof(struct mhs_slot, seen_epoch) == 64, "ABI 1: seen_epoch");
 _Static_assert(offsetof(struct mhs_slot, asleep) == 128, "ABI 1: asleep");
 _Static_assert(offsetof(struct mhs_slot, pins) == MHS_PAGE_BYTES, "ABI 1: pins");
-_Static_assert(sizeof(struct mhs_slot) == 5 * MHS_PAGE_BYTES, "ABI 1: slot");
+_Static_assert(sizeof(struct mhs_slot) == 9 * MHS_PAGE_BYTES, "ABI 2: slot");
 
 /* ---- stats: one per worker, written by that worker, anyone allowed reads ------------------- */
 

@@ -21,14 +21,14 @@ struct mhs_record {
 
 enum mhs_record_type {
 	/* client -> worker */
-	MHS_REC_GENERATE = 1,		/* struct mhs_request + stops + prompt */
+	MHS_REC_GENERATE = 1,		/* struct mhs_request + stops + prompt + struct mhs_adapter_ref[] */
 	MHS_REC_SCORE = 2,		/* the same; logprob of each prompt token, no output */
 	MHS_REC_TOKENIZE = 3,		/* the same; prompt is text */
 	MHS_REC_DETOKENIZE = 4,		/* the same; prompt is tokens */
 	MHS_REC_PING = 5,		/* struct mhs_ref */
 	MHS_REC_CANCEL = 6,		/* struct mhs_ref */
 	/* worker -> client */
-	MHS_REC_BEGIN = 64,		/* struct mhs_begin */
+	MHS_REC_BEGIN = 64,		/* struct mhs_begin + struct mhs_adapter_used[] */
 	MHS_REC_PROMPT = 65,		/* struct mhs_chunk + uint32_t prompt tokens */
 	MHS_REC_SCORES = 66,		/* struct mhs_chunk + float logprobs (first of all: NaN) */
 	MHS_REC_TOKEN = 67,		/* struct mhs_token + struct mhs_top[] + text */
@@ -41,6 +41,7 @@ enum mhs_record_type {
 #define MHS_STOP_MAX		16u	/* stop strings per request */
 #define MHS_STOP_BYTES		256u	/* one stop string */
 #define MHS_TOP_MAX		64u	/* alternatives per token in logprobs */
+#define MHS_ADAPTERS_MAX	8u	/* adapters per request */
 #define MHS_MESSAGE_BYTES	512u	/* error text of an END */
 
 enum mhs_request_flag {
@@ -69,13 +70,21 @@ struct mhs_request {
 	float min_p;			/* [0, 1); 0: off */
 	float repeat_penalty;		/* > 0; 1: off */
 	uint32_t repeat_last;		/* tokens looked back at; 0: off, UINT32_MAX: all */
-	uint32_t reserved0;		/* zero */
+	uint32_t adapter_count;		/* 0..MHS_ADAPTERS_MAX; payload, after the prompt */
 	char model[MHS_NAME_BYTES];
 	char semver[MHS_SEMVER_BYTES];	/* empty: as the route says */
-	char adapter[MHS_NAME_BYTES];	/* empty: as the route says */
-	uint8_t reserved1[48];		/* zero */
+	uint8_t reserved0[48];		/* zero */
 };
-_Static_assert(sizeof(struct mhs_request) == 304, "ABI 1: request");
+_Static_assert(sizeof(struct mhs_request) == 240, "ABI 2: request");
+
+/* One adapter of a request, on top of its version. Adapters are added in this order. */
+struct mhs_adapter_ref {
+	char name[MHS_NAME_BYTES];	/* of the request's model; no name twice */
+	char semver[MHS_SEMVER_BYTES];	/* empty: as the adapter's route says */
+	float scale;			/* finite; multiplies the adapter's own */
+	uint32_t reserved0;		/* zero */
+};
+_Static_assert(sizeof(struct mhs_adapter_ref) == 120, "ABI 2: adapter of a request");
 
 struct mhs_ref {
 	uint64_t request_id;
@@ -89,11 +98,21 @@ struct mhs_begin {
 	uint32_t prompt_count;		/* tokens; they follow in PROMPT records */
 	char model[MHS_NAME_BYTES];
 	char semver[MHS_SEMVER_BYTES];
-	char adapter[MHS_NAME_BYTES];	/* empty: none */
 	uint8_t content_hash[MHS_HASH_BYTES];
-	uint8_t adapter_hash[MHS_HASH_BYTES];	/* zero: none */
+	uint32_t adapter_count;		/* of the request; as many follow, in its order */
+	uint32_t reserved0;		/* zero */
 };
-_Static_assert(sizeof(struct mhs_begin) == 264, "ABI 1: begin");
+_Static_assert(sizeof(struct mhs_begin) == 176, "ABI 2: begin");
+
+/* An adapter that a reply is made with: which, from admission to its end. */
+struct mhs_adapter_used {
+	char name[MHS_NAME_BYTES];
+	char semver[MHS_SEMVER_BYTES];
+	uint8_t content_hash[MHS_HASH_BYTES];
+	float scale;			/* as asked */
+	uint32_t version_index;
+};
+_Static_assert(sizeof(struct mhs_adapter_used) == 152, "ABI 2: adapter of a reply");
 
 struct mhs_chunk {
 	uint64_t request_id;
@@ -145,6 +164,7 @@ enum mhs_end_error {
 	MHS_ERR_SLOW_READER = 10,
 	MHS_ERR_BAD_MESSAGE = 11,	/* the lane broke a rule and is closed */
 	MHS_ERR_INTERNAL = 12,
+	MHS_ERR_NO_ADAPTER = 13,	/* not in the store, cannot be loaded, or does not fit the version */
 };
 
 struct mhs_end {

@@ -136,6 +136,11 @@ int stop_parse_limit(const struct cmd *cmd, const char *text, uint32_t *limit_s)
 
 /* ---- reply.c: run one request to its end ----------------------------------------------------- */
 
+struct reply_adapter {
+	char name[64], version[48], hash[65];
+	float scale;
+};
+
 struct reply {
 	uint32_t *prompt, *tokens;
 	uint32_t prompt_count, token_count, token_cap;
@@ -143,7 +148,9 @@ struct reply {
 	char *text;
 	size_t text_bytes, text_cap;
 	json_t *logprobs;		/* NULL unless asked for */
-	char model[64], version[48], adapter[64], hash[65];
+	char model[64], version[48], hash[65];
+	struct reply_adapter adapters[MHOST_ADAPTERS_MAX];
+	uint32_t adapter_count;
 	bool begun;
 	uint32_t finish;
 	int error, retriable;

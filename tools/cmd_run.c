@@ -174,6 +174,20 @@ static void print_text(const char *text, size_t bytes)
 	fflush(stdout);
 }
 
+static json_t *json_adapters(const struct reply *r)
+{
+	json_t *list = json_array();
+
+	for (uint32_t i = 0; i < r->adapter_count; i++) {
+		const struct reply_adapter *a = &r->adapters[i];
+
+		json_array_append_new(list, json_pack("{s:s, s:s, s:s, s:f}", "adapter", a->name, "version",
+						      a->version, "content_hash", a->hash, "scale",
+						      (double)a->scale));
+	}
+	return list;
+}
+
 static void print_json(struct reply *r)
 {
 	json_t *o = json_object();
@@ -183,7 +197,7 @@ static void print_json(struct reply *r)
 	json_object_set_new(o, "model", json_string(r->model));
 	json_object_set_new(o, "version", json_string(r->version));
 	json_object_set_new(o, "content_hash", json_string(r->hash));
-	json_object_set_new(o, "adapter", r->adapter[0] ? json_string(r->adapter) : json_null());
+	json_object_set_new(o, "adapters", json_adapters(r));
 	json_object_set_new(o, "prompt_tokens", cmd_json_ids(r->prompt, r->prompt_count));
 	json_object_set_new(o, "tokens", cmd_json_ids(r->tokens, r->token_count));
 	json_object_set_new(o, "text", cmd_json_text(r->text ? r->text : "", r->text_bytes));

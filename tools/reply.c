@@ -19,12 +19,26 @@ static void on_interrupt(int sig)
 	interrupted = 1;
 }
 
+static void take_adapters(struct reply *r, const struct mhost_event *ev)
+{
+	r->adapter_count = ev->adapter_count;
+	for (uint32_t i = 0; i < r->adapter_count; i++) {
+		const struct mhost_adapter_used *from = &ev->adapters[i];
+		struct reply_adapter *a = &r->adapters[i];
+
+		snprintf(a->name, sizeof(a->name), "%s", from->name);
+		snprintf(a->version, sizeof(a->version), "%s", from->version);
+		cmd_hex(from->content_hash, 32, a->hash);
+		a->scale = from->scale;
+	}
+}
+
 static void take_begin(struct reply *r, const struct mhost_event *ev)
 {
 	r->begun = true;
 	snprintf(r->model, sizeof(r->model), "%s", ev->model);
 	snprintf(r->version, sizeof(r->version), "%s", ev->version);
-	snprintf(r->adapter, sizeof(r->adapter), "%s", ev->adapter ? ev->adapter : "");
+	take_adapters(r, ev);
 	cmd_hex(ev->content_hash, 32, r->hash);
 	free(r->prompt);
 	free(r->scores);

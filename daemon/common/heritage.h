@@ -26,6 +26,9 @@ enum hrt_type {
 	HRT_LANE_CLOSE = 5,	/* lane.id: the client is gone; its requests end */
 	HRT_STOP = 6,		/* admit nothing new, finish what runs, exit 0 */
 	HRT_LIMITS = 7,		/* init.limits only: new limits after a reload */
+	/* wanted: answer to WANT. status 0: it may be pinned now (attached here; routed, if no version
+	   was named); or -errno with text: whoever waits for it is told */
+	HRT_WANTED = 8,
 	/* worker -> supervisor */
 	HRT_READY = 65,		/* after INIT: status 0, text = ISA in use */
 	HRT_ATTACHED = 66,	/* index, serial, status: 0 with attached, or -errno with text */
@@ -36,6 +39,9 @@ enum hrt_type {
 	/* index, serial, status: enum mhs_end_error of a request that ran on it, text. At once, while
 	   the reply record of the same end is read now and then */
 	HRT_EVIDENCE = 70,
+	/* wanted.want: a request names an adapter that is not in memory; it waits for WANTED. Said
+	   once for all that wait */
+	HRT_WANT = 71,
 };
 
 enum hrt_speculate { HRT_SPECULATE_NO = 0, HRT_SPECULATE_YES = 1, HRT_SPECULATE_ALWAYS = 2 };
@@ -78,6 +84,18 @@ struct hrt_lane {
 	uint64_t client;	/* unique client number */
 };
 
+/* An adapter to bring into memory. */
+struct hrt_want {
+	char model[MHS_NAME_BYTES];
+	char adapter[MHS_NAME_BYTES];
+	char semver[MHS_SEMVER_BYTES];	/* empty: as its route says, else the latest in the store */
+};
+
+struct hrt_wanted {
+	struct hrt_want want;
+	char text[HERITAGE_TEXT_BYTES];
+};
+
 struct hrt_msg {
 	uint32_t type;		/* enum hrt_type */
 	uint32_t index;		/* version index */
@@ -89,6 +107,7 @@ struct hrt_msg {
 		struct hrt_attach attach;
 		struct hrt_attached attached;
 		struct hrt_lane lane;
+		struct hrt_wanted wanted;
 		char text[HERITAGE_TEXT_BYTES];
 	};
 };

@@ -58,7 +58,7 @@ struct sup_model *sup_model_get(struct sup *sup, const char *name, struct sto_er
 
 	if (model)
 		return model;
-	index = mhs_board_add_model(sup->board, name);
+	index = mhs_board_add(sup->board, name, "");
 	if (index < 0) {
 		sto_fail(error, "%s: the board holds %u models, no more fit", name, MHS_MODEL_MAX);
 		return NULL;
@@ -133,7 +133,7 @@ void sup_version_describe(struct sup_version *version)
 							   1 : 0);
 
 	entry->model = version->model->index;
-	entry->base = 0;
+	entry->kind = header->kind;
 	entry->serial = version->serial;
 	entry->image_bytes = header->image_bytes;
 	memcpy(entry->content_hash, header->content_hash, sizeof(entry->content_hash));

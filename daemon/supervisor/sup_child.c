@@ -238,7 +238,7 @@ static int child_begin(struct sup_child *child, const struct sup_child_plan *pla
 /* One metric, probe and watch a model are no more than there are models. */
 static uint32_t most_of(enum sup_child_kind kind)
 {
-	return kind == SUP_CHILD_GATE || kind == SUP_CHILD_HOOK ? SUP_CHILD_MAX : MHS_MODEL_MAX;
+	return kind == SUP_CHILD_GATE || kind == SUP_CHILD_HOOK ? SUP_CHILD_MAX : SUP_CONF_MODELS_MAX;
 }
 
 struct sup_child *sup_child_start(struct sup *sup, const struct sup_child_plan *plan,

@@ -17,7 +17,7 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
-#define SEEN_MAX	(MHS_MODEL_MAX + 64u)
+#define SEEN_MAX	(SUP_CONF_MODELS_MAX + 64u)
 
 struct parse {
 	const char *path;
@@ -71,7 +71,7 @@ static void section_check(struct parse *parse)
 	if (sto_name_check(parse->section + 6, &error))
 		refuse(parse, "[%s]: %s", parse->section, error.text);
 	else if (!sup_conf_model(parse->conf, parse->section + 6))
-		refuse(parse, "[%s]: more than %u models", parse->section, MHS_MODEL_MAX);
+		refuse(parse, "[%s]: more than %u models", parse->section, SUP_CONF_MODELS_MAX);
 }
 
 /* A line that begins with '['. */

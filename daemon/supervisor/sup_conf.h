@@ -16,6 +16,7 @@
 
 #define SUP_PATH_BYTES		1024u
 #define SUP_SOCKET_BYTES	100u	/* with ".ctl" it must still fit a socket address */
+#define SUP_CONF_MODELS_MAX	256u	/* [model NAME] sections */
 #define SUP_IDS_MAX		64u	/* users or groups in one list */
 #define SUP_FILE_BYTES_MAX	(256u << 10)
 
@@ -86,7 +87,7 @@ struct sup_conf {
 	uint32_t clients_per_uid;
 	struct sup_access use, control;
 	uint32_t model_count;
-	struct sup_model_conf models[MHS_MODEL_MAX];
+	struct sup_model_conf models[SUP_CONF_MODELS_MAX];
 };
 
 /* A key of [mhostd] given on the command line. */

@@ -181,7 +181,7 @@ struct sup_model_conf *sup_conf_model(struct sup_conf *conf, const char *name)
 
 	if (found)
 		return &conf->models[found - conf->models];
-	if (conf->model_count == MHS_MODEL_MAX)
+	if (conf->model_count == SUP_CONF_MODELS_MAX)
 		return NULL;
 	model = &conf->models[conf->model_count++];
 	snprintf(model->name, sizeof(model->name), "%s", name);

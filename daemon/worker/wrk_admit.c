@@ -20,7 +20,7 @@ static void refuse(struct wrk *w, struct wrk_request *r, uint32_t error, const c
 /* The route's choice, pinned; negative errno. */
 static int pin_routed(struct wrk *w, struct wrk_request *r)
 {
-	int model = mhs_board_find_model(w->board, r->rq.model), index;
+	int model = mhs_board_find(w->board, r->rq.model, ""), index;
 	struct mhs_route route;
 
 	if (model < 0)

@@ -103,13 +103,12 @@ static const char *check_prompt(const struct mhs_request *rq, uint32_t kind)
 /* These say that the client does not speak the protocol: the lane ends. */
 static bool framing_ok(const struct mhs_request *rq, uint32_t payload_bytes)
 {
-	static const uint8_t zero[sizeof(rq->reserved1)];
+	static const uint8_t zero[sizeof(rq->reserved0)];
 
-	return rq->request_id && !rq->reserved0 &&
-	       !memcmp(rq->reserved1, zero, sizeof(zero)) &&
-	       (uint64_t)rq->stop_bytes + rq->prompt_bytes == payload_bytes &&
-	       name_ok(rq->model, MHS_NAME_BYTES) && name_ok(rq->semver, MHS_SEMVER_BYTES) &&
-	       name_ok(rq->adapter, MHS_NAME_BYTES);
+	return rq->request_id && !memcmp(rq->reserved0, zero, sizeof(zero)) &&
+	       (uint64_t)rq->stop_bytes + rq->prompt_bytes +
+	       (uint64_t)rq->adapter_count * sizeof(struct mhs_adapter_ref) == payload_bytes &&
+	       name_ok(rq->model, MHS_NAME_BYTES) && name_ok(rq->semver, MHS_SEMVER_BYTES);
 }
 
 const char *wrk_request_check(const struct mhs_request *rq, uint32_t kind, uint32_t payload_bytes,
@@ -119,7 +118,7 @@ const char *wrk_request_check(const struct mhs_request *rq, uint32_t kind, uint3
 
 	if (!framing_ok(rq, payload_bytes))
 		return "";
-	if (rq->adapter[0])
+	if (rq->adapter_count)
 		return "adapter: none is loaded";
 	wrong = check_floats(rq, text);
 	if (!wrong)

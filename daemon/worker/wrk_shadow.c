@@ -208,7 +208,7 @@ static bool job_add(struct wrk *w, struct wrk_request *r, uint32_t model,
  */
 void wrk_shadow_offer(struct wrk *w, struct wrk_request *r)
 {
-	int model = is_routed_reply(r) ? mhs_board_find_model(w->board, r->rq.model) : -1;
+	int model = is_routed_reply(r) ? mhs_board_find(w->board, r->rq.model, "") : -1;
 	struct mhs_route route;
 
 	if (model < 0 || w->stopping)

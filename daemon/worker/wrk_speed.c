@@ -62,7 +62,7 @@ static const struct wrk_version *active_of(struct wrk *w, struct wrk_version *v)
 	struct mhs_route route;
 
 	if (v->model_index < 0)
-		v->model_index = mhs_board_find_model(w->board, v->image->model);
+		v->model_index = mhs_board_find(w->board, v->image->model, "");
 	if (v->model_index < 0)
 		return NULL;
 	/* relaxed: only compared with, inside a turn */

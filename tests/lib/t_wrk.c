@@ -59,7 +59,7 @@ bool t_wrk_open(struct t_wrk *t, uint64_t kv_bytes)
 
 	memset(t, 0, sizeof(*t));
 	mhs_board_init(&t->board);
-	mhs_board_add_model(&t->board, "tiny");
+	mhs_board_add(&t->board, "tiny", "");
 	mhs_slot_init(&t->slot, 0);
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK, 0, pair))
 		return false;

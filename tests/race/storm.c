@@ -31,7 +31,7 @@ void storm_init(struct storm *storm)
 	struct mhs_route route = { .active = 1 };
 
 	mhs_board_init(&storm->board);
-	mhs_board_add_model(&storm->board, "storm");
+	mhs_board_add(&storm->board, "storm", "");
 	for (uint32_t v = 1; v <= STORM_VERSIONS; v++)
 		version_load(storm, v);
 	mhs_version_set_state(&storm->board, 1, MHS_STATE_ACTIVE);

@@ -147,7 +147,7 @@ def check_reply(tally, host, name, case):
 		return tally.check(False, name + " reply", reply["failed"])
 	timings = {"queue_ms", "prefill_ms", "decode_ms", "tokens_per_s"}
 	wrong = [k for k, good in (("model", reply.get("model") == name), ("version", reply.get("version") == "1.0.0"),
-		("content_hash", bool(reply.get("content_hash"))), ("adapter", reply.get("adapter", 0) is None),
+		("content_hash", bool(reply.get("content_hash"))), ("adapters", reply.get("adapters") == []),
 		("tokens", len(reply.get("tokens", [])) == 2), ("timings", timings <= set(reply.get("timings", {}))),
 		("logprobs", [x["id"] for x in reply.get("logprobs", [])] == reply.get("tokens")),
 		("finish_reason", reply.get("finish_reason") == "length")) if not good]

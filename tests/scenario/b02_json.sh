@@ -64,7 +64,7 @@ has timings 'o["timings"]' queue_ms prefill_ms decode_ms tokens_per_s cached_tok
 keys "a logprob" 'o["logprobs"][0]' id logprob top <"$dir/logprobs"
 keys "an alternative" 'o["logprobs"][0]["top"][0]' id logprob <"$dir/logprobs"
 eq "hash of a reply" "$(json 'o["content_hash"]' <"$dir/run")" "$(json 'o["content_hash"]' <"$dir/show")"
-eq "adapter" "$(json 'o["adapter"]' <"$dir/run")" None
+eq "adapters" "$(json 'o["adapters"]' <"$dir/run")" "[]"
 
 "$MHOST" score tiny "A cow is" --json | keys score o model version content_hash tokens logprobs sum_logprob
 "$MHOST" tokenize tiny "A cow is" --json | keys tokenize o model version tokens

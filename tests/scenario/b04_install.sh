@@ -6,7 +6,7 @@ root=$dir/root
 
 make -s -C "$here" B="${B#"$here"/}" DESTDIR="$root" PREFIX=/usr install >"$dir/make.log" 2>&1 || fail "make install: $(cat "$dir/make.log")"
 eq "files" "$(cd "$root" && find usr ! -type d | sort | xargs)" \
-	"usr/bin/mhost usr/include/mhost.h usr/lib/libmhost.so usr/lib/libmhost.so.1 usr/lib/pkgconfig/mhost.pc \
+	"usr/bin/mhost usr/include/mhost.h usr/lib/libmhost.so usr/lib/libmhost.so.2 usr/lib/pkgconfig/mhost.pc \
 usr/sbin/mhost-worker usr/sbin/mhostd usr/share/man/man1/mhost.1 usr/share/man/man5/mhost.ini.5 usr/share/man/man8/mhostd.8 \
 $(cd "$here/tools" && echo bench_peer_build.sh bench_peer_models.sh bench_peer_random.py deps.sh fetch-smollm2.sh tiny/model/* |
 	tr ' ' '\n' | sort | sed 's|^|usr/share/mhost/|' | xargs)"
@@ -25,11 +25,11 @@ for page in man1/mhost.1 man5/mhost.ini.5 man8/mhostd.8; do
 done
 
 # Exactly the symbols of the map, all with its version.
-lib=$root/usr/lib/libmhost.so.1
-readelf -d "$lib" | grep -q 'SONAME.*\[libmhost\.so\.1\]' || fail "no soname libmhost.so.1"
+lib=$root/usr/lib/libmhost.so.2
+readelf -d "$lib" | grep -q 'SONAME.*\[libmhost\.so\.2\]' || fail "no soname libmhost.so.2"
 eq "exported symbols" \
 	"$(readelf -W --dyn-syms "$lib" | awk '$5 == "GLOBAL" && $7 != "UND" && $4 == "FUNC" { print $8 }' | sort | xargs)" \
-	"$(sed -n 's/^\t\(mhost_[a-z_]*\);$/\1@@MHOST_1.0/p' "$here/client/libmhost.map" | sort | xargs)"
+	"$(sed -n 's/^\t\(mhost_[a-z_]*\);$/\1@@MHOST_2.0/p' "$here/client/libmhost.map" | sort | xargs)"
 
 export PKG_CONFIG_LIBDIR="$root/usr/lib/pkgconfig" PKG_CONFIG_SYSROOT_DIR="$root"
 flags=$(pkg-config --cflags --libs mhost)

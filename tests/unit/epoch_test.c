@@ -182,28 +182,54 @@ static void models(void)
 	char name[80];
 
 	fresh();
-	t_eq(mhs_board_find_model(&board, "smol"), -ENOENT);
-	t_eq(mhs_board_add_model(&board, "smol"), 0);
-	t_eq(mhs_board_add_model(&board, "smol2"), 1);
-	t_eq(mhs_board_add_model(&board, "smol"), 0);
-	t_eq(mhs_board_find_model(&board, "smol2"), 1);
-	t_eq(mhs_board_find_model(&board, "smo"), -ENOENT);
-	t_eq(mhs_board_add_model(&board, ""), -EINVAL);
+	t_eq(mhs_board_find(&board, "smol", ""), -ENOENT);
+	t_eq(mhs_board_add(&board, "smol", ""), 0);
+	t_eq(mhs_board_add(&board, "smol2", ""), 1);
+	t_eq(mhs_board_add(&board, "smol", ""), 0);
+	t_eq(mhs_board_find(&board, "smol2", ""), 1);
+	t_eq(mhs_board_find(&board, "smo", ""), -ENOENT);
+	t_eq(mhs_board_add(&board, "", ""), -EINVAL);
+	t_eq(mhs_board_add(&board, "", "tone"), -EINVAL);
 	memset(name, 'x', sizeof(name));
 	name[64] = '\0';
-	t_eq(mhs_board_add_model(&board, name), -EINVAL);
-	t_eq(mhs_board_find_model(&board, name), -ENOENT);
+	t_eq(mhs_board_add(&board, name, ""), -EINVAL);
+	t_eq(mhs_board_find(&board, name, ""), -ENOENT);
 	name[63] = '\0';
-	t_eq(mhs_board_add_model(&board, name), 2);
-	t_eq(mhs_board_find_model(&board, name), 2);
-	for (int i = 3; i < (int)MHS_MODEL_MAX; i++) {
+	t_eq(mhs_board_add(&board, name, ""), 2);
+	t_eq(mhs_board_find(&board, name, ""), 2);
+	t_eq(mhs_board_find(&board, "smol", "tone"), -ENOENT);
+	t_eq(mhs_board_add(&board, "smol", "tone"), 3);
+	t_eq(mhs_board_add(&board, "smol2", "tone"), 4);
+	t_eq(mhs_board_find(&board, "smol", "tone"), 3);
+	t_eq(mhs_board_find(&board, "tone", ""), -ENOENT);
+	t_eq(mhs_board_find(&board, "smol", ""), 0);
+	t_eq(mhs_board_add(&board, "smol", name), 5);
+	name[63] = 'x';
+	t_eq(mhs_board_add(&board, "smol", name), -EINVAL);
+	for (int i = 6; i < (int)MHS_MODEL_MAX; i++) {
 		snprintf(name, sizeof(name), "m%d", i);
-		t_eq(mhs_board_add_model(&board, name), i);
+		t_eq(mhs_board_add(&board, name, ""), i);
 	}
-	t_eq(mhs_board_add_model(&board, "one more"), -ENOSPC);
-	t_eq(mhs_board_add_model(&board, "m200"), 200);
+	t_eq(mhs_board_add(&board, "one more", ""), -ENOSPC);
+	t_eq(mhs_board_add(&board, "m200", ""), 200);
 	atomic_store(&board.model_count, UINT32_MAX);	/* bad board: still bounded */
-	t_eq(mhs_board_find_model(&board, "nowhere"), -ENOENT);
+	t_eq(mhs_board_find(&board, "nowhere", ""), -ENOENT);
+}
+
+/* The last use of a version, over the wrap of its 32 bits. */
+static void uses(void)
+{
+	uint64_t ms = UINT64_C(1000000), wrap = UINT64_C(1) << 32;
+
+	fresh();
+	t_eq(mhs_slot_unused_ms(&slot, 7, 5 * ms), UINT32_MAX);
+	mhs_slot_use(&slot, 7, 5 * ms);
+	t_eq(mhs_slot_unused_ms(&slot, 7, 12 * ms), 7);
+	t_eq(mhs_slot_unused_ms(&slot, 8, 12 * ms), UINT32_MAX);
+	mhs_slot_use(&slot, 7, (wrap - 3) * ms);
+	t_eq(mhs_slot_unused_ms(&slot, 7, (wrap + 2) * ms), 5);
+	mhs_slot_use(&slot, 7, wrap * ms);		/* 0 would say never */
+	t_ok(mhs_slot_unused_ms(&slot, 7, (wrap + 9) * ms) <= 9);
 }
 
 static void flips(void)
@@ -265,8 +291,8 @@ static void unpublishing(void)
 	int64_t epoch;
 
 	fresh();
-	mhs_board_add_model(&board, "a");
-	mhs_board_add_model(&board, "b");
+	mhs_board_add(&board, "a", "");
+	mhs_board_add(&board, "b", "");
 	mhs_version_set_state(&board, 1, MHS_STATE_ACTIVE);
 	mhs_version_set_state(&board, 2, MHS_STATE_ACTIVE);
 	flip(1, 1, 2);
@@ -352,6 +378,7 @@ int main(void)
 	T_RUN(split_is_sticky);
 	T_RUN(split_modes);
 	T_RUN(models);
+	T_RUN(uses);
 	T_RUN(flips);
 	T_RUN(pinning);
 	T_RUN(pinnable_states);

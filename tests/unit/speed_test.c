@@ -26,7 +26,7 @@ static void fresh(uint32_t mode)
 	memset(&w, 0, sizeof(w));
 	seed = 7;
 	mhs_board_init(&board);
-	t_eq(mhs_board_add_model(&board, "m"), 0);
+	t_eq(mhs_board_add(&board, "m", ""), 0);
 	mhs_flip(&board, 0, &route);
 	w.board = &board;
 	for (uint32_t i = 0; i < 2; i++)
