@@ -53,7 +53,7 @@ eq "workers" "$(json 'len(o)' <"$dir/workers")" 2
 has workers 'o[0]' pid state node running queued seen_epoch steps restarts pins stats <"$dir/workers"
 
 "$MHOST" run tiny "A cow is" -n 4 --json >"$dir/run"
-reply="model version content_hash adapter prompt_tokens tokens text finish_reason timings"
+reply="model version content_hash adapters prompt_tokens tokens text finish_reason timings"
 # shellcheck disable=SC2086
 {
 	keys run o $reply <"$dir/run"
