@@ -93,6 +93,8 @@ STORE_SRC := \
 	daemon/store/sto_import_log.c \
 	daemon/store/sto_json.c \
 	daemon/store/sto_manifest.c \
+	daemon/store/sto_merge.c \
+	daemon/store/sto_merge_panels.c \
 	daemon/store/sto_model.c \
 	daemon/store/sto_norms.c \
 	daemon/store/sto_number.c \
@@ -239,6 +241,7 @@ TOOL_SRC := \
 	tools/cmd_golden.c \
 	tools/cmd_history.c \
 	tools/cmd_import.c \
+	tools/cmd_merge.c \
 	tools/cmd_probe.c \
 	tools/cmd_prune.c \
 	tools/cmd_release.c \
@@ -250,6 +253,7 @@ TOOL_SRC := \
 	tools/cmd_watch.c \
 	tools/ctl.c \
 	tools/golden.c \
+	tools/import_opts.c \
 	tools/meta.c \
 	tools/meta_ini.c \
 	tools/probe.c \
@@ -306,6 +310,7 @@ UNIT_TESTS := \
 	load \
 	lora \
 	lora_kernels \
+	merge \
 	model \
 	pace \
 	pack \
@@ -360,6 +365,7 @@ FUZZERS := \
 
 SCENARIOS := \
 	tests/scenario/a01_adapters.sh \
+	tests/scenario/a02_merge.sh \
 	tests/scenario/b01_serve.sh \
 	tests/scenario/b02_json.sh \
 	tests/scenario/b03_errors.sh \

@@ -24,6 +24,7 @@ struct cmd {
 typedef int (*cmd_fn)(struct cmd *cmd, int argc, char **argv);
 
 /* One per verb: argv[0] is the verb. */
+int cmd_adapter(struct cmd *cmd, int argc, char **argv);
 int cmd_diff(struct cmd *cmd, int argc, char **argv);
 int cmd_history(struct cmd *cmd, int argc, char **argv);
 int cmd_import(int argc, char **argv);

@@ -45,6 +45,15 @@ int cmd_adapter_import(const struct cmd *cmd, struct sto_adapter_import *import,
 	return CMD_OK;
 }
 
+/* ---- verbs below `mhost adapter` --------------------------------------------------------------- */
+
+int cmd_adapter(struct cmd *cmd, int argc, char **argv)
+{
+	if (argc > 1 && !strcmp(argv[1], "merge"))
+		return cmd_adapter_merge(cmd, argc - 1, argv + 1);
+	return cmd_usage(cmd, "merge ...; see mhost(1)");
+}
+
 /* ---- show -------------------------------------------------------------------------------------- */
 
 /* The store of the verb; *@adapters: --adapters was given. NULL: CMD_USAGE is due. */

@@ -2,14 +2,10 @@
 /* cmd_import.c: `mhost import`: a model or adapter from outside into the store. Needs no daemon. */
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "cmd_adapter.h"
+#include "import_opts.h"
 #include "meta.h"
-#include "prompts.h"
-#include "sto_import.h"
-
-#define WHY_BYTES_MAX	512u
 
 static const char synopsis[] =
 	"MODEL@VERSION PATH | MODEL PATH --bump major|minor|patch [--store DIR] "
@@ -49,19 +45,6 @@ static int parse_quantize(struct options *o, const char *text)
 	}
 	return cmd_fail(&me, CMD_USAGE,
 			"--quantize %.40s: limit q8_0, q4_0, q4_1; choose one of them", text);
-}
-
-static int parse_bump(struct options *o, const char *text)
-{
-	static const char *const parts[] = { NULL, "major", "minor", "patch" };
-
-	for (uint32_t i = STO_BUMP_MAJOR; i <= STO_BUMP_PATCH; i++) {
-		if (strcmp(text, parts[i]))
-			continue;
-		o->import.bump = i;
-		return CMD_OK;
-	}
-	return cmd_fail(&me, CMD_USAGE, "--bump %.40s: limit major, minor, patch; choose one of them", text);
 }
 
 /* MODEL@VERSION, or with --bump MODEL alone. */
@@ -131,15 +114,6 @@ static int parse_parent(struct options *o, const char *text)
 	return CMD_OK;
 }
 
-static int parse_why(struct options *o, const char *text)
-{
-	if (strlen(text) > WHY_BYTES_MAX || !sto_utf8_valid(text, strlen(text), true))
-		return cmd_fail(&me, CMD_USAGE, "--why: limit %u bytes of UTF-8 text; shorten it",
-				WHY_BYTES_MAX);
-	o->import.why = text;
-	return CMD_OK;
-}
-
 /* "parent" among the metadata means the same as --parent. */
 static int take_parent(struct options *o)
 {
@@ -187,9 +161,9 @@ static int parse_options(struct options *o, int argc, char **argv)
 		else if (opt == 'p')
 			status = parse_parent(o, optarg);
 		else if (opt == 'b')
-			status = parse_bump(o, optarg);
+			status = import_parse_bump(&me, optarg, &o->import.bump);
 		else if (opt == 'w')
-			status = parse_why(o, optarg);
+			status = import_parse_why(&me, optarg, &o->import.why);
 		else if (opt == 'B')
 			o->base = optarg;
 		else if (opt == 'a')
@@ -222,29 +196,6 @@ static int parse(struct options *o, int argc, char **argv)
 	o->import.path = argv[optind + 1];
 	return sto_ref_is_adapter(argv[optind]) ? parse_adapter(o, argv[optind], o->import.path) :
 						  parse_ref(o, argv[optind]);
-}
-
-/* The golden cases, whole and checked; what is read here is what is stored. */
-static int load_golden(struct options *o)
-{
-	char error[PROMPTS_ERROR_BYTES], *data;
-	struct prompts cases = { 0 };
-	int err;
-
-	if (!o->golden)
-		return CMD_OK;
-	err = prompts_load(o->golden, &data, &o->import.golden_bytes, error);
-	o->import.golden = data;
-	if (!err)
-		err = prompts_parse(o->golden, data, o->import.golden_bytes, PROMPTS_GOLDEN, &cases,
-				    error);
-	prompts_free(&cases);
-	return err ? cmd_fail(&me, CMD_FAILED, "%s", error) : CMD_OK;
-}
-
-static void draw(void *arg, const char *step, uint64_t done, uint64_t all)
-{
-	cmd_bar(arg, step, done, all);
 }
 
 /* ---- result ------------------------------------------------------------------------------ */
@@ -284,20 +235,9 @@ static void print_text(const struct options *o, const struct sto_import_result *
 static int run(struct options *o)
 {
 	static struct sto_import_result result;
-	struct sto_error error = { "" };
-	int err, shown = -1;
 
-	o->import.stop = cmd_catch_signals();
-	if (isatty(STDERR_FILENO)) {
-		o->import.progress = draw;
-		o->import.progress_arg = &shown;
-	}
-	err = sto_import(&o->import, &result, &error);
-	cmd_bar_clear(&shown);
-	if (err)
-		return cmd_fail(&me, CMD_FAILED, "%s", error.text);
-	if (sto_import_log(&o->import, &result, &error))
-		cmd_fail(&me, 0, "warning: imported, but not in the history: %s", error.text);
+	if (import_run(&me, &o->import, &result))
+		return CMD_FAILED;
 	if (o->json)
 		print_json(o, &result);
 	else
@@ -314,7 +254,7 @@ int cmd_import(int argc, char **argv)
 	if (status == CMD_OK && o.adapter.store)
 		status = cmd_adapter_import(&me, &o.adapter, o.json);
 	else if (status == CMD_OK)
-		status = load_golden(&o);
+		status = import_load_golden(&me, o.golden, &o.import);
 	if (status == CMD_OK && !o.adapter.store)
 		status = run(&o);
 	json_decref(o.import.meta);

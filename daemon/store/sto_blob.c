@@ -87,16 +87,29 @@ uint64_t sto_blob_own_place(const struct sto_work *work, const struct sto_blob *
 	return work->pack_data_bytes + (blob->offset_bytes - work->blobs[0].offset_bytes);
 }
 
+/* The same place of the latest version that has it; else one that may hold the same. */
+static const struct sto_known *find_like(const struct sto_share *share, const struct sto_blob *blob)
+{
+	const struct sto_known *alike = NULL;
+
+	for (uint32_t i = 0; i < share->blob_count; i++) {
+		const struct sto_known *known = &share->blobs[i];
+
+		if (known->layer != blob->layer || !sto_shape_alike(&known->shape, &blob->shape))
+			continue;
+		if (sto_shape_same(&known->shape, &blob->shape))
+			return known;
+		if (!alike)
+			alike = known;
+	}
+	return alike;
+}
+
 int sto_put_begin(struct sto_put *put, struct sto_work *work, uint32_t index, struct sto_error *error)
 {
-	const struct sto_share *share = &work->share;
-
 	*put = (struct sto_put){ .work = work, .blob = &work->blobs[index] };
 	put->blob->pack = STO_PACK_OWN;
-	for (uint32_t i = 0; !put->like && i < share->blob_count; i++)
-		if (share->blobs[i].layer == put->blob->layer &&
-		    sto_shape_same(&share->blobs[i].shape, &put->blob->shape))
-			put->like = &share->blobs[i];
+	put->like = find_like(&work->share, put->blob);
 	if (!put->like)
 		return 0;
 	put->buffer = malloc(PIECE_BYTES);
@@ -174,7 +187,7 @@ static void look_for(struct sto_work *work, struct sto_blob *blob, const uint8_t
 	for (uint32_t i = 0; i < share->blob_count; i++) {
 		const struct sto_known *known = &share->blobs[i];
 
-		if (!sto_shape_same(&known->shape, &blob->shape) ||
+		if (!sto_shape_alike(&known->shape, &blob->shape) ||
 		    (known->hashed && memcmp(known->hash, hash, MHS_CHUNK_HASH_BYTES)) ||
 		    !is_same(work->pack_fd, place, share->packs[known->pack].fd, known->at_bytes, bytes))
 			continue;

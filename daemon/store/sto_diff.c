@@ -55,6 +55,22 @@ static int differ_value(json_t *a, json_t *b, const char *field, json_t *list)
 	return err ? err : differ_keys(a, b, b, true, field, list);
 }
 
+/* Where a version was merged from; which tensors changed is told with their norms. */
+static int differ_merge(json_t *a, json_t *b, json_t *list)
+{
+	json_t *x = json_copy(json_object_get(a, "merge")), *y = json_copy(json_object_get(b, "merge"));
+	json_t *none = json_object();
+	int err;
+
+	json_object_del(x, "tensors");
+	json_object_del(y, "tensors");
+	err = differ_value(x ? x : none, y ? y : none, "merge", list);
+	json_decref(none);
+	json_decref(x);
+	json_decref(y);
+	return err;
+}
+
 static int differ_metadata(json_t *a, json_t *b, json_t *list)
 {
 	static const char *const fields[] = { "parent", "created", "user", "mhost", "quantize",
@@ -66,6 +82,8 @@ static int differ_metadata(json_t *a, json_t *b, json_t *list)
 	for (size_t i = 0; i < sizeof(fields) / sizeof(fields[0]) && !err; i++)
 		err = differ_value(json_object_get(a, fields[i]), json_object_get(b, fields[i]), fields[i],
 				   list);
+	if (!err)
+		err = differ_merge(a, b, list);
 	if (!err)
 		err = differ_value(meta_a ? meta_a : none, meta_b ? meta_b : none, "meta", list);
 	json_decref(none);

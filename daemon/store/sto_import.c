@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "sto_image_priv.h"
+#include "sto_merge.h"
 #include "sto_temp.h"
 
 #define PATH_BYTES	4096u
@@ -209,6 +210,8 @@ static int read_source(const struct sto_import *import, struct sto_model *model,
 {
 	struct stat st;
 
+	if (import->merge)
+		return sto_merge_read(model, import, error);
 	if (stat(import->path, &st) == 0 && S_ISDIR(st.st_mode))
 		return sto_import_hf(model, import->path, error);
 	return sto_import_gguf(model, import->path, error);
@@ -246,6 +249,7 @@ static int import_model(struct sto_import *import, struct sto_import_result *res
 		err = store_version(import, &model, result, error);
 	for (uint32_t i = 0; i < model.file_count; i++)
 		result->source_bytes += model.files[i].bytes;
+	result->merge = err ? NULL : json_incref(model.merge);
 	sto_model_fini(&model);
 	return err;
 }

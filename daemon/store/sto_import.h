@@ -12,7 +12,8 @@
 
 struct sto_import {
 	const char *store;
-	const char *path;		/* GGUF file or Hugging Face directory */
+	const char *path;		/* GGUF file or Hugging Face directory; what is merged, in words */
+	const struct sto_merge *merge;	/* instead of a path (sto_merge.h); NULL: not */
 	char model[MHS_NAME_BYTES];
 	char version[MHS_SEMVER_BYTES];	/* unused with bump */
 	enum sto_bump bump;		/* take the next number after the highest in the store */
@@ -33,6 +34,7 @@ struct sto_import {
 struct sto_import_result {
 	char version[MHS_SEMVER_BYTES];
 	json_t *incompatible;		/* what was allowed, texts; the caller releases it; or NULL */
+	json_t *merge;			/* "merge" of the manifest; the caller releases it; or NULL */
 	char image_path[4096];
 	char parent[MHS_SEMVER_BYTES];	/* as in the manifest; empty: none */
 	uint8_t content_hash[MHS_HASH_BYTES];

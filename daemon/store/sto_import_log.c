@@ -19,7 +19,8 @@ int sto_import_log(const struct sto_import *import, const struct sto_import_resu
 	int err;
 
 	sto_hex(result->content_hash, MHS_HASH_BYTES, hash);
-	event = json_pack("{s:s, s:s, s:s, s:s*, s:s?, s:s, s:I, s:o, s:O*}", "event", "import",
+	event = json_pack("{s:s, s:s, s:s, s:s*, s:s?, s:s, s:I, s:o, s:O*}", "event",
+			  import->merge ? "merge" : "import",
 			  "model", import->model, "version", result->version, "why", import->why, "parent",
 			  result->parent[0] ? result->parent : NULL, "content_hash", hash,
 			  "image_bytes", (json_int_t)result->image_bytes, "path",

@@ -156,7 +156,7 @@ static json_t *manifest_object(const struct sto_import *import, const struct sto
 				  "content_hash", hashes->content, "tensors", h->tensor_count);
 
 	return json_pack(
-		"{s:s, s:s, s:o, s:o, s:o, s:s, s:o, s:o, s:o, s:s, s:o, s:s, s:s, s:o, s:o, s:O*}",
+		"{s:s, s:s, s:o, s:o, s:o, s:s, s:o, s:o, s:o, s:s, s:o, s:s, s:s, s:o, s:o, s:O*, s:O*}",
 		"model", import->model, "version", import->version, "parent",
 		string_or_null(parent), "created", sto_manifest_time(), "user", sto_manifest_user(), "mhost",
 		MHOST_VERSION, "source",
@@ -165,7 +165,7 @@ static json_t *manifest_object(const struct sto_import *import, const struct sto
 		"config", config_object(model, &h->config), "config_hash", hashes->config,
 		"tokenizer_hash", hashes->tokenizer, "template_hash",
 		string_or_null(hashes->chat_template), "meta", import->meta ? json_incref(import->meta) : json_object(),
-		"incompatible", json_array_size(incompatible) ? incompatible : NULL);
+		"incompatible", json_array_size(incompatible) ? incompatible : NULL, "merge", model->merge);
 }
 
 static int write_text(int dir_fd, const char *text, struct sto_error *error)

@@ -50,6 +50,9 @@ void sto_model_fini(struct sto_model *model)
 	free(model->tokenizer);
 	free(model->chat_template);
 	free(model->tensors);
+	json_decref(model->merge);
+	if (model->origin)
+		model->origin->free(model->origin);
 	memset(model, 0, sizeof(*model));
 }
 

@@ -6,6 +6,8 @@
 #ifndef STO_MODEL_H
 #define STO_MODEL_H
 
+#include <jansson.h>
+
 #include "eng_pack.h"
 #include "sto_file.h"
 
@@ -17,7 +19,8 @@ struct sto_tensor {
 	char name[MHS_NAME_BYTES];	/* of the source, cut */
 	uint32_t role;			/* enum mhs_image_role */
 	uint32_t layer;
-	uint32_t source;		/* enum eng_source */
+	uint32_t source;		/* enum eng_source; unused with an origin */
+	uint32_t type;			/* enum eng_type in the image; 0: as source and import say */
 	uint32_t file;			/* index into files */
 	uint64_t rows;			/* 1 for vectors */
 	uint64_t cols;
@@ -26,6 +29,17 @@ struct sto_tensor {
 	/* Rows per head whose rotated pairs are interleaved and must be split into halves; 0: none
 	 */
 	uint32_t head_rows;
+};
+
+/* Where panels come from that are in no file: made of a version of the store, for example. */
+struct sto_origin {
+	/*
+	 * Panels from @row (a multiple of 16) on, of @rows rows of tensor @tensor, packed, into @out.
+	 * Called in order for each tensor, from several threads for several tensors.
+	 */
+	int (*panels)(struct sto_origin *origin, uint32_t tensor, uint64_t row, uint32_t rows, void *out,
+		      struct sto_error *error);
+	void (*free)(struct sto_origin *origin);
 };
 
 struct sto_model {
@@ -39,7 +53,9 @@ struct sto_model {
 	size_t tokenizer_bytes;
 	char *chat_template;		/* NULL: none */
 	size_t chat_template_bytes;
-	const char *format;		/* "gguf" or "huggingface" */
+	const char *format;		/* "gguf", "huggingface" or "merge" */
+	json_t *merge;			/* how it was made of others, for the manifest; NULL: it was not */
+	struct sto_origin *origin;	/* the model's own; NULL: tensors come from files */
 	uint32_t file_count;
 	struct sto_file *files;		/* all that was read, for the manifest */
 	uint32_t tensor_count;

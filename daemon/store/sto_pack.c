@@ -37,6 +37,8 @@ bool sto_is_requantised(const struct sto_import *import, const struct sto_tensor
 
 uint32_t sto_packed_type(const struct sto_import *import, const struct sto_tensor *tensor)
 {
+	if (tensor->type)
+		return tensor->type;
 	if (tensor->role == MHS_ROLE_ATTN_NORM || tensor->role == MHS_ROLE_FFN_NORM ||
 	    tensor->role == MHS_ROLE_OUTPUT_NORM)
 		return ENG_VEC_F32;
@@ -80,7 +82,7 @@ static int batch_init(struct batch *b, const struct sto_work *work, const struct
 {
 	uint64_t panels;
 
-	b->file = &work->model->files[t->file];
+	b->file = work->model->origin ? NULL : &work->model->files[t->file];
 	b->tensor = t;
 	b->type = sto_packed_type(work->import, t);
 	b->panel_bytes = eng_panel_bytes(b->type, t->cols);
@@ -91,8 +93,10 @@ static int batch_init(struct batch *b, const struct sto_work *work, const struct
 	if (b->rows > t->rows)
 		b->rows = (uint32_t)((t->rows + ENG_PANEL_ROWS - 1) / ENG_PANEL_ROWS *
 				     ENG_PANEL_ROWS);
+	b->out = aligned_alloc(64, (b->rows / ENG_PANEL_ROWS * b->panel_bytes + 63) / 64 * 64);
+	if (work->model->origin)
+		return b->out ? 0 : -ENOMEM;
 	b->in = malloc(b->rows * t->row_bytes);
-	b->out = malloc(b->rows / ENG_PANEL_ROWS * b->panel_bytes);
 	if (!b->in || !b->out)
 		return -ENOMEM;
 	if (!sto_is_requantised(work->import, t))
@@ -181,6 +185,22 @@ static int batch_pack(struct batch *b, uint32_t rows, uint64_t *bytes, struct st
 	return 0;
 }
 
+/* The next rows into b->out. */
+static int batch_fill(struct sto_work *work, struct batch *b, uint64_t row, uint32_t rows, uint64_t *bytes,
+		      struct sto_error *error)
+{
+	struct sto_origin *origin = work->model->origin;
+	int err;
+
+	if (origin) {
+		*bytes = (rows + ENG_PANEL_ROWS - 1) / ENG_PANEL_ROWS * b->panel_bytes;
+		return origin->panels(origin, (uint32_t)(b->tensor - work->model->tensors), row, rows, b->out,
+				      error);
+	}
+	err = batch_read(b, row, rows, error);
+	return err ? err : batch_pack(b, rows, bytes, error);
+}
+
 static int pack_batches(struct sto_work *work, struct batch *b, struct sto_put *put,
 			XXH3_state_t *hash, struct sto_error *error)
 {
@@ -189,10 +209,8 @@ static int pack_batches(struct sto_work *work, struct batch *b, struct sto_put *
 	for (uint64_t row = 0; row < t->rows;) {
 		uint32_t rows = t->rows - row < b->rows ? (uint32_t)(t->rows - row) : b->rows;
 		uint64_t bytes = 0;
-		int err = batch_read(b, row, rows, error);
+		int err = batch_fill(work, b, row, rows, &bytes, error);
 
-		if (!err)
-			err = batch_pack(b, rows, &bytes, error);
 		if (!err)
 			err = sto_put_bytes(put, b->out, bytes, error);
 		if (!err)

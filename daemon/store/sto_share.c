@@ -30,6 +30,20 @@ bool sto_shape_same(const struct sto_shape *a, const struct sto_shape *b)
 	       a->cols == b->cols && a->length_bytes == b->length_bytes;
 }
 
+static bool is_vocabulary(const struct sto_shape *shape)
+{
+	return shape->kind == MHS_ROLE_EMBED || shape->kind == MHS_ROLE_OUTPUT;
+}
+
+bool sto_shape_alike(const struct sto_shape *a, const struct sto_shape *b)
+{
+	struct sto_shape as_b = *a;
+
+	if (is_vocabulary(a) && is_vocabulary(b))
+		as_b.kind = b->kind;
+	return sto_shape_same(&as_b, b);
+}
+
 /* Index of the pack @id, opened if it is new; negative when it cannot be had. */
 static int pack_index(struct sto_share *share, struct sto_version *v, uint32_t number)
 {

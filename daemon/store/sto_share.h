@@ -58,5 +58,7 @@ int sto_share_open(struct sto_share *share, const char *store, const char *model
 		   struct sto_error *error);
 void sto_share_close(struct sto_share *share);
 bool sto_shape_same(const struct sto_shape *a, const struct sto_shape *b);
+/* The same, or embedding and output, which is a copy of it where a tied one was untied. */
+bool sto_shape_alike(const struct sto_shape *a, const struct sto_shape *b);
 
 #endif

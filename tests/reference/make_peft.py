@@ -10,6 +10,7 @@ give the same bytes. Writes:
 
     NAME/            adapters as save_pretrained() writes them
     peft.json        for each adapter, and for sums of adapters: prompts, last logits, greedy tokens
+    merges.json      what merge_and_unload() makes of the base and adapters: rows of weights, and what they answer
     names.json       configurations, and the rank and scale that PEFT gives each module of the model
 """
 import argparse
@@ -53,6 +54,18 @@ SUMS = {
     "all_and_rslora": [["r1_all", 1.0], ["r8_rslora", 0.5]],
     "three": [["patterns", -0.5], ["embeddings", 1.0], ["r16_bf16", 0.25]],
 }
+# name: (adapters with scales, type of the base). PEFT adds to the one matrix that embedding and output are when they are
+# tied, and then answers otherwise than before; with "untied" the base has two, as PEFT advises.
+MERGES = {
+    "r1_all_f32": ([["r1_all", 1.0]], torch.float32),
+    "r4_all_linear_bf16": ([["r4_all_linear", 1.0]], torch.bfloat16),
+    "r64_q_half_bf16": ([["r64_q", 0.5]], torch.bfloat16),
+    "rslora_f16": ([["r8_rslora", -1.0]], torch.float16),
+    "two_f32": ([["patterns", 0.5], ["r16_bf16", 1.0]], torch.float32),
+    "untied_f32": ([["embeddings", 1.0]], torch.float32),
+    "untied_three_f32": ([["patterns", -0.5], ["embeddings", 1.0], ["lm_head", 0.25]], torch.float32),
+}
+MERGE_ROWS = [0, 15, -1]
 NAMES = {
     "defaults": dict(),
     "list": dict(target_modules=["q_proj", "mlp.down_proj", "model.layers.1.mlp.up_proj"]),
@@ -157,12 +170,12 @@ def cases(model, rng, stop):
     return out
 
 
-def summed(root, parts):
+def summed(root, parts, base=None):
     """Several adapters at once, each times a scale of its own."""
     model = None
     for name, _ in parts:
         if model is None:
-            model = peft.PeftModel.from_pretrained(base_model(), str(root / name), adapter_name=name)
+            model = peft.PeftModel.from_pretrained(base or base_model(), str(root / name), adapter_name=name)
         else:
             model.load_adapter(str(root / name), adapter_name=name)
     model.base_model.set_adapter([name for name, _ in parts])
@@ -171,6 +184,36 @@ def summed(root, parts):
             if name in module.scaling:
                 module.scaling[name] *= scale
     return model.eval()
+
+
+def encoded(values):
+    return base64.b64encode(values.float().numpy().astype("<f4").tobytes()).decode()
+
+
+def untie(model):
+    model.lm_head.weight = torch.nn.Parameter(model.lm_head.weight.detach().clone())
+    model.config.tie_word_embeddings = False
+
+
+def merge_record(root, name, rng, stop):
+    parts, dtype = MERGES[name]
+    base = base_model().to(dtype)
+    before = {k: v.clone() for k, v in base.state_dict().items()}
+    if name.startswith("untied"):
+        untie(base)
+    merged = summed(root, parts, base).merge_and_unload(adapter_names=[p[0] for p in parts]).eval()
+    rows = {}
+    for key, weight in merged.state_dict().items():
+        if not torch.equal(weight, before[key]) and ("layers.0." in key or "layers" not in key):
+            rows[key] = [encoded(weight[i]) for i in MERGE_ROWS]
+    return {"name": name, "parts": parts, "dtype": str(dtype).split(".")[-1], "untied": name.startswith("untied"),
+            "rows": rows, "cases": cases(merged.float(), rng, stop)}
+
+
+def make_merges(root, seed):
+    rng = numpy.random.default_rng(seed)
+    record = {"row_numbers": MERGE_ROWS, "merges": [merge_record(root, name, rng, {2}) for name in MERGES]}
+    write_json(root / "merges.json", record)
 
 
 def name_record(arguments):
@@ -206,6 +249,7 @@ def main():
     for name, parts in SUMS.items():
         record["sums"].append({"name": name, "parts": parts, "cases": cases(summed(args.out, parts), rng, stop)})
     write_json(args.out / "peft.json", record)
+    make_merges(args.out, args.seed)
     # Not sorted: of several patterns that match a module the first one counts.
     write_json(args.out / "names.json", {name: name_record(arguments) for name, arguments in NAMES.items()}, False)
 
