@@ -28,7 +28,7 @@
 
 #define MHS_IMAGE_MAGIC		UINT64_C(0x316567616d69686d)	/* "mhimage1" */
 #define MHS_IMAGE_ABI_MAJOR	2u	/* 2: 5 and 6 bits are held as such */
-#define MHS_IMAGE_ABI_MINOR	2u	/* 1: MHS_IMAGE_PACKED; 2: adapters */
+#define MHS_IMAGE_ABI_MINOR	3u	/* 1: MHS_IMAGE_PACKED; 2: adapters; 3: more types */
 #define MHS_PACK_MAGIC		UINT64_C(0x31306b636170686d)	/* "mhpack01" */
 #define MHS_IMAGE_ALIGN_BYTES	4096u
 #define MHS_IMAGE_CHUNK_BYTES	(4u << 20)

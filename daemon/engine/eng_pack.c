@@ -10,8 +10,8 @@
 const char *eng_type_name(uint32_t type)
 {
 	static const char *const names[ENG_TYPE_COUNT] = {
-		"none", "vector", "F32", "F16", "BF16", "Q8",
-		"Q5M",	"Q4",	  "Q4M", "Q4K", "Q5K",	"Q6K", "Q5",
+		"none", "vector", "F32", "F16", "BF16", "Q8",  "Q5M", "Q4", "Q4M",
+		"Q4K",	"Q5K",	  "Q6K", "Q5",	"Q2K",	"Q3K", "N4",  "N4K", "E4",
 	};
 
 	return type < ENG_TYPE_COUNT ? names[type] : "?";
@@ -79,25 +79,37 @@ static int pack_16bit_row(uint32_t source, const uint8_t *src, uint64_t cols, ui
 	return 0;
 }
 
-/* Sub-scales of 256 columns: for Q6K 16 per row, else 8 and 8 minima. */
+/* Sub-scales of 256 columns: 16 per row (with a minimum in Q2K), 8, or 8 and 8 minima. */
 static void pack_k_scales(uint32_t type, const struct eng_source_block *b, uint32_t row,
 			  uint8_t *head)
 {
 	uint8_t *sub = head + ENG_SCALE_BYTES + row;
 
-	for (uint32_t i = 0; i < 16; i++) {
-		if (type == ENG_Q6K)
-			sub[i * 16] = (uint8_t)b->s[i];
-		else
+	for (uint32_t i = 0; i < (type == ENG_N4K ? 8 : 16); i++) {
+		if (type == ENG_Q2K)
+			sub[i * 16] = (uint8_t)(b->s[i] | b->sm[i] << 4);
+		else if (type == ENG_Q4K || type == ENG_Q5K)
 			sub[i * 16] = i % 2 ? b->sm[i / 2] : (uint8_t)b->s[i / 2];
+		else
+			sub[i * 16] = (uint8_t)b->s[i];
 	}
 }
 
 /* 32 quants of one row; the panel is zero there. */
 static void pack_quants(uint32_t type, const int8_t *q, uint32_t row, uint8_t *weights)
 {
+	const uint32_t bits = eng_type_bits(type);
+
 	for (uint32_t col = 0; col < ENG_BLOCK_COLS; col++)
-		eng_quant_put(type, weights, row, col, q[col]);
+		eng_bits_put(bits, weights, row, col, (uint32_t)(q[col] + eng_type_offset(type)));
+}
+
+/* Twelve times the largest scales of E4 that are finite would not be. */
+static bool scales_are_sound(uint32_t type, const struct eng_source_block *b)
+{
+	if (type == ENG_E4)
+		return isfinite(12 * eng_bf16_float(b->d));
+	return eng_f16_finite(b->d) && eng_f16_finite(b->m);
 }
 
 static int pack_quant_row(uint32_t type, uint32_t source, const uint8_t *src, uint32_t row,
@@ -111,7 +123,7 @@ static int pack_quant_row(uint32_t type, uint32_t source, const uint8_t *src, ui
 		uint8_t *head = panel + eng_panel_scales(type, block);
 
 		eng_source_read(source, src, &b);
-		if (!eng_f16_finite(b.d) || !eng_f16_finite(b.m))
+		if (!scales_are_sound(type, &b))
 			return -EDOM;
 		memcpy(head + 2 * row, &b.d, 2);
 		if (eng_type_has_min(type))

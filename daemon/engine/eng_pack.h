@@ -3,8 +3,8 @@
  * eng_pack.h: matrices in kernel layout. One layout serves every ISA.
  *
  * A matrix W[rows x cols] is cut into panels of 16 rows (the last one padded with zero rows). A
- * panel holds, for each block of 32 columns (Q4, Q5 and Q8: for pairs of blocks, K types: for 256
- * columns), the scales of the 16 rows and then the weights: groups of 64 bytes on a 64-byte line,
+ * panel holds, for each block of 32 columns (Q4, Q5, Q8, N4 and E4: for pairs of blocks, K types: for
+ * 256 columns), the scales of the 16 rows and then the weights: groups of 64 bytes on a 64-byte line,
  * 16 rows x 4 consecutive columns, so the same bytes feed AVX2 maddubs (two halves), AVX-512 VNNI
  * and the AMX B tile (eng_panel.h has the offsets). Float matrices keep their type: [panel][col][16
  * rows].
@@ -37,14 +37,20 @@ enum eng_type {
 	ENG_Q5K = 10,		/* the same, q 5 bits (Q5_K) */
 	ENG_Q6K = 11,		/* d*s*(q-32) per 16, q 6 bits; s int8; d f16 per 256 (Q6_K) */
 	ENG_Q5 = 12,		/* d*(q-16), q 5 bits, d f16 (Q5_0) */
+	ENG_Q2K = 13,		/* d*s*q - dm*m per 16; q 2, s, m 4 bits; d, dm f16 per 256 (Q2_K) */
+	ENG_Q3K = 14,		/* d*s*(q-4) per 16, q 3 bits; s int8; d f16 per 256 (Q3_K) */
+	ENG_N4 = 15,		/* d*t[q], q 4 bits, t 16 int8 (eng_panel.h), d f16 (IQ4_NL) */
+	ENG_N4K = 16,		/* d*s*t[q] per 32, the same t; s int8; d f16 per 256 (IQ4_XS) */
+	ENG_E4 = 17,		/* d*t[q], another t, d bfloat16, a power of two (MXFP4) */
 	ENG_TYPE_COUNT
 };
 
 /* Source block formats, numbered as GGUF numbers them. */
 enum eng_source {
 	ENG_SRC_F32 = 0, ENG_SRC_F16 = 1, ENG_SRC_Q4_0 = 2, ENG_SRC_Q4_1 = 3, ENG_SRC_Q5_0 = 6,
-	ENG_SRC_Q5_1 = 7, ENG_SRC_Q8_0 = 8, ENG_SRC_Q4_K = 12, ENG_SRC_Q5_K = 13,
-	ENG_SRC_Q6_K = 14, ENG_SRC_BF16 = 30,
+	ENG_SRC_Q5_1 = 7, ENG_SRC_Q8_0 = 8, ENG_SRC_Q2_K = 10, ENG_SRC_Q3_K = 11,
+	ENG_SRC_Q4_K = 12, ENG_SRC_Q5_K = 13, ENG_SRC_Q6_K = 14, ENG_SRC_IQ4_NL = 20,
+	ENG_SRC_IQ4_XS = 23, ENG_SRC_BF16 = 30, ENG_SRC_MXFP4 = 39,
 };
 
 /* A packed matrix, borrowed memory. */

@@ -5,14 +5,6 @@
 #include "eng_half.h"
 #include "eng_panel.h"
 
-static float half_at(const uint8_t *p)
-{
-	uint16_t bits;
-
-	memcpy(&bits, p, 2);
-	return eng_f16_float(bits);
-}
-
 static void unpack_float(const struct eng_matrix *m, uint32_t row, float *out)
 {
 	const uint64_t first = (uint64_t)(row / ENG_PANEL_ROWS) * ENG_PANEL_ROWS * m->cols;
@@ -33,24 +25,13 @@ static void unpack_float(const struct eng_matrix *m, uint32_t row, float *out)
 static void unpack_block(uint32_t type, const uint8_t *panel, uint32_t block, uint32_t lane,
 			 float *out)
 {
-	const uint8_t *head = panel + eng_panel_scales(type, block);
 	const uint8_t *weights = panel + eng_panel_weights(type, block);
-	const uint8_t *sub = head + ENG_SCALE_BYTES + block % 8 * 32 + lane;	/* K types only */
-	const float d = half_at(head + 2 * lane);
-	float scale = d, m = 0;
+	const struct eng_scales s = eng_scales_get(type, panel, block, lane);
 
-	if (eng_type_has_min(type))
-		m = half_at(head + 32 + 2 * lane);
-	if (type == ENG_Q4K || type == ENG_Q5K) {
-		scale = d * sub[0];
-		m = -(m * sub[16]);
-	}
 	for (uint32_t col = 0; col < ENG_BLOCK_COLS; col++) {
-		if (type == ENG_Q6K)
-			scale = d * (int8_t)sub[col / 16 * 16];
-		out[col] = scale * (float)eng_quant_get(type, weights, lane, col);
+		out[col] = s.scale[col / 16] * (float)eng_quant_get(type, weights, lane, col);
 		if (eng_type_has_min(type))
-			out[col] += m;
+			out[col] += s.min[col / 16];
 	}
 }
 

@@ -27,6 +27,7 @@ const char *sto_gguf_tensor_type_name(uint32_t type)
 		[22] = "IQ2_S",	  [23] = "IQ4_XS", [24] = "I8",	     [25] = "I16",
 		[26] = "I32",	  [27] = "I64",	   [28] = "F64",     [29] = "IQ1_M",
 		[30] = "BF16",	  [34] = "TQ1_0",  [35] = "TQ2_0",   [39] = "MXFP4",
+		[40] = "NVFP4",	  [41] = "Q1_0",
 	};
 
 	if (type >= sizeof(names) / sizeof(names[0]) || !names[type])

@@ -48,7 +48,8 @@ static int read_tensor(struct sto_cursor *c, struct sto_gguf *gguf, struct sto_g
 		return sto_refuse(
 			c,
 			"type %u (%s) is not supported, limit F32, F16, BF16, Q8_0, Q4_0, "
-			"Q4_1, Q5_0, Q5_1, Q4_K, Q5_K, Q6_K; convert the model to one of them",
+			"Q4_1, Q5_0, Q5_1, Q2_K, Q3_K, Q4_K, Q5_K, Q6_K, IQ4_NL, IQ4_XS, MXFP4; "
+			"convert the model to one of them",
 			t->type, sto_gguf_tensor_type_name(t->type));
 	if (t->dims[0] % block_values)
 		return sto_refuse(c, "rows of %llu values, limit a multiple of %llu for %s; %s",

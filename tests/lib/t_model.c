@@ -57,6 +57,22 @@ static void random_block(uint32_t source, unsigned char *block, float scale, uin
 			block[192 + i] = (unsigned char)((int)(t_random(seed) % 33) - 16);
 		put_f16(block + 208, d / 256);
 		break;
+	case ENG_SRC_Q2_K:
+		put_f16(block + 80, d / 16);
+		put_f16(block + 82, d / 16);
+		break;
+	case ENG_SRC_Q3_K:
+		put_f16(block + 108, d / 128);
+		break;
+	case ENG_SRC_IQ4_NL:
+		put_f16(block, d / 128);
+		break;
+	case ENG_SRC_IQ4_XS:
+		put_f16(block, d / 4096);
+		break;
+	case ENG_SRC_MXFP4:	/* a power of two near d / 6 */
+		block[0] = (unsigned char)(127 + ilogbf(d / 6));
+		break;
 	}
 }
 

@@ -14,7 +14,8 @@ const struct t_shape t_usual_shape = {
 
 const uint32_t t_all_sources[T_SOURCE_COUNT] = {
 	ENG_SRC_F32, ENG_SRC_F16, ENG_SRC_BF16, ENG_SRC_Q8_0, ENG_SRC_Q4_0, ENG_SRC_Q4_1,
-	ENG_SRC_Q5_0, ENG_SRC_Q5_1, ENG_SRC_Q4_K, ENG_SRC_Q5_K, ENG_SRC_Q6_K,
+	ENG_SRC_Q5_0, ENG_SRC_Q5_1, ENG_SRC_Q4_K, ENG_SRC_Q5_K, ENG_SRC_Q6_K, ENG_SRC_Q2_K,
+	ENG_SRC_Q3_K, ENG_SRC_IQ4_NL, ENG_SRC_IQ4_XS, ENG_SRC_MXFP4,
 };
 
 /* Filled with NaN (all ones, in each format): slots never written must not matter. */

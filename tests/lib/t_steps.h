@@ -11,7 +11,7 @@
 
 /* A model that every format fits; and all formats. */
 extern const struct t_shape t_usual_shape;
-#define T_SOURCE_COUNT	11u
+#define T_SOURCE_COUNT	16u
 extern const uint32_t t_all_sources[T_SOURCE_COUNT];	/* enum eng_source; the float ones first */
 #define T_FLOAT_COUNT	3u
 

@@ -21,7 +21,8 @@ import check_model
 import check_shadow
 
 HERE = pathlib.Path(__file__).resolve().parent
-GGUF_TYPES = {"F32", "F16", "BF16", "Q8_0", "Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q4_K", "Q5_K", "Q6_K"}
+GGUF_TYPES = {"F32", "F16", "BF16", "Q8_0", "Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q2_K", "Q3_K", "Q4_K", "Q5_K",
+	"Q6_K", "IQ4_NL", "IQ4_XS", "MXFP4"}
 
 
 def load(path):
@@ -66,7 +67,7 @@ def gguf_in_scope(path, record):
 
 def kind_of_types(types):
 	"""float, half or quantised."""
-	if any(t.startswith(("Q", "IQ")) for t in types):
+	if any(t.startswith(("Q", "IQ", "MX")) for t in types):
 		return "quantised"
 	return "float" if set(types) == {"F32"} else "half"
 

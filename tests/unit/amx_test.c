@@ -120,7 +120,7 @@ static void check(uint32_t type, uint32_t rows, uint32_t outputs, uint32_t cols)
 	amx_rows(&m, panels / 2, panels - panels / 2, &act, rows, got, stride);
 	if (!t_mem_eq(got, want, count * 4))
 		printf("# %s, %u rows, %u x %u\n", eng_type_name(type), rows, outputs, cols);
-	t_eq(dots, (type == ENG_Q6K ? 2 : 1) * row_tiles * panels * (cols / 32));
+	t_eq(dots, (eng_type_has_halves(type) ? 2 : 1) * row_tiles * panels * (cols / 32));
 	t_ok(!configured);
 	free(act.block);
 	free(got);
@@ -129,16 +129,27 @@ static void check(uint32_t type, uint32_t rows, uint32_t outputs, uint32_t cols)
 	klib_free(&m);
 }
 
+/* Q2K goes to the vector kernels whole. */
+static bool is_left_out(uint32_t type)
+{
+	struct eng_matrix m = { type, 16, 256, NULL };
+	const struct eng_act none = { NULL, 256 };
+
+	return type == ENG_Q2K && amx_rows(&m, 0, 1, &none, 16, NULL, 16) == 0;
+}
+
 static void every_type(void)
 {
 	for (uint32_t type = ENG_Q8; type < ENG_TYPE_COUNT; type++) {
+		if (is_left_out(type))
+			continue;
 		check(type, 16, 16, 256);
 		check(type, 40, 40, 512);
 		check(type, 15, 33, 256);
 		check(type, 11, 16, 256);
 		check(type, 16 * AMX_TILES + 28, 16, 256);
 		check(type, 32, 17, 32 * (AMX_BLOCKS + 8));	/* more than is unpacked at a time */
-		if (type < ENG_Q4K || type == ENG_Q5) {
+		if (!eng_type_is_k(type)) {
 			check(type, 33, 33, 32);
 			check(type, 48, 20, 576);
 		}
@@ -160,7 +171,10 @@ static void extremes(void)
 		x[3 * 256 + 9] = NAN;
 		act = klib_act(generic, x, 16, 256);
 		generic->matmul_q(&m, 0, 1, &act, 16, want, 16);
-		amx_rows(&m, 0, 1, &act, 16, got, 16);
+		if (is_left_out(type))
+			generic->matmul_q(&m, 0, 1, &act, 16, got, 16);
+		else
+			t_eq(amx_rows(&m, 0, 1, &act, 16, got, 16), 16);
 		t_ok(isnan(got[3 * 16]) && !isnan(got[2 * 16 + 5]));
 		for (uint32_t i = 0; i < 256; i++)
 			t_ok(got[i] == want[i] || (isnan(got[i]) && isnan(want[i])));

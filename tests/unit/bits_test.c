@@ -78,7 +78,7 @@ static void same_bits_by_threads(void)
 	static const struct t_shape three = { 2, 96, 160, 9, 3, 32, 100, 96 };
 
 	for (uint32_t i = 0; i < T_SOURCE_COUNT; i += 2) {
-		bool k = t_all_sources[i] >= ENG_SRC_Q4_K && t_all_sources[i] <= ENG_SRC_Q6_K;
+		bool k = eng_source_block_values(t_all_sources[i]) == 256;
 		struct t_sources sources = t_sources_all(t_all_sources[i]);
 		struct t_model *t = t_model_new(i % 4 && !k ? &three : &t_usual_shape, &sources, 9);
 

@@ -261,7 +261,7 @@ static void refuses_wrong_tensors(void)
 		{ TYPE, 4, "type 4 " },
 		{ TYPE, -1, "type 4294967295" },
 		{ TYPE, 26, "I32" },
-		{ TYPE, 20, "IQ4_NL" },
+		{ TYPE, 19, "type 19 (IQ1_S) is not supported" },
 		{ SHIFT, 4, "not aligned" },
 		{ SHIFT, 1 << 20, "past the end" },
 		{ SHIFT, -64, "another tensor" },

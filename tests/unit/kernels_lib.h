@@ -27,10 +27,22 @@ static inline uint32_t klib_source(uint32_t type)
 		[ENG_F32] = ENG_SRC_F32, [ENG_F16] = ENG_SRC_F16, [ENG_BF16] = ENG_SRC_BF16,
 		[ENG_Q8] = ENG_SRC_Q8_0, [ENG_Q5M] = ENG_SRC_Q5_1, [ENG_Q4] = ENG_SRC_Q4_0,
 		[ENG_Q4M] = ENG_SRC_Q4_1, [ENG_Q4K] = ENG_SRC_Q4_K, [ENG_Q5K] = ENG_SRC_Q5_K,
-		[ENG_Q6K] = ENG_SRC_Q6_K, [ENG_Q5] = ENG_SRC_Q5_0,
+		[ENG_Q6K] = ENG_SRC_Q6_K, [ENG_Q5] = ENG_SRC_Q5_0, [ENG_Q2K] = ENG_SRC_Q2_K,
+		[ENG_Q3K] = ENG_SRC_Q3_K, [ENG_N4] = ENG_SRC_IQ4_NL, [ENG_N4K] = ENG_SRC_IQ4_XS,
+		[ENG_E4] = ENG_SRC_MXFP4,
 	};
 
 	return sources[type];
+}
+
+/* Where a source block has its f16 scale, and its f16 minimum; -1: it has none. */
+static inline void klib_scales(uint32_t source, int *scale, int *min)
+{
+	*scale = source == ENG_SRC_Q2_K ? 80 : source == ENG_SRC_Q3_K ? 108 :
+		 source == ENG_SRC_Q6_K ? 208 : source == ENG_SRC_MXFP4 ? -1 : 0;
+	*min = source == ENG_SRC_Q2_K ? 82 :
+	       source == ENG_SRC_Q4_1 || source == ENG_SRC_Q5_1 || source == ENG_SRC_Q4_K ||
+	       source == ENG_SRC_Q5_K ? 2 : -1;
 }
 
 /* One source block of @source with any quants and sub-scales, and small scales. */
@@ -39,6 +51,7 @@ static inline void klib_block(uint32_t source, uint64_t *seed, uint8_t *out)
 	const uint32_t bytes = eng_source_block_bytes(source);
 	const float value = t_random_float(seed);
 	uint16_t d = eng_float_f16(value / 16), m = eng_float_f16(t_random_float(seed) / 16);
+	int scale, min;
 
 	if (source == ENG_SRC_F32) {
 		memcpy(out, &value, 4);
@@ -51,10 +64,13 @@ static inline void klib_block(uint32_t source, uint64_t *seed, uint8_t *out)
 	}
 	for (uint32_t i = 0; i < bytes; i++)
 		out[i] = (uint8_t)t_random(seed);
-	memcpy(out + (source == ENG_SRC_Q6_K ? 208 : 0), &d, 2);
-	if (source == ENG_SRC_Q4_1 || source == ENG_SRC_Q5_1 || source == ENG_SRC_Q4_K ||
-	    source == ENG_SRC_Q5_K)
-		memcpy(out + 2, &m, 2);
+	klib_scales(source, &scale, &min);
+	if (scale >= 0)
+		memcpy(out + scale, &d, 2);
+	else
+		out[0] = (uint8_t)(115 + out[0] % 16);
+	if (min >= 0)
+		memcpy(out + min, &m, 2);
 }
 
 /* A random packed matrix; free with klib_free. */

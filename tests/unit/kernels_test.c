@@ -2,6 +2,7 @@
 /* Matrix products: every ISA gives the bits of plain C, whatever the batch and the cut. */
 #include <math.h>
 
+#include "eng_panel.h"
 #include "kernels_lib.h"
 
 #define ROWS_MAX	40u
@@ -9,7 +10,8 @@
 
 static const struct eng_kernels *generic;
 static const uint32_t quant_types[] = {
-	ENG_Q8, ENG_Q5M, ENG_Q4, ENG_Q4M, ENG_Q4K, ENG_Q5K, ENG_Q6K, ENG_Q5
+	ENG_Q8, ENG_Q5M, ENG_Q4, ENG_Q4M, ENG_Q4K, ENG_Q5K, ENG_Q6K, ENG_Q5, ENG_Q2K, ENG_Q3K,
+	ENG_N4, ENG_N4K, ENG_E4
 };
 static const uint32_t float_types[] = { ENG_F32, ENG_F16, ENG_BF16 };
 static const struct { uint32_t rows, cols; } shapes[] = {
@@ -109,7 +111,7 @@ static void test_quant_bits(void)
 		for EACH(s, shapes)
 			check_type(quant_types[t], shapes[s].rows, shapes[s].cols);
 	for EACH(t, quant_types) {		/* odd numbers of blocks */
-		if (quant_types[t] >= ENG_Q4K && quant_types[t] != ENG_Q5)
+		if (eng_type_is_k(quant_types[t]))
 			continue;
 		check_type(quant_types[t], 33, 32);
 		check_type(quant_types[t], 33, 96);
@@ -166,9 +168,32 @@ static void test_accuracy(void)
 		check_accuracy(float_types[t], 40, 512);
 }
 
+/* All quants at their least or greatest, scale 1. */
+static void extreme_block(uint32_t source, int quant, uint8_t *raw)
+{
+	int scale, min;
+
+	memset(raw, quant ? 0xff : 0, eng_source_block_bytes(source));
+	klib_scales(source, &scale, &min);
+	if (scale >= 0)
+		memcpy(raw + scale, &(uint16_t){ 0x3c00 }, 2);	/* d = 1 */
+	else
+		raw[0] = 128;
+	if (min >= 0)
+		memset(raw + min, 0, 2);
+	if (source == ENG_SRC_Q8_0)
+		memset(raw + 2, quant ? 127 : 0x80, 32);
+	if (source == ENG_SRC_Q6_K)
+		memset(raw + 192, 0x80, 16);
+	if (source == ENG_SRC_MXFP4)
+		memset(raw + 1, quant ? 0xff : 0x77, 16);	/* -12 and 12 */
+	if (source == ENG_SRC_Q2_K && !quant)
+		memset(raw, 0x0f, 16);
+}
+
 /*
- * All quants at their least or greatest, activations at +-127: no intermediate sum may saturate.
- * Scale 1, so the results are whole numbers that the test can count itself.
+ * Activations at +-127: no intermediate sum may saturate. The results are whole numbers that the
+ * test can count itself.
  */
 static void check_extremes(uint32_t type, int quant, float sign)
 {
@@ -181,20 +206,9 @@ static void check_extremes(uint32_t type, int quant, float sign)
 	struct eng_matrix m = { type, 16, cols, panel };
 	float x[512], out[16], w[512];
 	double want = 0;
-	uint64_t seed = 3;
 
-	for (uint32_t i = 0; i < blocks; i++) {
-		klib_block(source, &seed, raw + i * bytes);
-		memset(raw + i * bytes, quant ? 0xff : 0, bytes);
-		memset(raw + i * bytes + (source == ENG_SRC_Q6_K ? 208 : 0), 0, 2);
-		raw[i * bytes + (source == ENG_SRC_Q6_K ? 209 : 1)] = 0x3c;	/* d = 1 */
-		if (source == ENG_SRC_Q8_0)
-			memset(raw + i * bytes + 2, quant ? 127 : 0x80, 32);
-		if (source != ENG_SRC_Q8_0 && source != ENG_SRC_Q4_0 && source != ENG_SRC_Q6_K)
-			memset(raw + i * bytes + 2, 0, 2);
-		if (source == ENG_SRC_Q6_K)
-			memset(raw + i * bytes + 192, 0x80, 16);
-	}
+	for (uint32_t i = 0; i < blocks; i++)
+		extreme_block(source, quant, raw + i * bytes);
 	for (uint32_t i = 0; i < 16; i++)
 		src[i] = raw;
 	t_eq(eng_pack_panel(type, source, src, 16, cols, panel), 0);

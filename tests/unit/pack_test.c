@@ -7,6 +7,7 @@
 
 #include "eng_half.h"
 #include "eng_pack.h"
+#include "kernels_lib.h"
 #include "pack_vectors.h"
 #include "t.h"
 
@@ -22,7 +23,8 @@ static const struct {
 	uint32_t count;
 } vectors[] = {
 	VECTOR(F32),  VECTOR(F16),  VECTOR(BF16), VECTOR(Q4_0), VECTOR(Q4_1), VECTOR(Q5_0),
-	VECTOR(Q5_1), VECTOR(Q8_0), VECTOR(Q4_K), VECTOR(Q5_K), VECTOR(Q6_K),
+	VECTOR(Q5_1), VECTOR(Q8_0), VECTOR(Q2_K), VECTOR(Q3_K), VECTOR(Q4_K), VECTOR(Q5_K),
+	VECTOR(Q6_K), VECTOR(IQ4_NL), VECTOR(IQ4_XS), VECTOR(MXFP4),
 };
 #define VECTORS (sizeof(vectors) / sizeof(vectors[0]))
 
@@ -57,6 +59,12 @@ static void test_sizes(void)
 	t_eq(eng_packed_bytes(ENG_Q5, 1, 96), 64 + 640 + 64 + 320);
 	t_eq(eng_packed_bytes(ENG_Q4K, 1, 512), 2 * (320 + 2048));
 	t_eq(eng_packed_bytes(ENG_Q6K, 1, 256), 320 + 8 * 384);
+	t_eq(eng_packed_bytes(ENG_Q2K, 1, 256), 320 + 8 * 128);
+	t_eq(eng_packed_bytes(ENG_Q3K, 17, 512), 2 * 2 * (320 + 8 * 192));
+	t_eq(eng_packed_bytes(ENG_N4, 1, 96), 64 + 512 + 64 + 256);
+	t_eq(eng_packed_bytes(ENG_N4K, 16, 512), 2 * (192 + 2048));
+	t_eq(eng_packed_bytes(ENG_E4, 1, 64), 64 + 512);
+	t_eq(eng_packed_bytes(ENG_N4K, 1, 32), 0);
 	t_eq(eng_packed_bytes(ENG_Q4K, 1, 128), 0);
 	t_eq(eng_packed_bytes(ENG_Q8, 1, 33), 0);
 	t_eq(eng_packed_bytes(ENG_Q8, 0, 32), 0);
@@ -163,16 +171,14 @@ static void test_refused(void)
 	for (uint32_t i = 3; i < VECTORS; i++) {
 		const uint32_t source = vectors[i].source, values = eng_source_block_values(source);
 		const uint32_t type = eng_type_of_source(source);
+		int at[2];
 
-		for (uint32_t k = 0; k < 4; k++) {
-			memcpy(raw, vectors[i].raw, eng_source_block_bytes(source));
-			memcpy(raw + (source == ENG_SRC_Q6_K ? 208 : 0), &bad[k], 2);
-			t_eq(eng_pack_panel(type, source, src, 1, values, panel), -EDOM);
-			memcpy(raw, vectors[i].raw, eng_source_block_bytes(source));
-			if (type != ENG_Q4M && type != ENG_Q5M && type != ENG_Q4K &&
-			    type != ENG_Q5K)
+		klib_scales(source, &at[0], &at[1]);
+		for (uint32_t k = 0; k < 8; k++) {
+			if (at[k / 4] < 0)
 				continue;
-			memcpy(raw + 2, &bad[k], 2);
+			memcpy(raw, vectors[i].raw, eng_source_block_bytes(source));
+			memcpy(raw + at[k / 4], &bad[k % 4], 2);
 			t_eq(eng_pack_panel(type, source, src, 1, values, panel), -EDOM);
 		}
 		t_eq(eng_pack_panel(ENG_F32, source, src, 1, values, panel), -EINVAL);
@@ -181,6 +187,13 @@ static void test_refused(void)
 		t_eq(eng_pack_panel(type, source, src, 17, values, panel), -EINVAL);
 		t_eq(eng_pack_panel(type, ENG_SRC_F32, src, 1, values, panel), -EINVAL);
 	}
+	memset(raw, 0x77, 17);
+	raw[0] = 252;		/* 12 times it is a float yet */
+	t_eq(eng_pack_panel(ENG_E4, ENG_SRC_MXFP4, src, 1, 32, panel), 0);
+	raw[0] = 253;
+	t_eq(eng_pack_panel(ENG_E4, ENG_SRC_MXFP4, src, 1, 32, panel), -EDOM);
+	raw[0] = 255;
+	t_eq(eng_pack_panel(ENG_E4, ENG_SRC_MXFP4, src, 1, 32, panel), -EDOM);
 	memcpy(raw, &(float){ INFINITY }, 4);
 	t_eq(eng_pack_panel(ENG_F32, ENG_SRC_F32, src, 1, 1, panel), -EDOM);
 	t_eq(eng_pack_panel(ENG_VEC_F32, ENG_SRC_F32, src, 1, 1, panel), -EDOM);

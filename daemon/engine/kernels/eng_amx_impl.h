@@ -5,7 +5,7 @@
  * _start and _end: the instructions (eng_k_amx.c), or what they are defined to do in plain C
  * (tests/unit/amx_test.c), which holds the kernel to the bits on any CPU.
  *
- * A block of 32 columns (16 for Q6K) is one multiplication: A is 16 rows of activations, B the
+ * A block of 32 columns (16 for Q3K, Q6K) is one multiplication: A is 16 rows of activations, B the
  * panel's block, whose groups of 16 rows x 4 columns are B's rows as they stand. A deeper B would
  * fill the unit better, but every block has a scale of its own, and the float steps must follow
  * block by block, in the one order that all ISAs keep. They set the pace: beside tiles in use only
@@ -38,7 +38,7 @@ struct amx_gathered {
 /* Some blocks of one panel. */
 struct amx_panel {
 	const int8_t *q[AMX_BLOCKS];	/* in the matrix if it has bytes, else in @bytes */
-	_Alignas(64) float scale[AMX_BLOCKS][2][16];	/* of 16 columns each, alike unless Q6K */
+	_Alignas(64) float scale[AMX_BLOCKS][2][16];	/* of 16 columns each, alike without halves */
 	_Alignas(64) float min[AMX_BLOCKS][16];
 	_Alignas(64) int8_t bytes[AMX_BLOCKS][512];
 };
@@ -51,21 +51,26 @@ static void unpack_scales(uint32_t type, const uint8_t *panel, uint32_t block, f
 			  float min[16])
 {
 	const uint8_t *head = panel + eng_panel_scales(type, block);
-	const uint8_t *sub = head + ENG_SCALE_BYTES + block % 8 * 32;	/* K types only */
+	const uint8_t *sub = panel + eng_panel_sub(type, block);	/* K types only */
 
-	lanes_store(scale[0], lanes_load_f16((const uint16_t *)(const void *)head));
+	if (type == ENG_E4)
+		for (uint32_t i = 0; i < 16; i++)
+			scale[0][i] = eng_scale_float(type, head + 2 * i);
+	else
+		lanes_store(scale[0], lanes_load_f16((const uint16_t *)(const void *)head));
 	if (eng_type_has_min(type))
 		lanes_store(min, lanes_load_f16((const uint16_t *)(const void *)(head + 32)));
 	for (uint32_t i = 0; i < 16 && eng_type_is_k(type); i++) {
 		const float d = scale[0][i];
 
-		if (type == ENG_Q6K) {
-			scale[0][i] = d * (float)(int8_t)sub[i];
-			scale[1][i] = d * (float)(int8_t)sub[16 + i];
-		} else {
+		if (eng_type_has_min(type)) {
 			scale[0][i] = d * (float)sub[i];
 			min[i] = -(min[i] * (float)sub[16 + i]);
+			continue;
 		}
+		scale[0][i] = d * (float)(int8_t)sub[i];
+		if (eng_type_has_halves(type))
+			scale[1][i] = d * (float)(int8_t)sub[16 + i];
 	}
 }
 
@@ -242,7 +247,7 @@ ENG_INLINE void rows_of_tile(bool halves, bool has_min, const struct amx_job *jo
 
 static void run_tile(uint32_t type, const struct amx_job *job)
 {
-	if (type == ENG_Q6K)
+	if (eng_type_has_halves(type))
 		rows_of_tile(true, false, job);
 	else if (eng_type_has_min(type))
 		rows_of_tile(false, true, job);
@@ -254,7 +259,7 @@ static void run_tile(uint32_t type, const struct amx_job *job)
 static uint32_t lines_per_pair(uint32_t type, uint32_t blocks, uint32_t row_tiles)
 {
 	const size_t bytes = eng_panel_weights(type, blocks) - eng_panel_weights(type, 0);
-	const uint32_t pairs = row_tiles * (type == ENG_Q6K ? blocks : (blocks + 1) / 2);
+	const uint32_t pairs = row_tiles * (eng_type_has_halves(type) ? blocks : (blocks + 1) / 2);
 
 	return (uint32_t)((bytes / 64 + pairs - 1) / pairs);
 }
@@ -305,7 +310,7 @@ static void run_rows(const struct eng_matrix *m, uint32_t first_panel, uint32_t 
 	}
 }
 
-/* As many rows as are worth it; their number. */
+/* As many rows as are worth it; their number. Q2K's minima for each 16 columns have no place here. */
 static uint32_t amx_rows(const struct eng_matrix *m, uint32_t first_panel, uint32_t panel_count,
 			 const struct eng_act *act, uint32_t row_count, float *out,
 			 size_t out_stride)
@@ -313,7 +318,7 @@ static uint32_t amx_rows(const struct eng_matrix *m, uint32_t first_panel, uint3
 	const uint32_t rest = row_count % AMX_ROWS;
 	const uint32_t rows = rest < AMX_ROWS_MIN ? row_count - rest : row_count;
 
-	if (!rows)
+	if (!rows || m->type == ENG_Q2K)
 		return 0;
 	tmm_start(&tile_shapes);
 	for (uint32_t row = 0; row < rows; row += AMX_TILES * AMX_ROWS) {

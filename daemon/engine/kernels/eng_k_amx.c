@@ -12,7 +12,7 @@
 
 ENG_INLINE void unpack_type(uint32_t type, const uint8_t *weights, int8_t *q)
 {
-	const __m512i offset = _mm512_set1_epi8((char)eng_type_offset(type));
+	const __m512i offset = _mm512_set1_epi8((char)unsigned_offset(type));
 	__m512i w[8];
 
 	load_weights(type, weights, w);
@@ -41,6 +41,16 @@ static void unpack_weights(uint32_t type, const uint8_t *weights, int8_t *q)
 		break;
 	case ENG_Q6K:
 		unpack_type(ENG_Q6K, weights, q);
+		break;
+	case ENG_Q3K:
+		unpack_type(ENG_Q3K, weights, q);
+		break;
+	case ENG_N4:
+	case ENG_N4K:
+		unpack_type(ENG_N4, weights, q);
+		break;
+	case ENG_E4:
+		unpack_type(ENG_E4, weights, q);
 		break;
 	}
 }

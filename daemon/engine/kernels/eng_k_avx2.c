@@ -3,11 +3,11 @@
  * eng_k_avx2.c: AVX2 with FMA and F16C. vpmaddubsw multiplies unsigned by signed bytes and adds two
  * products to an int16, saturating; no sum here can reach 2^15 (activations are within +-127):
  *   4 bits    q 0..15, 8 groups in one int16:        2 * 8 *  15 * 127 = 30480
- *   5 bits    q 0..31, 4 groups in one int16:        2 * 4 *  31 * 127 = 31496
+ *   5 bits    q 0..31, 4 groups in one int16:        2 * 4 *  31 * 127 = 31496 (and 2, 3 bits, E4)
  *   6 bits    q 0..63, 2 groups in one int16:        2 * 2 *  63 * 127 = 32004
  *   8 bits    |q| <= 128, widened after every group: 2     * 128 * 127 = 32512
- * Signed bytes go in as |q|, the activations as a with the sign of q: exact, since |-128| as an
- * unsigned byte is 128 and an activation is never -128.
+ * Signed bytes (N4's out of their table, too) go in as |q|, the activations as a with the sign of q:
+ * exact, since |-128| as an unsigned byte is 128 and an activation is never -128.
  */
 #include <immintrin.h>
 #include <math.h>
@@ -42,13 +42,21 @@
 
 /* Of 8 rows of a panel. */
 struct scales {
-	__m256 scale[2];		/* of columns 0..15 and 16..31; one unless Q6K */
-	__m256 min;
+	__m256 scale[2];		/* of columns 0..15 and 16..31; one without halves */
+	__m256 min[2];			/* the same */
 };
 
 ENG_INLINE __m256 half_floats(const uint8_t *p)
 {
 	return _mm256_cvtph_ps(_mm_load_si128((const __m128i *)p));
+}
+
+/* 16-bit scales of @type as floats. */
+ENG_INLINE __m256 scale_floats(uint32_t type, const uint8_t *p)
+{
+	const __m256i wide = _mm256_cvtepu16_epi32(_mm_load_si128((const __m128i *)p));
+
+	return type == ENG_E4 ? _mm256_castsi256_ps(_mm256_slli_epi32(wide, 16)) : half_floats(p);
 }
 
 ENG_INLINE __m256 byte_floats(const uint8_t *p, bool is_signed)
@@ -59,24 +67,43 @@ ENG_INLINE __m256 byte_floats(const uint8_t *p, bool is_signed)
 					    : _mm256_cvtepu8_epi32(bytes));
 }
 
+/* Q2K: a scale below and a minimum above in each byte; that by 32, as the sums of halves are. */
+ENG_INLINE void load_pairs(const uint8_t *sub, struct scales *s)
+{
+	const __m256 d = s->scale[0], m = _mm256_mul_ps(s->min[0], _mm256_set1_ps(0x1p-5f));
+
+	ENG_UNROLL
+	for (int i = 0; i < 2; i++) {
+		const __m256i both = _mm256_cvtepu8_epi32(
+			_mm_loadl_epi64((const __m128i *)(sub + 16 * i)));
+
+		s->scale[i] = _mm256_mul_ps(d, _mm256_cvtepi32_ps(
+			_mm256_and_si256(both, _mm256_set1_epi32(15))));
+		s->min[i] = _mm256_mul_ps(m, _mm256_cvtepi32_ps(_mm256_srli_epi32(both, 4)));
+	}
+}
+
 /* @half 0: rows 0..7, 1: rows 8..15 of the panel. */
 ENG_INLINE void load_scales(uint32_t type, const uint8_t *panel, uint32_t block, uint32_t half,
 			    struct scales *s)
 {
 	const uint8_t *head = panel + eng_panel_scales(type, block);
-	const uint8_t *sub = head + ENG_SCALE_BYTES + block % 8 * 32 + half * 8; /* K types only */
+	const uint8_t *sub = panel + eng_panel_sub(type, block) + half * 8;	/* K types only */
 
-	s->scale[0] = half_floats(head + half * 16);
+	s->scale[0] = scale_floats(type, head + half * 16);
 	if (eng_type_has_min(type))
-		s->min = half_floats(head + 32 + half * 16);
+		s->min[0] = half_floats(head + 32 + half * 16);
 	if (type == ENG_Q4K || type == ENG_Q5K) {
 		const __m256 sign = _mm256_set1_ps(-0.0f);
 
 		s->scale[0] = _mm256_mul_ps(s->scale[0], byte_floats(sub, false));
-		s->min = _mm256_xor_ps(sign, _mm256_mul_ps(s->min, byte_floats(sub + 16, false)));
-	}
-	if (type == ENG_Q6K) {
-		s->scale[1] = _mm256_mul_ps(s->scale[0], byte_floats(sub + 16, true));
+		s->min[0] = _mm256_xor_ps(sign,
+					  _mm256_mul_ps(s->min[0], byte_floats(sub + 16, false)));
+	} else if (type == ENG_Q2K) {
+		load_pairs(sub, s);
+	} else if (eng_type_is_k(type)) {
+		if (eng_type_has_halves(type))
+			s->scale[1] = _mm256_mul_ps(s->scale[0], byte_floats(sub + 16, true));
 		s->scale[0] = _mm256_mul_ps(s->scale[0], byte_floats(sub, true));
 	}
 }
@@ -104,23 +131,46 @@ ENG_INLINE __m256i add_pairs(__m256i sum, __m256i weights, __m256i q)
 }
 
 /* Groups of four columns that fit into int16 pairs. */
-ENG_INLINE int groups_at_once(uint32_t bits)
+ENG_INLINE int groups_at_once(uint32_t type)
 {
-	return bits == 4 ? 8 : bits == 5 ? 4 : 2;
+	const uint32_t bits = eng_type_bits(type);
+
+	if (type == ENG_E4)
+		return 4;
+	return bits == 4 ? 8 : bits < 6 ? 4 : 2;
 }
 
-/* Group @i of four columns of eight rows as unsigned bytes. @bits 0: they are. */
-ENG_INLINE __m256i load_group(uint32_t bits, const uint8_t *weights, int i)
+/* E4's numbers go from -12 to 12; so much more makes them bytes without a sign. */
+#define E4_OFFSET	12
+
+ENG_INLINE __m256i look_up(uint32_t type, __m256i w)
 {
+	const __m128i table = _mm_loadu_si128((const __m128i *)eng_type_table(type));
+	const __m256i bytes = _mm256_broadcastsi128_si256(table);
+
+	return _mm256_shuffle_epi8(type == ENG_E4 ? _mm256_add_epi8(bytes, _mm256_set1_epi8(E4_OFFSET))
+						  : bytes, w);
+}
+
+/*
+ * Group @i of four columns of eight rows as bytes, signed in N4 and N4K, else with what start_of()
+ * takes off again. @bytes: they are.
+ */
+ENG_INLINE __m256i load_group(uint32_t type, bool bytes, const uint8_t *weights, int i)
+{
+	const int bits = (int)eng_type_bits(type), low = (int)eng_low_bits((uint32_t)bits);
 	__m256i w;
 
-	if (!bits)
+	if (bytes)
 		return _mm256_load_si256((const __m256i *)(weights + 64 * i));
-	w = _mm256_load_si256((const __m256i *)(weights + 64 * (i % 4)));
-	w = _mm256_and_si256(i < 4 ? w : _mm256_srli_epi16(w, 4), _mm256_set1_epi8(15));
+	w = _mm256_load_si256((const __m256i *)(weights + 64 * (i % low)));
+	w = _mm256_and_si256(i < low ? w : _mm256_srli_epi16(w, i / low * low),
+			     _mm256_set1_epi8((char)((1 << low) - 1)));
+	if (eng_type_table(type))
+		return look_up(type, w);
 	ENG_UNROLL
-	for (int bit = 4; bit < (int)bits; bit++) {
-		const uint8_t *at = weights + ENG_PLANE_AT + (uint32_t)(bit - 4) * ENG_PLANE_BYTES;
+	for (int bit = low; bit < bits; bit++) {
+		const uint8_t *at = weights + (uint32_t)bit * ENG_PLANE_BYTES;
 		const __m256i plane = _mm256_load_si256((const __m256i *)at);
 		const __m256i there = i < bit ? _mm256_slli_epi16(plane, bit - i)
 					      : _mm256_srli_epi16(plane, i - bit);
@@ -131,7 +181,7 @@ ENG_INLINE __m256i load_group(uint32_t bits, const uint8_t *weights, int i)
 }
 
 /* Groups [from, from + count): int32 sums of both halves of the panel onto @sum. */
-ENG_INLINE void add_groups(uint32_t bits, uint32_t rows, const uint8_t *weights,
+ENG_INLINE void add_groups(uint32_t type, bool bytes, uint32_t rows, const uint8_t *weights,
 			   const struct eng_act_block *a, size_t stride, int from, int count,
 			   __m256i sum[2][TILE_FEW])
 {
@@ -142,8 +192,8 @@ ENG_INLINE void add_groups(uint32_t bits, uint32_t rows, const uint8_t *weights,
 		pairs[0][r] = pairs[1][r] = _mm256_setzero_si256();
 	ENG_UNROLL
 	for (int i = from; i < from + count; i++) {
-		const __m256i w0 = load_group(bits, weights, i);
-		const __m256i w1 = load_group(bits, weights + 32, i);
+		const __m256i w0 = load_group(type, bytes, weights, i);
+		const __m256i w1 = load_group(type, bytes, weights + 32, i);
 
 		ENG_UNROLL
 		for (uint32_t r = 0; r < rows; r++) {
@@ -163,24 +213,26 @@ ENG_INLINE void add_groups(uint32_t bits, uint32_t rows, const uint8_t *weights,
 /* What makes the sum of the groups from @from on exact again, for weights stored with an offset. */
 ENG_INLINE int32_t start_of(uint32_t type, const struct eng_act_block *a, int from)
 {
-	if (type == ENG_Q6K)
-		return a->neg32_half[from / 4];
+	if (type == ENG_Q6K || type == ENG_Q3K)
+		return a->neg32_half[from / 4] / (32 / eng_type_offset(type));
+	if (type == ENG_E4)
+		return -E4_OFFSET * a->sum;
 	return type == ENG_Q4 ? a->neg8_sum : type == ENG_Q5 ? a->neg16_sum : 0;
 }
 
-/* Weights below 8 bits: @count groups from @from on, int32 sums of both halves. */
+/* Unsigned weights: @count groups from @from on, int32 sums of both halves. */
 ENG_INLINE void dots(uint32_t type, bool bytes, uint32_t rows, const uint8_t *weights,
 		     const struct eng_act_block *a, size_t stride, int from, int count,
 		     __m256i sum[2][TILE_FEW])
 {
-	const int some = groups_at_once(eng_type_bits(type));
+	const int some = groups_at_once(type);
 
 	ENG_UNROLL
 	for (uint32_t r = 0; r < rows; r++)
 		sum[0][r] = sum[1][r] = _mm256_set1_epi32(start_of(type, a + r * stride, from));
 	ENG_UNROLL
 	for (int i = from; i < from + count; i += some)
-		add_groups(bytes ? 0 : eng_type_bits(type), rows, weights, a, stride, i, some, sum);
+		add_groups(type, bytes, rows, weights, a, stride, i, some, sum);
 }
 
 /* |w| times q with the sign of w. */
@@ -189,17 +241,18 @@ ENG_INLINE __m256i signed_pairs(__m256i w, __m256i magnitude, __m256i q)
 	return _mm256_maddubs_epi16(magnitude, _mm256_sign_epi8(q, w));
 }
 
-/* Q8: 32 columns, int32 sums of both halves. */
-ENG_INLINE void dots_q8(uint32_t rows, const uint8_t *weights, const struct eng_act_block *a,
-			size_t stride, __m256i sum[2][TILE_FEW])
+/* Signed weights: 32 columns, int32 sums of both halves. */
+ENG_INLINE void dots_signed(uint32_t type, bool bytes, uint32_t rows, const uint8_t *weights,
+			    const struct eng_act_block *a, size_t stride,
+			    __m256i sum[2][TILE_FEW])
 {
 	ENG_UNROLL
 	for (uint32_t r = 0; r < rows; r++)
 		sum[0][r] = sum[1][r] = _mm256_setzero_si256();
 	ENG_UNROLL
 	for (int i = 0; i < 8; i++) {
-		const __m256i *p = (const __m256i *)(weights + 64 * i);
-		const __m256i w0 = _mm256_load_si256(p), w1 = _mm256_load_si256(p + 1);
+		const __m256i w0 = load_group(type, bytes, weights, i);
+		const __m256i w1 = load_group(type, bytes, weights + 32, i);
 		const __m256i m0 = _mm256_abs_epi8(w0), m1 = _mm256_abs_epi8(w1);
 
 		ENG_UNROLL
@@ -216,7 +269,7 @@ ENG_INLINE void dots_q8(uint32_t rows, const uint8_t *weights, const struct eng_
 	}
 }
 
-/* acc += scale * activation scale * sum. @which: of the two scales of a Q6K block. */
+/* acc += scale * activation scale * sum. @which: of the two scales of a block with halves. */
 ENG_INLINE void add_scaled(uint32_t rows, const struct eng_act_block *a, size_t stride,
 			   const struct scales *s, int which, __m256i sum[2][TILE_FEW],
 			   __m256 acc[2][TILE_FEW])
@@ -232,6 +285,28 @@ ENG_INLINE void add_scaled(uint32_t rows, const struct eng_act_block *a, size_t 
 	}
 }
 
+/* The same with minima and sums of activations; those of a half come as -32 times themselves. */
+ENG_INLINE void add_min(uint32_t type, uint32_t rows, const struct eng_act_block *a, size_t stride,
+			const struct scales *s, int which, __m256 acc[2][TILE_FEW])
+{
+	ENG_UNROLL
+	for (uint32_t r = 0; r < rows; r++) {
+		const struct eng_act_block *row = a + r * stride;
+		__m256 sum = _mm256_set1_ps(row->scaled_sum);
+
+		if (type == ENG_Q2K)
+			sum = _mm256_set1_ps(row->scale * (float)row->neg32_half[which]);
+		acc[0][r] = _mm256_fmadd_ps(s[0].min[which], sum, acc[0][r]);
+		acc[1][r] = _mm256_fmadd_ps(s[1].min[which], sum, acc[1][r]);
+	}
+}
+
+/* Bytes with a sign: the numbers of Q8, and those out of N4's table. */
+ENG_INLINE bool is_signed(uint32_t type)
+{
+	return eng_type_bits(type) == 8 || type == ENG_N4 || type == ENG_N4K;
+}
+
 /* One block of 32 columns. @s: of both halves. @bytes: the weights are unpacked. */
 ENG_INLINE void step(uint32_t type, bool bytes, uint32_t rows, const uint8_t *weights,
 		     const struct scales *s,
@@ -239,25 +314,20 @@ ENG_INLINE void step(uint32_t type, bool bytes, uint32_t rows, const uint8_t *we
 {
 	__m256i sum[2][TILE_FEW];
 
-	if (type == ENG_Q6K) {
+	if (eng_type_has_halves(type)) {
 		dots(type, bytes, rows, weights, a, stride, 0, 4, sum);
 		add_scaled(rows, a, stride, s, 0, sum, acc);
 		dots(type, bytes, rows, weights, a, stride, 4, 4, sum);
-	} else if (eng_type_bits(type) == 8) {
-		dots_q8(rows, weights, a, stride, sum);
+	} else if (is_signed(type)) {
+		dots_signed(type, bytes, rows, weights, a, stride, sum);
 	} else {
 		dots(type, bytes, rows, weights, a, stride, 0, 8, sum);
 	}
-	add_scaled(rows, a, stride, s, type == ENG_Q6K, sum, acc);
-	if (!eng_type_has_min(type))
-		return;
-	ENG_UNROLL
-	for (uint32_t r = 0; r < rows; r++) {
-		const __m256 scaled_sum = _mm256_set1_ps(a[r * stride].scaled_sum);
-
-		acc[0][r] = _mm256_fmadd_ps(s[0].min, scaled_sum, acc[0][r]);
-		acc[1][r] = _mm256_fmadd_ps(s[1].min, scaled_sum, acc[1][r]);
-	}
+	add_scaled(rows, a, stride, s, eng_type_has_halves(type), sum, acc);
+	if (eng_type_has_min(type))
+		add_min(type, rows, a, stride, s, 0, acc);
+	if (type == ENG_Q2K)
+		add_min(type, rows, a, stride, s, 1, acc);
 }
 
 ENG_INLINE void clear(uint32_t rows, __m256 acc[2][TILE_FEW])
@@ -294,7 +364,7 @@ ENG_INLINE void tile_few(uint32_t type, uint32_t rows, const struct tile_job *jo
 		struct scales s[2];
 
 		begin_block(type, rows, job, b, s);
-		step(type, false, rows, job->panel + eng_panel_weights(type, b), s, job->act + b,
+		step(type, eng_type_bits(type) == 8, rows, job->panel + eng_panel_weights(type, b), s, job->act + b,
 		     job->act_stride, acc);
 	}
 	store(rows, job, 0, acc);
@@ -304,8 +374,8 @@ ENG_INLINE void unpack_weights(uint32_t type, const uint8_t *weights, uint8_t *b
 {
 	ENG_UNROLL
 	for (int i = 0; i < 8; i++) {
-		const __m256i w0 = load_group(eng_type_bits(type), weights, i);
-		const __m256i w1 = load_group(eng_type_bits(type), weights + 32, i);
+		const __m256i w0 = load_group(type, false, weights, i);
+		const __m256i w1 = load_group(type, false, weights + 32, i);
 
 		_mm256_store_si256((__m256i *)(bytes + 64 * i), w0);
 		_mm256_store_si256((__m256i *)(bytes + 64 * i + 32), w1);
@@ -330,7 +400,7 @@ ENG_INLINE void tile_many(uint32_t type, const struct tile_job *job)
 		if (unpack)
 			unpack_weights(type, weights, bytes);
 		for (uint32_t t = 0; t < TILE_ROWS / TILE_FEW; t++, a += TILE_FEW * job->act_stride)
-			step(type, unpack, TILE_FEW, unpack ? bytes : weights, s, a, job->act_stride,
+			step(type, true, TILE_FEW, unpack ? bytes : weights, s, a, job->act_stride,
 			     acc[t]);
 	}
 	for (uint32_t t = 0; t < TILE_ROWS / TILE_FEW; t++)

@@ -39,13 +39,21 @@
 #include "eng_tiles.h"
 
 struct scales {
-	__m512 scale[2];		/* of columns 0..15 and 16..31; one unless Q6K */
-	__m512 min;
+	__m512 scale[2];		/* of columns 0..15 and 16..31; one without halves */
+	__m512 min[2];			/* the same */
 };
 
 ENG_INLINE __m512 half_floats(const uint8_t *p)
 {
 	return _mm512_cvtph_ps(_mm256_load_si256((const __m256i *)p));
+}
+
+/* 16-bit scales of @type as floats. */
+ENG_INLINE __m512 scale_floats(uint32_t type, const uint8_t *p)
+{
+	const __m512i wide = _mm512_cvtepu16_epi32(_mm256_load_si256((const __m256i *)p));
+
+	return type == ENG_E4 ? _mm512_castsi512_ps(_mm512_slli_epi32(wide, 16)) : half_floats(p);
 }
 
 ENG_INLINE __m512 byte_floats(const uint8_t *p, bool is_signed)
@@ -56,22 +64,41 @@ ENG_INLINE __m512 byte_floats(const uint8_t *p, bool is_signed)
 					    : _mm512_cvtepu8_epi32(bytes));
 }
 
+/* Q2K: a scale below and a minimum above in each byte; that by 32, as the sums of halves are. */
+ENG_INLINE void load_pairs(const uint8_t *sub, struct scales *s)
+{
+	const __m512 d = s->scale[0], m = _mm512_mul_ps(s->min[0], _mm512_set1_ps(0x1p-5f));
+
+	ENG_UNROLL
+	for (int i = 0; i < 2; i++) {
+		const __m512i both = _mm512_cvtepu8_epi32(
+			_mm_load_si128((const __m128i *)(sub + 16 * i)));
+
+		s->scale[i] = _mm512_mul_ps(d, _mm512_cvtepi32_ps(
+			_mm512_and_si512(both, _mm512_set1_epi32(15))));
+		s->min[i] = _mm512_mul_ps(m, _mm512_cvtepi32_ps(_mm512_srli_epi32(both, 4)));
+	}
+}
+
 ENG_INLINE void load_scales(uint32_t type, const uint8_t *panel, uint32_t block, struct scales *s)
 {
 	const uint8_t *head = panel + eng_panel_scales(type, block);
-	const uint8_t *sub = head + ENG_SCALE_BYTES + block % 8 * 32;	/* K types only */
+	const uint8_t *sub = panel + eng_panel_sub(type, block);	/* K types only */
 
-	s->scale[0] = half_floats(head);
+	s->scale[0] = scale_floats(type, head);
 	if (eng_type_has_min(type))
-		s->min = half_floats(head + 32);
+		s->min[0] = half_floats(head + 32);
 	if (type == ENG_Q4K || type == ENG_Q5K) {
 		const __m512 sign = _mm512_set1_ps(-0.0f);
 
 		s->scale[0] = _mm512_mul_ps(s->scale[0], byte_floats(sub, false));
-		s->min = _mm512_xor_ps(sign, _mm512_mul_ps(s->min, byte_floats(sub + 16, false)));
-	}
-	if (type == ENG_Q6K) {
-		s->scale[1] = _mm512_mul_ps(s->scale[0], byte_floats(sub + 16, true));
+		s->min[0] = _mm512_xor_ps(sign,
+					  _mm512_mul_ps(s->min[0], byte_floats(sub + 16, false)));
+	} else if (type == ENG_Q2K) {
+		load_pairs(sub, s);
+	} else if (eng_type_is_k(type)) {
+		if (eng_type_has_halves(type))
+			s->scale[1] = _mm512_mul_ps(s->scale[0], byte_floats(sub + 16, true));
 		s->scale[0] = _mm512_mul_ps(s->scale[0], byte_floats(sub, true));
 	}
 }
@@ -99,11 +126,13 @@ ENG_INLINE const struct eng_act_block *turn_row(const struct turn *t, uint32_t r
 
 ENG_INLINE int32_t start_of(uint32_t type, const struct eng_act_block *a, int half)
 {
-	if (type == ENG_Q6K)
-		return a->neg32_half[half];
-	return type == ENG_Q4 ? a->neg8_sum :
-	       type == ENG_Q5 ? a->neg16_sum :
-	       type == ENG_Q8 ? a->neg128_sum : 0;
+	const int offset = unsigned_offset(type);
+
+	if (type == ENG_Q6K || type == ENG_Q3K)
+		return a->neg32_half[half] / (32 / offset);
+	return offset == 8 ? a->neg8_sum :
+	       offset == 16 ? a->neg16_sum :
+	       offset == 128 ? a->neg128_sum : 0;
 }
 
 /*
@@ -125,11 +154,24 @@ ENG_INLINE void dots(uint32_t type, uint32_t rows, const __m512i *w, const struc
 			sum[r] = dot4(sum[r], w[i], turn_row(t, r)->q + 4 * i);
 }
 
+/* Minima times sums of activations; those of halves come as -32 times themselves. */
+ENG_INLINE __m512 add_min(uint32_t type, const struct scales *s, const struct eng_act_block *a,
+			  __m512 acc)
+{
+	if (type != ENG_Q2K)
+		return _mm512_fmadd_ps(s->min[0], _mm512_set1_ps(a->scaled_sum), acc);
+	ENG_UNROLL
+	for (int half = 0; half < 2; half++)
+		acc = _mm512_fmadd_ps(s->min[half],
+				      _mm512_set1_ps(a->scale * (float)a->neg32_half[half]), acc);
+	return acc;
+}
+
 /* One block of @rows (at most TURN_ROWS) rows onto @acc. */
 ENG_INLINE void step(uint32_t type, uint32_t rows, const __m512i *w, const struct scales *s,
 		     const struct turn *t, __m512 *acc)
 {
-	const int parts = type == ENG_Q6K ? 2 : 1;
+	const int parts = eng_type_has_halves(type) ? 2 : 1;
 	__m512i sum[TURN_ROWS];
 
 	ENG_UNROLL
@@ -147,8 +189,7 @@ ENG_INLINE void step(uint32_t type, uint32_t rows, const __m512i *w, const struc
 		return;
 	ENG_UNROLL
 	for (uint32_t r = 0; r < rows; r++)
-		acc[r] = _mm512_fmadd_ps(s->min, _mm512_set1_ps(turn_row(t, r)->scaled_sum),
-					 acc[r]);
+		acc[r] = add_min(type, s, turn_row(t, r), acc[r]);
 }
 
 ENG_INLINE void tile(uint32_t type, uint32_t rows, const struct tile_job *job)

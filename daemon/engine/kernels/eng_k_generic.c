@@ -51,43 +51,10 @@ static void quantize_block(const float *x, struct eng_act_block *b)
 
 #define TILE_ROWS	16u	/* that share the unpacking of a block */
 
-/* Scale and minimum of one row over 32 columns: value = scale[half] * q + min. All are exact. */
-struct scales {
-	float scale[2];			/* of columns 0..15 and 16..31 */
-	float min;
-};
-
-static float half_at(const uint8_t *p)
-{
-	uint16_t bits;
-
-	memcpy(&bits, p, sizeof(bits));
-	return eng_f16_float(bits);
-}
-
-static struct scales scales_at(uint32_t type, const uint8_t *panel, uint32_t block, uint32_t lane)
-{
-	const uint8_t *head = panel + eng_panel_scales(type, block);
-	const uint8_t *sub = head + ENG_SCALE_BYTES + block % 8 * 32 + lane;	/* K types only */
-	const float d = half_at(head + 2 * lane);
-	struct scales s = { { d, d }, 0 };
-
-	if (eng_type_has_min(type))
-		s.min = half_at(head + 32 + 2 * lane);
-	if (type == ENG_Q4K || type == ENG_Q5K) {
-		s.scale[0] = s.scale[1] = d * (float)sub[0];
-		s.min = -(s.min * (float)sub[16]);
-	} else if (type == ENG_Q6K) {
-		s.scale[0] = d * (float)(int8_t)sub[0];
-		s.scale[1] = d * (float)(int8_t)sub[16];
-	}
-	return s;
-}
-
 /* A block of one panel, its weights by columns, so that the compiler can use vectors. */
 struct block {
 	int16_t q[32][ENG_PANEL_ROWS];
-	struct scales scales[ENG_PANEL_ROWS];
+	struct eng_scales scales[ENG_PANEL_ROWS];
 };
 
 static void unpack_block(uint32_t type, const uint8_t *panel, uint32_t block, struct block *to)
@@ -98,7 +65,7 @@ static void unpack_block(uint32_t type, const uint8_t *panel, uint32_t block, st
 		for (uint32_t lane = 0; lane < ENG_PANEL_ROWS; lane++)
 			to->q[col][lane] = (int16_t)eng_quant_get(type, weights, lane, col);
 	for (uint32_t lane = 0; lane < ENG_PANEL_ROWS; lane++)
-		to->scales[lane] = scales_at(type, panel, block, lane);
+		to->scales[lane] = eng_scales_get(type, panel, block, lane);
 }
 
 /* Dot products over 16 columns from @col on. */
@@ -111,6 +78,13 @@ static void dot16(const struct block *w, const int8_t *q, uint32_t col,
 			sums[lane] += w->q[i][lane] * (int16_t)q[i];
 }
 
+/* The minimum of 16 columns. Their sum comes as -32 times itself: powers of two lose nothing. */
+static float add_half_min(const struct eng_scales *s, const struct eng_act_block *a, uint32_t half,
+			  float acc)
+{
+	return fmaf(s->min[half] * -0x1p-5f, a->scale * (float)a->neg32_half[half], acc);
+}
+
 /* One block of one row of activations onto the 16 outputs. */
 static void add_block(uint32_t type, const struct block *w, const struct eng_act_block *a,
 		      float acc[ENG_PANEL_ROWS])
@@ -120,16 +94,20 @@ static void add_block(uint32_t type, const struct block *w, const struct eng_act
 	dot16(w, a->q, 0, low);
 	dot16(w, a->q, 16, high);
 	for (uint32_t i = 0; i < ENG_PANEL_ROWS; i++) {
-		const struct scales *s = &w->scales[i];
+		const struct eng_scales *s = &w->scales[i];
 
-		if (type == ENG_Q6K) {
+		if (eng_type_has_halves(type)) {
 			acc[i] = fmaf(s->scale[0] * a->scale, (float)low[i], acc[i]);
 			acc[i] = fmaf(s->scale[1] * a->scale, (float)high[i], acc[i]);
 		} else {
 			acc[i] = fmaf(s->scale[0] * a->scale, (float)(low[i] + high[i]), acc[i]);
 		}
-		if (eng_type_has_min(type))
-			acc[i] = fmaf(s->min, a->scaled_sum, acc[i]);
+		if (type == ENG_Q2K) {
+			acc[i] = add_half_min(s, a, 0, acc[i]);
+			acc[i] = add_half_min(s, a, 1, acc[i]);
+		} else if (eng_type_has_min(type)) {
+			acc[i] = fmaf(s->min[0], a->scaled_sum, acc[i]);
+		}
 	}
 }
 

@@ -35,7 +35,7 @@ ENG_INLINE void tile(uint32_t type, uint32_t rows, const struct tile_job *job);
 /* Bytes of one block with its share of scales. */
 ENG_INLINE size_t tile_block_bytes(uint32_t type)
 {
-	const size_t scales = eng_type_is_k(type) ? ENG_SUPER_HEAD / 8 :
+	const size_t scales = eng_type_is_k(type) ? eng_super_head(type) / 8 :
 			      eng_type_has_min(type) ? ENG_SCALE_BYTES : ENG_SCALE_BYTES / 2;
 
 	return scales + eng_block_bytes(type);
@@ -95,13 +95,20 @@ TILE_FUNCTION(ENG_Q4M)
 TILE_FUNCTION(ENG_Q4K)
 TILE_FUNCTION(ENG_Q5K)
 TILE_FUNCTION(ENG_Q6K)
+TILE_FUNCTION(ENG_Q2K)
+TILE_FUNCTION(ENG_Q3K)
+TILE_FUNCTION(ENG_N4)
+TILE_FUNCTION(ENG_N4K)
+TILE_FUNCTION(ENG_E4)
 
 typedef void tile_function(const struct tile_job *job, uint32_t rows);
 
 static tile_function *const tile_functions[ENG_TYPE_COUNT] = {
 	[ENG_Q8] = tile_ENG_Q8, [ENG_Q5M] = tile_ENG_Q5M, [ENG_Q4] = tile_ENG_Q4,
 	[ENG_Q4M] = tile_ENG_Q4M, [ENG_Q4K] = tile_ENG_Q4K, [ENG_Q5K] = tile_ENG_Q5K,
-	[ENG_Q6K] = tile_ENG_Q6K, [ENG_Q5] = tile_ENG_Q5,
+	[ENG_Q6K] = tile_ENG_Q6K, [ENG_Q5] = tile_ENG_Q5, [ENG_Q2K] = tile_ENG_Q2K,
+	[ENG_Q3K] = tile_ENG_Q3K, [ENG_N4] = tile_ENG_N4, [ENG_N4K] = tile_ENG_N4K,
+	[ENG_E4] = tile_ENG_E4,
 };
 
 /* Rows of the next tile: as many as there is a copy of tile() for. */
