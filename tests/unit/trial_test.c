@@ -11,30 +11,17 @@
 
 #include "log.h"
 #include "t.h"
-#include "t_wrk.h"
+#include "t_served.h"
 
 #define ALL	MHS_ROUTE_WEIGHT_MAX
-#define TOKENS	512u
-#define IDS	64u
 
 enum { STABLE = 1, CANDIDATE, VERSIONS };
 
 static const char *const semvers[VERSIONS] = { "", "1.0.0", "1.1.0" };
 static const char *const paths[VERSIONS] = { "", "tools/tiny/model", "tools/tiny/model-b" };
 
-static struct t_wrk world;
-
-/* What the client was told of one request. */
-static struct seen {
-	uint32_t begins, ends, version, reason, error;
-	uint32_t prompt[TOKENS], prompt_count;
-	uint32_t tokens[TOKENS], count, end_count;
-	float scores[TOKENS];
-	uint32_t score_count;
-	bool disordered;		/* anything before BEGIN, or after END */
-} seen[IDS];
-static uint32_t ended_count;
-static uint64_t last_id;
+static struct t_served served;
+static struct t_wrk *const world = &served.world;
 
 /* -- a worker --------------------------------------------------------------------------------- */
 
@@ -44,147 +31,66 @@ static void route_set(uint32_t weight)
 	struct mhs_route route = { .active = STABLE, .candidate = CANDIDATE, .weight = weight,
 				   .mode = MHS_MODE_CANARY };
 
-	mhs_flip(&world.board, 0, &route);
+	mhs_flip(&world->board, 0, &route);
 }
 
 static bool world_make(void)
 {
-	bool good = t_wrk_open(&world, 64 << 20);
+	bool good;
 
-	memset(seen, 0, sizeof(seen));
-	ended_count = 0;
-	last_id = 0;
+	memset(&served, 0, sizeof(served));
+	good = t_wrk_open(world, 64 << 20);
 	for (uint32_t i = 1; good && i < VERSIONS; i++)
-		good = t_wrk_attach(&world, i, semvers[i], paths[i]);
+		good = t_wrk_attach(world, i, semvers[i], paths[i]);
 	route_set(ALL);
 	return good;
 }
 
 static void world_free(void)
 {
-	uint32_t pins = atomic_load(&world.slot.pins[STABLE]) + atomic_load(&world.slot.pins[CANDIDATE]);
+	uint32_t pins = atomic_load(&world->slot.pins[STABLE]) + atomic_load(&world->slot.pins[CANDIDATE]);
 
 	t_eq(pins, 0);
-	t_eq(world.w.queued_count, 0);
-	t_ok(!world.w.requests);
-	t_wrk_close(&world);
-}
-
-static void event_see(uint32_t type, const uint8_t *record)
-{
-	const struct mhs_chunk *chunk = (const void *)record;
-	const struct mhs_begin *begin = (const void *)record;
-	const struct mhs_token *token = (const void *)record;
-	const struct mhs_end *end = (const void *)record;
-	struct seen *s = &seen[chunk->request_id % IDS];	/* the id is first in all of them */
-
-	s->disordered |= s->ends || (!s->begins && type != MHS_REC_BEGIN && type != MHS_REC_END);
-	if (type == MHS_REC_BEGIN) {
-		s->begins++;
-		s->version = begin->version_index;
-		t_str_eq(begin->semver, semvers[begin->version_index]);
-	} else if (type == MHS_REC_PROMPT) {
-		memcpy(s->prompt + s->prompt_count, chunk + 1, chunk->count * sizeof(uint32_t));
-		s->prompt_count += chunk->count;
-	} else if (type == MHS_REC_SCORES) {
-		memcpy(s->scores + s->score_count, chunk + 1, chunk->count * sizeof(float));
-		s->score_count += chunk->count;
-	} else if (type == MHS_REC_TOKEN) {
-		s->disordered |= token->index != s->count;
-		s->tokens[s->count++] = token->token;
-	} else if (type == MHS_REC_END) {
-		s->ends++;
-		s->reason = end->reason;
-		s->error = end->error;
-		s->end_count = end->output_count;
-		ended_count++;
-	}
-}
-
-static void client_look(void)
-{
-	static _Alignas(8) uint8_t record[1 << 16];
-	uint32_t type;
-
-	while (mhs_ring_get(&world.event, &type, record, sizeof(record)) > 0)
-		event_see(type, record);
-}
-
-/* A turn of wrk_loop.c up to the engine's step, but for the control socket. */
-static void turn_begin(void)
-{
-	uint64_t now = wrk_now_ns();
-
-	world.w.epoch = mhs_epoch_adopt(world.w.board, world.w.slot, now);
-	wrk_lanes_take(&world.w);
-	wrk_requests_expire(&world.w, now);
-	wrk_room_resume(&world.w);
-	wrk_admit(&world.w);
-	wrk_requests_flush(&world.w);
-}
-
-static void turn_end(void)
-{
-	wrk_requests_flush(&world.w);
-	wrk_lanes_ring(&world.w);
-	wrk_requests_reap(&world.w);
-	client_look();
-}
-
-static void turn(void)
-{
-	turn_begin();
-	wrk_batch_step(&world.w);
-	turn_end();
-}
-
-static void serve_all(void)
-{
-	for (uint32_t i = 0; i < 20000 && ended_count < last_id; i++)
-		turn();
-	t_eq(ended_count, last_id);
+	t_eq(world->w.queued_count, 0);
+	t_ok(!world->w.requests);
+	t_wrk_close(world);
 }
 
 /* A prompt of @count ids that is always the same; @semver NULL: by the route. */
-static struct seen *ask(uint32_t kind, uint32_t count, uint32_t output, const char *semver)
+static struct t_seen *ask(uint32_t kind, uint32_t count, uint32_t output, const char *semver)
 {
-	struct mhs_request rq = {
-		.request_id = ++last_id, .max_tokens = output, .prompt_bytes = count * 4,
-		.flags = MHS_REQ_TOKENS | MHS_REQ_IGNORE_EOS, .top_p = 1, .repeat_penalty = 1,
-		.temperature = 0.7f, .seed = 5, .model = "tiny",
-	};
-	uint32_t prompt[TOKENS];
-	struct mhs_piece pieces[] = { { &rq, sizeof(rq) }, { prompt, rq.prompt_bytes } };
+	struct mhs_request rq = { .max_tokens = output, .temperature = 0.7f, .seed = 5 };
+	uint32_t prompt[T_SERVED_TOKENS];
 	uint64_t seed = count;
 
 	if (semver)
 		strcpy(rq.semver, semver);
 	for (uint32_t i = 0; i < count; i++)
 		prompt[i] = (uint32_t)(t_random(&seed) % 500);
-	t_ok(mhs_ring_put(&world.submit, kind, pieces, 2) == 0);
-	return &seen[last_id % IDS];
+	return t_submit(&served, kind, &rq, prompt, count, NULL);
 }
 
 static struct wrk_rehearsal *rehearsal(uint32_t index)
 {
-	return &wrk_version_by_index(&world.w, index)->rehearsal;
+	return &wrk_version_by_index(&world->w, index)->rehearsal;
 }
 
 /* -- what must hold of every reply ------------------------------------------------------------ */
 
 /* One BEGIN, one END, in order, all of it by @version. */
-static void whole(const struct seen *s, uint32_t version, uint32_t prompt, uint32_t output)
+static void whole(const struct t_seen *s, uint32_t version, uint32_t prompt, uint32_t output)
 {
 	t_eq(s->begins, 1);
 	t_eq(s->ends, 1);
 	t_ok(!s->disordered);
 	t_eq(s->version, version);
+	t_str_eq(s->begin.semver, semvers[version]);
 	t_eq(s->prompt_count, prompt);
 	t_eq(s->count, output);
 	t_eq(s->end_count, output);
 }
 
-static void same_reply(const struct seen *a, const struct seen *b)
+static void same_reply(const struct t_seen *a, const struct t_seen *b)
 {
 	t_eq(a->count, b->count);
 	t_mem_eq(a->tokens, b->tokens, a->count * sizeof(a->tokens[0]));
@@ -199,8 +105,8 @@ static uint32_t records(uint32_t version, uint32_t error, bool moved)
 	struct mhs_reply reply;
 	uint32_t n = 0;
 
-	for (uint64_t i = 1; i <= mhs_reply_count(&world.replies); i++)
-		n += mhs_reply_get(&world.replies, i, &reply) == 0 && reply.kind == MHS_REPLY_ENDED &&
+	for (uint64_t i = 1; i <= mhs_reply_count(&world->replies); i++)
+		n += mhs_reply_get(&world->replies, i, &reply) == 0 && reply.kind == MHS_REPLY_ENDED &&
 		     reply.version_serial == ((10u + version) << 12 | version) && reply.error == error &&
 		     !!(reply.flags & MHS_REPLY_MOVED) == moved;
 	return n;
@@ -213,7 +119,7 @@ static uint32_t evidence(void)
 	struct hrt_msg msg;
 	uint32_t fd_count, n = 0;
 
-	while (hrt_recv(world.supervisor, &msg, fds, &fd_count) == 0)
+	while (hrt_recv(world->supervisor, &msg, fds, &fd_count) == 0)
 		n += msg.type == HRT_EVIDENCE && msg.index == CANDIDATE && msg.status == MHS_ERR_NAN;
 	return n;
 }
@@ -224,13 +130,13 @@ static uint32_t evidence(void)
 
 static void a_candidate_that_works(void)
 {
-	struct seen *routed, *named, *stable;
+	struct t_seen *routed, *named, *stable;
 
 	WORLD();
 	routed = ask(MHS_REC_GENERATE, 40, 9, NULL);
 	named = ask(MHS_REC_GENERATE, 40, 9, "1.1.0");
 	stable = ask(MHS_REC_GENERATE, 40, 9, "1.0.0");
-	serve_all();
+	t_serve_all(&served);
 	whole(routed, CANDIDATE, 40, 9);
 	same_reply(routed, named);
 	t_ok(memcmp(routed->tokens, stable->tokens, sizeof(stable->tokens)) != 0);	/* else nothing is tested */
@@ -240,14 +146,14 @@ static void a_candidate_that_works(void)
 
 static void it_fails_at_its_first_token(void)
 {
-	struct seen *routed[8], *named;
+	struct t_seen *routed[8], *named;
 
 	WORLD();
 	rehearsal(CANDIDATE)->errors = 100;
 	for (uint32_t i = 0; i < 8; i++)
 		routed[i] = ask(MHS_REC_GENERATE, 40, 9, NULL);
 	named = ask(MHS_REC_GENERATE, 40, 9, "1.0.0");
-	serve_all();
+	t_serve_all(&served);
 	for (uint32_t i = 0; i < 8; i++) {
 		whole(routed[i], STABLE, 40, 9);
 		t_eq(routed[i]->reason, MHS_END_LENGTH);
@@ -262,13 +168,13 @@ static void it_fails_at_its_first_token(void)
 
 static void its_logits_are_no_numbers(void)
 {
-	struct seen *routed, *named;
+	struct t_seen *routed, *named;
 
 	WORLD();
 	rehearsal(CANDIDATE)->nan = 100;
 	routed = ask(MHS_REC_GENERATE, 33, 5, NULL);
 	named = ask(MHS_REC_GENERATE, 33, 5, "1.0.0");
-	serve_all();
+	t_serve_all(&served);
 	whole(routed, STABLE, 33, 5);
 	same_reply(routed, named);
 	t_eq(records(CANDIDATE, MHS_ERR_NAN, false), 1);
@@ -279,12 +185,12 @@ static void its_logits_are_no_numbers(void)
 /* Who asked for it by name gets what it is. */
 static void asked_for_by_name(void)
 {
-	struct seen *named;
+	struct t_seen *named;
 
 	WORLD();
 	rehearsal(CANDIDATE)->errors = 100;
 	named = ask(MHS_REC_GENERATE, 10, 5, "1.1.0");
-	serve_all();
+	t_serve_all(&served);
 	whole(named, CANDIDATE, 10, 0);
 	t_eq(named->error, MHS_ERR_INTERNAL);
 	t_eq(records(CANDIDATE, MHS_ERR_INTERNAL, false), 1);
@@ -293,12 +199,12 @@ static void asked_for_by_name(void)
 
 static void both_fail(void)
 {
-	struct seen *routed;
+	struct t_seen *routed;
 
 	WORLD();
 	rehearsal(CANDIDATE)->errors = rehearsal(STABLE)->errors = 100;
 	routed = ask(MHS_REC_GENERATE, 10, 5, NULL);
-	serve_all();
+	t_serve_all(&served);
 	whole(routed, STABLE, 10, 0);
 	t_eq(routed->reason, MHS_END_ERROR);
 	t_eq(routed->error, MHS_ERR_INTERNAL);
@@ -308,7 +214,7 @@ static void both_fail(void)
 
 static float *no_numbers(void)
 {
-	uint32_t vocab = wrk_version_by_index(&world.w, CANDIDATE)->model.config.vocab_count;
+	uint32_t vocab = wrk_version_by_index(&world->w, CANDIDATE)->model.config.vocab_count;
 	float *logits = malloc(vocab * sizeof(*logits));
 
 	for (uint32_t i = 0; i < vocab; i++)
@@ -320,49 +226,49 @@ static float *no_numbers(void)
 static void it_fails_after_tokens_were_sent(void)
 {
 	float *logits;
-	struct seen *routed;
+	struct t_seen *routed;
 	uint32_t sent;
 
 	WORLD();
 	logits = no_numbers();
 	routed = ask(MHS_REC_GENERATE, 20, 50, NULL);
 	while (routed->count < 3)
-		turn();
-	t_need(world.w.running_count == 1);
-	wrk_emit_token(&world.w, world.w.running[0], logits, false);
+		t_turn(&served);
+	t_need(world->w.running_count == 1);
+	wrk_emit_token(&world->w, world->w.running[0], logits, false);
 	sent = routed->count;
-	turn_end();
-	t_eq(ended_count, 1);
+	t_turn_end(&served);
+	t_eq(served.ended_count, 1);
 	whole(routed, CANDIDATE, 20, sent);
 	t_eq(routed->reason, MHS_END_ERROR);
 	t_eq(routed->error, MHS_ERR_NAN);
 	t_eq(records(CANDIDATE, MHS_ERR_NAN, false), 1);
 	t_eq(evidence(), 1);
-	t_eq(world.w.running_count, 0);
+	t_eq(world->w.running_count, 0);
 	free(logits);
 	world_free();
 }
 
 static void scores(void)
 {
-	struct seen *routed, *stable, *candidate;
+	struct t_seen *routed, *stable, *candidate;
 	float *logits;
 
 	WORLD();
 	logits = no_numbers();
 	candidate = ask(MHS_REC_SCORE, 30, 0, NULL);
 	stable = ask(MHS_REC_SCORE, 30, 0, "1.0.0");
-	serve_all();
+	t_serve_all(&served);
 	whole(candidate, CANDIDATE, 30, 0);
 	t_eq(candidate->score_count, 30);
 	t_ok(memcmp(candidate->scores, stable->scores, sizeof(stable->scores)) != 0);
 	routed = ask(MHS_REC_SCORE, 30, 0, NULL);
-	turn_begin();
-	client_look();
+	t_turn_begin(&served);
+	t_client_look(&served);
 	t_eq(routed->begins, 0);	/* not before it is known whose reply it is */
-	t_need(world.w.running_count == 1);
-	wrk_emit_score(&world.w, world.w.running[0], 12, logits);
-	serve_all();
+	t_need(world->w.running_count == 1);
+	wrk_emit_score(&world->w, world->w.running[0], 12, logits);
+	t_serve_all(&served);
 	whole(routed, STABLE, 30, 0);
 	t_eq(routed->reason, MHS_END_STOP);
 	same_reply(routed, stable);
@@ -374,11 +280,11 @@ static void scores(void)
 /* One token has no score to wait for. */
 static void a_score_of_one_token(void)
 {
-	struct seen *routed;
+	struct t_seen *routed;
 
 	WORLD();
 	routed = ask(MHS_REC_SCORE, 1, 0, NULL);
-	serve_all();
+	t_serve_all(&served);
 	whole(routed, CANDIDATE, 1, 0);
 	t_eq(routed->score_count, 1);
 	t_ok(isnan(routed->scores[0]));
@@ -389,16 +295,16 @@ static void a_score_of_one_token(void)
 static void the_route_changes_meanwhile(void)
 {
 	struct mhs_route back = { .active = STABLE };
-	struct seen *routed, *named;
+	struct t_seen *routed, *named;
 
 	WORLD();
 	rehearsal(CANDIDATE)->errors = 100;
 	routed = ask(MHS_REC_GENERATE, 40, 6, NULL);
-	turn_begin();
-	t_need(world.w.running_count == 1 && world.w.running[0]->on_trial);
-	mhs_flip(&world.board, 0, &back);
+	t_turn_begin(&served);
+	t_need(world->w.running_count == 1 && world->w.running[0]->on_trial);
+	mhs_flip(&world->board, 0, &back);
 	named = ask(MHS_REC_GENERATE, 40, 6, "1.0.0");
-	serve_all();
+	t_serve_all(&served);
 	whole(routed, STABLE, 40, 6);
 	same_reply(routed, named);
 	world_free();
@@ -406,16 +312,14 @@ static void the_route_changes_meanwhile(void)
 
 static void ends_before_its_first_token(void)
 {
-	struct mhs_ref cancel = { .request_id = 1 };
-	struct mhs_piece piece = { &cancel, sizeof(cancel) };
-	struct seen *routed;
+	struct t_seen *routed;
 
 	WORLD();
 	routed = ask(MHS_REC_GENERATE, 40, 6, NULL);
-	turn_begin();
-	t_need(world.w.running_count == 1 && world.w.running[0]->on_trial);
-	t_ok(mhs_ring_put(&world.submit, MHS_REC_CANCEL, &piece, 1) == 0);
-	serve_all();
+	t_turn_begin(&served);
+	t_need(world->w.running_count == 1 && world->w.running[0]->on_trial);
+	t_cancel(&served, 1);
+	t_serve_all(&served);
 	t_eq(routed->ends, 1);
 	t_eq(routed->count, 0);
 	t_ok(!routed->disordered);
@@ -432,15 +336,15 @@ static void held_bytes_suffice(void)
 		struct wrk_request *r;
 
 		ask(MHS_REC_GENERATE, count, 2, NULL);
-		turn_begin();
-		t_need(world.w.running_count == 1);
-		r = world.w.running[0];
+		t_turn_begin(&served);
+		t_need(world->w.running_count == 1);
+		r = world->w.running[0];
 		t_ok(r->on_trial && wrk_trial_may_hold(r));
-		before = atomic_load(&world.lane->event.head);
-		wrk_trial_show(&world.w, r);
+		before = atomic_load(&world->lane->event.head);
+		wrk_trial_show(&world->w, r);
 		t_ok(r->begun && r->prompt_sent == count);
-		t_ok(atomic_load(&world.lane->event.head) - before <= wrk_trial_held_bytes(r));
-		serve_all();
+		t_ok(atomic_load(&world->lane->event.head) - before <= wrk_trial_held_bytes(r));
+		t_serve_all(&served);
 	}
 	t_ok(!wrk_trial_may_hold(&(struct wrk_request){ .prompt_count = MHS_EVENT_BYTES / 16 }));
 	world_free();
