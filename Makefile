@@ -180,6 +180,7 @@ SUP_SRC := \
 	daemon/supervisor/sup_worker.c
 
 WRK_SRC := \
+	daemon/worker/wrk_adapter.c \
 	daemon/worker/wrk_admit.c \
 	daemon/worker/wrk_batch.c \
 	daemon/worker/wrk_check.c \
@@ -198,11 +199,13 @@ WRK_SRC := \
 	daemon/worker/wrk_reply.c \
 	daemon/worker/wrk_request.c \
 	daemon/worker/wrk_room.c \
+	daemon/worker/wrk_set.c \
 	daemon/worker/wrk_shadow.c \
 	daemon/worker/wrk_speed.c \
 	daemon/worker/wrk_stop.c \
 	daemon/worker/wrk_trial.c \
-	daemon/worker/wrk_version.c
+	daemon/worker/wrk_version.c \
+	daemon/worker/wrk_want.c
 
 CLIENT_SRC := \
 	client/mhc_event.c \
@@ -349,6 +352,7 @@ UNIT_TESTS := \
 	trial \
 	vector \
 	verify \
+	wrk_adapter \
 	wrk_check
 
 FUZZERS := \

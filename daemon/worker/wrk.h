@@ -23,6 +23,7 @@
 #include "mhs_ring.h"
 #include "mhs_spin.h"
 #include "mhs_stat.h"
+#include "wrk_adapter.h"
 #include "wrk_draft.h"
 #include "wrk_kv.h"
 #include "wrk_pace.h"
@@ -105,6 +106,7 @@ struct wrk_lane {
 
 enum wrk_state {
 	WRK_QUEUED,	/* copied and checked, nothing held */
+	WRK_WAITING,	/* the same, beside the queue: an adapter is not in memory yet */
 	WRK_PREFILL,	/* pinned; its tokens are not wholly computed */
 	WRK_DECODE,
 	WRK_PREEMPTED,	/* pinned; its KV pages were taken away, it goes on as PREFILL */
@@ -118,9 +120,12 @@ struct wrk_request {
 	struct wrk_request *next;
 	struct wrk_request *queue_next;		/* of the lane */
 	struct mhs_request rq;
-	uint8_t *payload;			/* stops and prompt, private copy */
+	uint8_t *payload;			/* stops, prompt, adapters; private copy */
 
 	struct wrk_version *version;		/* pinned while running */
+	struct wrk_set *set;			/* its adapters; NULL: none */
+	struct wrk_want *want;			/* WAITING: for it */
+	uint32_t want_tries;
 	uint64_t begin_epoch;
 	uint32_t *tokens;			/* prompt, then output */
 	uint64_t tokens_of;			/* serial of the version that made them */
@@ -147,10 +152,10 @@ struct wrk_request {
 
 	struct mhs_begin begin;
 	bool begun;				/* BEGIN was sent */
-	bool on_trial;				/* it waits for the candidate's first token */
-	bool placed, moved;
+	bool on_trial;				/* it waits for the first token of a candidate */
+	bool moved;				/* it failed on one before, unseen */
 	bool served;				/* its END was sent */
-	uint32_t point;				/* its place in a split, once placed */
+	struct wrk_place place;			/* in the split of its model */
 	/* its last steps that could be compared: their time by the active version's for as many rows */
 	float slower[WRK_SPEED_STEPS];
 	uint32_t compared;			/* in all */
@@ -182,7 +187,7 @@ struct wrk {
 	struct wrk_lane *admit_lane;		/* whose turn it is to be admitted */
 	uint64_t epoch;
 	uint64_t prefix_salt;			/* of hashes in the prefix cache */
-	/* requests without a session key so far, by model: their place in a split */
+	/* requests without a session key so far, by entry of the board: their place in a split */
 	uint64_t route_turns[MHS_MODEL_MAX];
 	uint64_t idle_since_ns;			/* 0: busy */
 	uint64_t control_ns;			/* last look at the control socket; 0: look now */
@@ -203,16 +208,19 @@ struct wrk {
 	struct wrk_pool *pools;
 	struct wrk_prefix *prefix;
 	struct wrk_shadow shadow;
+	struct wrk_adapters adapters;
+	struct wrk_want *wants;
 };
 
 uint64_t wrk_now_ns(void);
 
 /* wrk_control.c: the supervisor's messages */
 int wrk_control_poll(struct wrk *w);		/* 0; -EPIPE: supervisor gone */
+int wrk_control_send(struct wrk *w, const struct hrt_msg *msg);	/* 0 or negative errno */
 void wrk_control_say(struct wrk *w, uint32_t type, uint32_t index, uint64_t serial, int status,
 		     const char *text);
 
-/* wrk_version.c: attach and detach */
+/* wrk_version.c: attach and detach, of versions and adapters */
 int wrk_version_attach(struct wrk *w, const struct hrt_msg *msg, const int *fds,
 		       struct hrt_attached *took, char text[HERITAGE_TEXT_BYTES]);
 void wrk_version_detach(struct wrk *w, uint32_t index, uint64_t serial);
@@ -253,19 +261,21 @@ void wrk_requests_reap(struct wrk *w);
  * wrk_trial.c: requests that a split sent to a candidate. Nothing of them is shown before the first
  * token is there, so that one at which the candidate fails is answered by the active version instead.
  */
-/* Its place in @model's split, the same at every try. */
+/* Its place in the split of @model, and of its @i-th adapter, entry @entry; the same at every try. */
 uint32_t wrk_trial_point(struct wrk *w, struct wrk_request *r, uint32_t model);
+uint32_t wrk_trial_adapter_point(struct wrk *w, struct wrk_request *r, uint32_t i, uint32_t entry);
 bool wrk_trial_may_hold(const struct wrk_request *r);
 uint32_t wrk_trial_held_bytes(const struct wrk_request *r);	/* room that the show needs */
 void wrk_trial_show(struct wrk *w, struct wrk_request *r);
-void wrk_trial_move(struct wrk_request *r);	/* released already: off to the active version */
+/* Released already: away from the candidates, to what is active. */
+void wrk_trial_move(struct wrk_request *r);
 
 /* wrk_speed.c: a step of @v without prompts took @ns, beside another version's */
 void wrk_speed_note(struct wrk *w, struct wrk_version *v, uint64_t ns);
 /* Engine time of @r's steps, had all been as slow as its median one; 0: none could be compared. */
 uint64_t wrk_speed_own_ns(const struct wrk_request *r);
 
-/* wrk_reply.c: the record of an end, for release decisions */
+/* wrk_reply.c: the records of an end, for release decisions */
 void wrk_reply_note(struct wrk *w, const struct wrk_request *r, uint64_t now);
 
 /* wrk_rehearse.c */
@@ -282,6 +292,8 @@ const char *wrk_request_check(const struct mhs_request *rq, uint32_t kind, uint3
 bool wrk_queue_is_full(const struct wrk *w, const struct wrk_lane *lane);
 void wrk_queue_add(struct wrk *w, struct wrk_request *r);
 void wrk_queue_remove(struct wrk *w, struct wrk_request *r);
+void wrk_queue_park(struct wrk_request *r);	/* stands aside, still counted: WAITING */
+void wrk_queue_return(struct wrk_request *r);
 void wrk_queue_drop_lane(struct wrk *w, const struct wrk_lane *lane);
 void wrk_admit(struct wrk *w);
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * wrk_admit.c: from the queue into the batch. In order: pin a version, turn the prompt into tokens,
+ * wrk_admit.c: from the queue into the batch. In order: pin a version and its adapters, turn the prompt into tokens,
  * check it against the limits, take what the prefix cache has, see whether there is room for the
  * rest.
  */
@@ -20,19 +20,19 @@ static void refuse(struct wrk *w, struct wrk_request *r, uint32_t error, const c
 /* The route's choice, pinned; negative errno. */
 static int pin_routed(struct wrk *w, struct wrk_request *r)
 {
-	int model = mhs_board_find(w->board, r->rq.model, ""), index;
+	int model = wrk_board_find(w, r->rq.model, ""), index;
 	struct mhs_route route;
 
 	if (model < 0)
 		return model;
 	index = mhs_pin_route(w->board, w->slot, (uint32_t)model,
 			      wrk_trial_point(w, r, (uint32_t)model), &route);
-	r->on_trial = index > 0 && (uint32_t)index != route.active;
+	r->place.candidate = index > 0 && (uint32_t)index != route.active;
 	return index;
 }
 
-/* Pins. NULL with r ended, or NULL with r still queued when the next turn may see a new route. */
-static struct wrk_version *pin(struct wrk *w, struct wrk_request *r)
+/* The version alone; as pin(). */
+static struct wrk_version *pin_version(struct wrk *w, struct wrk_request *r)
 {
 	const char *model = r->rq.model;
 	struct wrk_version *v;
@@ -61,6 +61,26 @@ static struct wrk_version *pin(struct wrk *w, struct wrk_request *r)
 		refuse(w, r, MHS_ERR_BUSY, "this worker has not attached the version yet");
 	}
 	return v;
+}
+
+static void unpin(struct wrk *w, struct wrk_request *r, const struct wrk_version *v)
+{
+	wrk_set_unpin(w, r);
+	mhs_unpin(w->slot, v->index);
+}
+
+/*
+ * Pins all. NULL with r ended or waiting, or NULL with r still queued when the next turn may see a new
+ * route.
+ */
+static struct wrk_version *pin(struct wrk *w, struct wrk_request *r)
+{
+	struct wrk_version *v = pin_version(w, r);
+
+	if (!v || wrk_set_pin(w, r, v))
+		return v;
+	mhs_unpin(w->slot, v->index);
+	return NULL;
 }
 
 /* Ids of a text prompt; r->tokens gets room for @extra more. 0 or negative errno. */
@@ -181,7 +201,7 @@ static int room_take(struct wrk *w, struct wrk_request *r, struct wrk_version *v
 		return err;
 	}
 	r->version = v;
-	r->space = wrk_space_get(w, v, r->lane->uid);
+	r->space = wrk_space_get(w, v, r->set, r->lane->uid);
 	wrk_prefix_follow(w, r);
 	if (!w->running_count || (!wrk_room_waited(w) && wrk_room_for(w, r, v)))
 		return 0;
@@ -199,6 +219,7 @@ static void begin_fill(struct wrk *w, struct wrk_request *r, const struct wrk_ve
 		.epoch = w->epoch,
 		.version_index = v->index,
 		.prompt_count = r->prompt_count,
+		.adapter_count = r->set ? r->set->count : 0,
 	};
 	memcpy(r->begin.model, v->image->model, sizeof(r->begin.model));
 	memcpy(r->begin.semver, v->image->semver, sizeof(r->begin.semver));
@@ -255,18 +276,29 @@ static int scratch_new(const struct wrk *w, struct wrk_request *r, const struct 
 			      r->prompt_count + r->max_tokens);
 }
 
+static void count_start(struct wrk *w, const struct wrk_request *r)
+{
+	struct wrk_part parts[WRK_PARTS_MAX];
+	uint32_t count = wrk_set_parts(r, parts);
+
+	for (uint32_t i = 0; i < count; i++) {
+		struct mhs_stats_row *row = mhs_stats_row(w->stats, parts[i].index, parts[i].serial);
+
+		mhs_slot_use(w->slot, parts[i].index, r->admitted_ns);
+		mhs_stats_add(&row->requests, 1);
+		mhs_stats_add(&row->prompt_tokens, r->prompt_count);
+		mhs_hist_add(row->hist[MHS_HIST_QUEUE], r->admitted_ns - r->arrived_ns);
+	}
+}
+
 static void start(struct wrk *w, struct wrk_request *r, struct wrk_version *v)
 {
-	struct mhs_stats_row *row = mhs_stats_row(w->stats, v->index, v->serial);
-
 	wrk_queue_remove(w, r);
 	w->running[w->running_count++] = r;
 	r->state = WRK_PREFILL;
 	eng_rng_init(&r->rng, r->rq.seed);
 	eng_tok_stream_init(&r->stream, true);
-	mhs_stats_add(&row->requests, 1);
-	mhs_stats_add(&row->prompt_tokens, r->prompt_count);
-	mhs_hist_add(row->hist[MHS_HIST_QUEUE], r->admitted_ns - r->arrived_ns);
+	count_start(w, r);
 	probe_admit(r->rq.request_id, v->index, r->prompt_count, r->admitted_ns - r->arrived_ns);
 	if (r->kind != MHS_REC_SCORE)
 		return;
@@ -291,7 +323,8 @@ bool wrk_admit_one(struct wrk *w, struct wrk_request *r)
 	struct wrk_version *v;
 	int err = 0;
 
-	if (!mhs_ring_has_room(&r->lane->event, sizeof(struct mhs_begin)))
+	if (!mhs_ring_has_room(&r->lane->event, sizeof(struct mhs_begin) + r->rq.adapter_count *
+			       (uint32_t)sizeof(struct mhs_adapter_used)))
 		return true;
 	v = pin(w, r);
 	if (!v)
@@ -299,13 +332,13 @@ bool wrk_admit_one(struct wrk *w, struct wrk_request *r)
 	if (prompt_keep(w, r, v) && runs && lengths_fit(w, r, v))
 		err = room_take(w, r, v);
 	if (err == -EBUSY) {
-		mhs_unpin(w->slot, v->index);
+		unpin(w, r, v);
 		return false;
 	}
 	r->admitted_ns = wrk_now_ns();
 	if (r->state != WRK_ENDED)
 		begin_fill(w, r, v);
-	r->on_trial = r->on_trial && runs && wrk_trial_may_hold(r);
+	r->on_trial = (r->place.candidate || wrk_set_is_candidate(r->set)) && runs && wrk_trial_may_hold(r);
 	if (r->state != WRK_ENDED && !r->on_trial)
 		wrk_request_flush(w, r);
 	if (r->state != WRK_ENDED && !runs)
@@ -314,7 +347,7 @@ bool wrk_admit_one(struct wrk *w, struct wrk_request *r)
 		refuse(w, r, MHS_ERR_INTERNAL, "out of memory");
 	if (r->state == WRK_ENDED) {
 		room_give(r);
-		mhs_unpin(w->slot, v->index);
+		unpin(w, r, v);
 	} else {
 		start(w, r, v);
 	}

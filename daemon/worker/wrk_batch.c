@@ -67,6 +67,8 @@ static void row_add(struct wrk *w, struct wrk_request *r, uint32_t position, uin
 		.pages = r->pages,
 		.is_prompt = position < r->prompt_count,
 		.logits = wants_logits ? (int32_t)w->logits_count++ : -1,
+		.adapters = r->set ? r->set->list : NULL,
+		.adapter_count = r->set ? r->set->count : 0,
 	};
 }
 

@@ -118,9 +118,9 @@ const char *wrk_request_check(const struct mhs_request *rq, uint32_t kind, uint3
 
 	if (!framing_ok(rq, payload_bytes))
 		return "";
-	if (rq->adapter_count)
-		return "adapter: none is loaded";
-	wrong = check_floats(rq, text);
+	wrong = wrk_set_check(rq, kind, payload, text);
+	if (!wrong)
+		wrong = check_floats(rq, text);
 	if (!wrong)
 		wrong = check_counts(rq, text);
 	if (!wrong)

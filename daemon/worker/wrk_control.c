@@ -9,10 +9,13 @@
 #include "probe.h"
 #include "wrk.h"
 
-static void control_send(struct wrk *w, const struct hrt_msg *msg)
+int wrk_control_send(struct wrk *w, const struct hrt_msg *msg)
 {
-	if (!w->orphan && hrt_send(w->control, msg, NULL, 0))
+	int err = w->orphan ? -EPIPE : hrt_send(w->control, msg, NULL, 0);
+
+	if (err)
 		log_debug("the supervisor does not take messages");
+	return err;
 }
 
 void wrk_control_say(struct wrk *w, uint32_t type, uint32_t index, uint64_t serial, int status,
@@ -28,7 +31,7 @@ void wrk_control_say(struct wrk *w, uint32_t type, uint32_t index, uint64_t seri
 		snprintf(msg.text, sizeof(msg.text), "%s", text);
 	if (text[0] && status)
 		log_warning("%s", text);
-	control_send(w, &msg);
+	wrk_control_send(w, &msg);
 }
 
 static void close_all(const int *fds, uint32_t count)
@@ -51,7 +54,7 @@ static void on_attach(struct wrk *w, const struct hrt_msg *msg, const int *fds, 
 	if (err)
 		wrk_control_say(w, HRT_ATTACHED, msg->index, msg->serial, err, text);
 	else
-		control_send(w, &answer);
+		wrk_control_send(w, &answer);
 }
 
 static void on_lane_open(struct wrk *w, const struct hrt_msg *msg, const int *fds,
@@ -103,6 +106,9 @@ static void on_message(struct wrk *w, const struct hrt_msg *msg, const int *fds,
 		w->limits = msg->init.limits;
 		if (!w->limits.prefix_cache)
 			wrk_prefix_drop_all(w);
+		break;
+	case HRT_WANTED:
+		wrk_want_answer(w, &msg->wanted, msg->status);
 		break;
 	case HRT_STOP:
 		w->stopping = true;

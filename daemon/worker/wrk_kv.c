@@ -282,12 +282,18 @@ bool wrk_pools_prepare(struct wrk *w)
 	return false;
 }
 
-void wrk_pool_forget(struct wrk_pool *pool, const struct wrk_space *space)
+static void pool_forget(struct wrk_pool *pool, wrk_over_fn is_over)
 {
 	for (struct wrk_slab *slab = pool->slabs; slab; slab = slab->next)
 		for (uint32_t i = 0; i < slab->page_count; i++)
-			if (!space || slab->pages[i].space == space)
+			if (slab->pages[i].space && is_over(slab->pages[i].space))
 				wrk_prefix_forget(&slab->pages[i]);
+}
+
+void wrk_pools_forget(struct wrk *w, wrk_over_fn is_over)
+{
+	for (struct wrk_pool *pool = w->pools; pool; pool = pool->next)
+		pool_forget(pool, is_over);
 }
 
 void wrk_pools_fini(struct wrk *w)

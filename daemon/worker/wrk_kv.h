@@ -18,9 +18,11 @@
 #include <stdint.h>
 
 #include "eng_model.h"
+#include "mhs_layout.h"
 
 struct wrk;
 struct wrk_request;
+struct wrk_set;
 struct wrk_version;
 struct wrk_pool;
 struct wrk_slab;
@@ -56,8 +58,9 @@ bool wrk_pool_holds(const struct wrk *w, const struct wrk_pool *pool, uint64_t c
  * with nothing to do. False: all is ready.
  */
 bool wrk_pools_prepare(struct wrk *w);
-/* Every page of @pool that the cache knows in @space (NULL: in any) is forgotten. */
-void wrk_pool_forget(struct wrk_pool *pool, const struct wrk_space *space);
+/* Every page that the cache knows in a space of which @is_over says so is forgotten. */
+typedef bool (*wrk_over_fn)(const struct wrk_space *space);
+void wrk_pools_forget(struct wrk *w, wrk_over_fn is_over);
 void wrk_pools_fini(struct wrk *w);
 /* For wrk_prefix.c: @page left the cache; frees it when nobody holds it. */
 void wrk_page_uncached(struct wrk_page *page);
@@ -84,18 +87,20 @@ void wrk_room_resume(struct wrk *w);	/* preempted requests, oldest first */
 
 /* wrk_prefix.c: full pages found again by what they hold */
 /*
- * Where the pages of (content, adapter and its scale, client uid) are kept; never by a name,
- * never across uids, whose timing would tell what others have asked. NULL: off or out of memory;
- * every call takes it.
+ * Where the pages of (content, contents and scales of the adapters in order, client uid) are kept;
+ * never by a name, never across uids, whose timing would tell what others have asked. @set: pinned,
+ * or NULL. NULL: off or out of memory; every call takes it.
  */
-struct wrk_space *wrk_space_get(struct wrk *w, const struct wrk_version *v, uint32_t uid);
+struct wrk_space *wrk_space_get(struct wrk *w, const struct wrk_version *v, const struct wrk_set *set,
+				uint32_t uid);
 void wrk_space_put(struct wrk_space **space);
 /* At a page's border: take over the pages that the cache knows, all but the row that answers. */
 void wrk_prefix_follow(struct wrk *w, struct wrk_request *r);
 /* Make known what @r has computed. */
 void wrk_prefix_publish(struct wrk *w, struct wrk_request *r);
 void wrk_prefix_forget(struct wrk_page *page);
-void wrk_prefix_drop_version(struct wrk *w, const struct wrk_version *v);
+/* All that a version or adapter of these contents had a part in. */
+void wrk_prefix_drop_contents(struct wrk *w, const uint8_t content_hash[MHS_HASH_BYTES]);
 void wrk_prefix_drop_all(struct wrk *w);
 
 #endif

@@ -96,6 +96,7 @@ static void control_lost(struct wrk *w)
 	log_warning("the supervisor is gone; going on until idle for %d s", HERITAGE_ORPHAN_MS / 1000);
 	epoll_ctl(w->epoll, EPOLL_CTL_DEL, w->control, NULL);
 	w->orphan = true;
+	wrk_wants_lost(w);
 }
 
 /*
@@ -103,9 +104,13 @@ static void control_lost(struct wrk *w)
  */
 static void control_look(struct wrk *w, uint64_t now)
 {
-	if (w->orphan || now - w->control_ns < (w->running_count ? CONTROL_BUSY_NS : CONTROL_NS))
+	/* an answer that requests wait for is looked for as if nothing ran */
+	bool busy = w->running_count && !w->wants;
+
+	if (w->orphan || now - w->control_ns < (busy ? CONTROL_BUSY_NS : CONTROL_NS))
 		return;
 	w->control_ns = now;
+	wrk_wants_say(w);
 	if (wrk_control_poll(w))
 		control_lost(w);
 }
@@ -251,7 +256,7 @@ static bool finished(const struct wrk *w, uint64_t stop_ns)
 static void refuse_queued(struct wrk *w)
 {
 	for (struct wrk_request *r = w->requests; r; r = r->next)
-		if (r->state == WRK_QUEUED)
+		if (r->state == WRK_QUEUED || r->state == WRK_WAITING)
 			wrk_request_end(w, r, MHS_END_ERROR, MHS_ERR_STOPPING,
 					"the host is shutting down");
 }
@@ -306,6 +311,8 @@ void wrk_fini(struct wrk *w)
 	wrk_requests_reap(w);
 	while (w->versions)
 		wrk_version_detach(w, w->versions->index, w->versions->serial);
+	wrk_adapters_fini(w);
+	wrk_wants_fini(w);
 	wrk_shadow_fini(w);
 	wrk_pools_fini(w);
 	free(w->prefix);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * wrk_prefix.c: the prefix cache. A full page is known by its space (contents of the version and
- * adapter, scale, client uid), by the page before it and by its own tokens, so by the whole chain
+ * wrk_prefix.c: the prefix cache. A full page is known by its space (contents of the version and of
+ * its adapters in order, their scales, client uid), by the page before it and by its own tokens, so by the whole chain
  * of tokens from the first on. The hash only finds it; all three are compared, so nobody can
  * forge a hit.
  *
@@ -18,24 +18,28 @@
 #include "wrk.h"
 
 #define BUCKETS		(1u << 14)
+#define SPACE_BUCKETS	(1u << 10)
 #define HASH_FACTOR	UINT64_C(0x9fb21c651e98df25)
 
 struct wrk_space {
-	struct wrk_space *next;
+	struct wrk_space *next;			/* in its bucket */
 	struct wrk_prefix *prefix;
-	struct wrk_pool *pool;
 	uint32_t refs;				/* requests and pages */
+	bool over;				/* its pages are being forgotten */
 	/* the key, compared as bytes */
 	struct space_key {
 		uint8_t content_hash[MHS_HASH_BYTES];
-		uint8_t adapter_hash[MHS_HASH_BYTES];	/* zero: none */
-		float adapter_scale;
 		uint32_t uid;
+		uint32_t adapter_count;
+		struct {
+			uint8_t content_hash[MHS_HASH_BYTES];
+			float scale;
+		} adapters[MHS_ADAPTERS_MAX];
 	} key;
 };
 
 struct wrk_prefix {
-	struct wrk_space *spaces;
+	struct wrk_space *spaces[SPACE_BUCKETS];
 	uint64_t last_id;
 	uint64_t salt;
 	struct wrk_page *buckets[BUCKETS];
@@ -51,18 +55,48 @@ static struct wrk_prefix *prefix_get(struct wrk *w)
 	return w->limits.prefix_cache ? w->prefix : NULL;
 }
 
-struct wrk_space *wrk_space_get(struct wrk *w, const struct wrk_version *v, uint32_t uid)
+static uint64_t mix(uint64_t hash, uint64_t word)
+{
+	hash = (hash ^ word) * HASH_FACTOR;
+	return hash ^ hash >> 29;
+}
+
+static void key_fill(struct space_key *key, const struct wrk_version *v, const struct wrk_set *set,
+		     uint32_t uid)
+{
+	memset(key, 0, sizeof(*key));
+	memcpy(key->content_hash, v->image->content_hash, MHS_HASH_BYTES);
+	key->uid = uid;
+	key->adapter_count = set ? set->count : 0;
+	for (uint32_t i = 0; i < key->adapter_count; i++) {
+		memcpy(key->adapters[i].content_hash, set->used[i].content_hash, MHS_HASH_BYTES);
+		key->adapters[i].scale = set->used[i].scale;
+	}
+}
+
+static struct wrk_space **space_bucket(struct wrk_prefix *prefix, const struct space_key *key)
+{
+	uint64_t hash = prefix->salt, word;
+
+	for (size_t at = 0; at + sizeof(word) <= sizeof(*key); at += sizeof(word)) {
+		memcpy(&word, (const uint8_t *)key + at, sizeof(word));
+		hash = mix(hash, word);
+	}
+	return &prefix->spaces[hash % SPACE_BUCKETS];
+}
+
+struct wrk_space *wrk_space_get(struct wrk *w, const struct wrk_version *v, const struct wrk_set *set,
+				uint32_t uid)
 {
 	struct wrk_prefix *prefix = prefix_get(w);
-	struct wrk_space *space;
+	struct wrk_space *space, **bucket;
 	struct space_key key;
 
 	if (!prefix)
 		return NULL;
-	memset(&key, 0, sizeof(key));
-	memcpy(key.content_hash, v->image->content_hash, MHS_HASH_BYTES);
-	key.uid = uid;
-	for (space = prefix->spaces; space; space = space->next)
+	key_fill(&key, v, set, uid);
+	bucket = space_bucket(prefix, &key);
+	for (space = *bucket; space; space = space->next)
 		if (!memcmp(&space->key, &key, sizeof(key)))
 			break;
 	if (!space) {
@@ -71,9 +105,8 @@ struct wrk_space *wrk_space_get(struct wrk *w, const struct wrk_version *v, uint
 			return NULL;
 		space->key = key;
 		space->prefix = prefix;
-		space->pool = v->pool;
-		space->next = prefix->spaces;
-		prefix->spaces = space;
+		space->next = *bucket;
+		*bucket = space;
 	}
 	space->refs++;
 	return space;
@@ -86,16 +119,10 @@ void wrk_space_put(struct wrk_space **spacep)
 	*spacep = NULL;
 	if (!space || --space->refs)
 		return;
-	for (at = &space->prefix->spaces; *at != space;)
+	for (at = space_bucket(space->prefix, &space->key); *at != space;)
 		at = &(*at)->next;
 	*at = space->next;
 	free(space);
-}
-
-static uint64_t mix(uint64_t hash, uint64_t word)
-{
-	hash = (hash ^ word) * HASH_FACTOR;
-	return hash ^ hash >> 29;
 }
 
 /* Of the page with @tokens after page @parent (0: the first). */
@@ -228,28 +255,41 @@ void wrk_prefix_publish(struct wrk *w, struct wrk_request *r)
 	}
 }
 
-/* Running requests keep their pages; nobody else finds them. */
-void wrk_prefix_drop_version(struct wrk *w, const struct wrk_version *v)
+static bool is_over(const struct wrk_space *space)
 {
-	struct wrk_space *space = w->prefix ? w->prefix->spaces : NULL, *next;
+	return space->over;
+}
 
-	for (; space; space = next) {
-		next = space->next;
-		if (memcmp(space->key.content_hash, v->image->content_hash, MHS_HASH_BYTES))
-			continue;
-		space->refs++;		/* it must outlive its last page */
-		wrk_pool_forget(space->pool, space);
-		wrk_space_put(&space);
-	}
+static bool has_part(const struct space_key *key, const uint8_t *content_hash)
+{
+	if (!memcmp(key->content_hash, content_hash, MHS_HASH_BYTES))
+		return true;
+	for (uint32_t i = 0; i < key->adapter_count; i++)
+		if (!memcmp(key->adapters[i].content_hash, content_hash, MHS_HASH_BYTES))
+			return true;
+	return false;
+}
+
+/* Running requests keep their pages; nobody else finds them. NULL: of all. */
+static void drop(struct wrk *w, const uint8_t *content_hash)
+{
+	bool found = false;
+
+	for (uint32_t i = 0; w->prefix && i < SPACE_BUCKETS; i++)
+		for (struct wrk_space *s = w->prefix->spaces[i]; s; s = s->next) {
+			s->over = !content_hash || has_part(&s->key, content_hash);
+			found = found || s->over;
+		}
+	if (found)
+		wrk_pools_forget(w, is_over);
+}
+
+void wrk_prefix_drop_contents(struct wrk *w, const uint8_t content_hash[MHS_HASH_BYTES])
+{
+	drop(w, content_hash);
 }
 
 void wrk_prefix_drop_all(struct wrk *w)
 {
-	for (struct wrk_space *space = w->prefix ? w->prefix->spaces : NULL, *next; space;
-	     space = next) {
-		next = space->next;
-		space->refs++;
-		wrk_pool_forget(space->pool, space);
-		wrk_space_put(&space);
-	}
+	drop(w, NULL);
 }

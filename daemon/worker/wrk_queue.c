@@ -5,6 +5,26 @@
  */
 #include "wrk.h"
 
+static void put(struct wrk_request *r)
+{
+	struct wrk_request **at = &r->lane->queue;
+
+	while (*at)
+		at = &(*at)->queue_next;
+	*at = r;
+	r->state = WRK_QUEUED;
+}
+
+static void take(struct wrk_request *r)
+{
+	struct wrk_request **at = &r->lane->queue;
+
+	while (*at != r)
+		at = &(*at)->queue_next;
+	*at = r->queue_next;
+	r->queue_next = NULL;	/* it may come back */
+}
+
 /*
  * Places are shared by those who wait: over the limit, only who has more than a share is refused.
  */
@@ -21,25 +41,28 @@ bool wrk_queue_is_full(const struct wrk *w, const struct wrk_lane *lane)
 
 void wrk_queue_add(struct wrk *w, struct wrk_request *r)
 {
-	struct wrk_request **at = &r->lane->queue;
-
-	while (*at)
-		at = &(*at)->queue_next;
-	*at = r;
+	put(r);
 	r->lane->queued_count++;
 	w->queued_count++;
 }
 
 void wrk_queue_remove(struct wrk *w, struct wrk_request *r)
 {
-	struct wrk_request **at = &r->lane->queue;
-
-	while (*at != r)
-		at = &(*at)->queue_next;
-	*at = r->queue_next;
-	r->queue_next = NULL;	/* it may come back, moved to another version */
+	if (r->state == WRK_QUEUED)
+		take(r);
 	r->lane->queued_count--;
 	w->queued_count--;
+}
+
+void wrk_queue_park(struct wrk_request *r)
+{
+	take(r);
+	r->state = WRK_WAITING;
+}
+
+void wrk_queue_return(struct wrk_request *r)
+{
+	put(r);
 }
 
 void wrk_queue_drop_lane(struct wrk *w, const struct wrk_lane *lane)

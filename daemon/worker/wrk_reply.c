@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* wrk_reply.c: one record for each request that ran: what release decisions are made of. */
+/* wrk_reply.c: records of each request that ran, one for each of its versions: for release decisions. */
 #include "wrk.h"
 
 #define REPEAT_TOKENS	48u	/* this much of the same is no style any more */
@@ -43,10 +43,16 @@ static uint32_t session_of(uint64_t key)
 	return key ? (uint32_t)(key * UINT64_C(0x9e3779b97f4a7c15) >> 32) | 1 : 0;
 }
 
+static bool is_failure(const struct wrk_request *r)
+{
+	return r->error == MHS_ERR_NAN || r->error == MHS_ERR_INTERNAL;
+}
+
 void wrk_reply_note(struct wrk *w, const struct wrk_request *r, uint64_t now)
 {
+	struct wrk_part parts[WRK_PARTS_MAX];
+	uint32_t count = wrk_set_parts(r, parts);
 	struct mhs_reply reply = {
-		.version_serial = r->version->serial << 12 | r->version->index,
 		.kind = MHS_REPLY_ENDED,
 		.flags = (uint16_t)flags_of(r),
 		.reason = (uint16_t)r->reason,
@@ -63,5 +69,11 @@ void wrk_reply_note(struct wrk *w, const struct wrk_request *r, uint64_t now)
 		.stable_ns = r->usual_ns,
 	};
 
-	mhs_reply_put(w->replies, &reply);
+	for (uint32_t i = 0; i < count; i++) {
+		/* whoever failed, it was none of those that are not blamed */
+		if (!parts[i].blamed && is_failure(r))
+			continue;
+		reply.version_serial = parts[i].serial << 12 | parts[i].index;
+		mhs_reply_put(w->replies, &reply);
+	}
 }

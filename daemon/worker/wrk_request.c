@@ -16,6 +16,7 @@
 static void request_free(struct wrk_request *r)
 {
 	free(r->payload);
+	free(r->set);
 	free(r->tokens);
 	free(r->scores);
 	free(r->pages);
@@ -93,6 +94,11 @@ void wrk_request_take(struct wrk *w, struct wrk_lane *lane, uint32_t type, uint3
 		wrk_lane_reject(w, lane, "request record is malformed or its id is in use");
 		return;
 	}
+	if (!wrong && wrk_set_init(r)) {
+		request_free(r);
+		wrk_lane_reject(w, lane, "out of memory for a request");
+		return;
+	}
 	set_deadline(w, r);
 	request_list(w, r);
 	if (wrong)
@@ -117,10 +123,8 @@ void wrk_request_cancel(struct wrk *w, struct wrk_lane *lane, uint64_t id)
 	}
 }
 
-static void count_end(struct wrk *w, const struct wrk_request *r, uint64_t now)
+static void count_row(struct mhs_stats_row *row, const struct wrk_request *r, uint64_t now)
 {
-	struct mhs_stats_row *row = mhs_stats_row(w->stats, r->version->index, r->version->serial);
-
 	mhs_stats_add(r->reason == MHS_END_ERROR ? &row->failed :
 		      r->reason == MHS_END_CANCELLED ? &row->cancelled : &row->completed, 1);
 	if (r->error == MHS_ERR_NAN)
@@ -135,6 +139,17 @@ static void count_end(struct wrk *w, const struct wrk_request *r, uint64_t now)
 		mhs_stats_add(&row->decode_ns, now - r->first_ns);
 	}
 	mhs_hist_add(row->hist[MHS_HIST_TOTAL], now - r->arrived_ns);
+}
+
+static void count_end(struct wrk *w, const struct wrk_request *r, uint64_t now)
+{
+	struct wrk_part parts[WRK_PARTS_MAX];
+	uint32_t count = wrk_set_parts(r, parts);
+
+	for (uint32_t i = 0; i < count; i++) {
+		count_row(mhs_stats_row(w->stats, parts[i].index, parts[i].serial), r, now);
+		mhs_slot_use(w->slot, parts[i].index, now);
+	}
 	wrk_reply_note(w, r, now);
 }
 
@@ -149,18 +164,19 @@ static void running_remove(struct wrk *w, const struct wrk_request *r)
 		(w->running_count - i) * sizeof(w->running[0]));
 }
 
-/* Give back pages and pin; the version may be reclaimed from here on. */
+/* Give back pages and pins; the version and the adapters may be reclaimed from here on. */
 static void release(struct wrk *w, struct wrk_request *r, uint64_t now)
 {
-	if (r->state == WRK_QUEUED)
+	if (r->state == WRK_QUEUED || r->state == WRK_WAITING)
 		wrk_queue_remove(w, r);
-	if (r->state == WRK_QUEUED || r->state == WRK_ENDED)
+	if (r->state == WRK_QUEUED || r->state == WRK_WAITING || r->state == WRK_ENDED)
 		return;
 	running_remove(w, r);
 	count_end(w, r, now);
 	wrk_prefix_publish(w, r);
 	wrk_room_drop(r);
 	wrk_space_put(&r->space);
+	wrk_set_unpin(w, r);
 	mhs_unpin(w->slot, r->version->index);
 	r->version = NULL;
 }
@@ -183,6 +199,17 @@ void wrk_request_end(struct wrk *w, struct wrk_request *r, uint32_t reason, uint
 		  now - r->arrived_ns);
 }
 
+static void say_evidence(struct wrk *w, const struct wrk_request *r, uint32_t error)
+{
+	struct wrk_part parts[WRK_PARTS_MAX];
+	uint32_t count = wrk_set_parts(r, parts);
+
+	for (uint32_t i = 0; i < count; i++)
+		if (parts[i].blamed)
+			wrk_control_say(w, HRT_EVIDENCE, parts[i].index, parts[i].serial, (int)error,
+					r->message);
+}
+
 void wrk_request_fail(struct wrk *w, struct wrk_request *r, uint32_t error, const char *format, ...)
 {
 	uint64_t now = wrk_now_ns();
@@ -192,8 +219,7 @@ void wrk_request_fail(struct wrk *w, struct wrk_request *r, uint32_t error, cons
 	vsnprintf(r->message, sizeof(r->message), format, args);
 	va_end(args);
 	if (error == MHS_ERR_NAN)
-		wrk_control_say(w, HRT_EVIDENCE, r->version->index, r->version->serial,
-				(int)error, r->message);
+		say_evidence(w, r, error);
 	if (!r->on_trial) {
 		wrk_request_end(w, r, MHS_END_ERROR, error, "%s", r->message);
 		return;
@@ -252,10 +278,14 @@ static bool chunks_send(struct wrk_request *r, uint32_t type, const void *items,
 
 static void begin_send(struct wrk_request *r)
 {
-	struct mhs_piece piece = { &r->begin, sizeof(r->begin) };
+	struct mhs_piece pieces[] = {
+		{ &r->begin, sizeof(r->begin) },
+		{ r->set ? r->set->used : NULL,
+		  r->begin.adapter_count * (uint32_t)sizeof(struct mhs_adapter_used) },
+	};
 
 	if (!r->begun && !r->on_trial && r->begin.request_id)
-		r->begun = wrk_lane_put(r->lane, MHS_REC_BEGIN, &piece, 1);
+		r->begun = wrk_lane_put(r->lane, MHS_REC_BEGIN, pieces, 2);
 }
 
 void wrk_request_flush(struct wrk *w, struct wrk_request *r)

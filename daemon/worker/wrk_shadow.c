@@ -165,7 +165,7 @@ static bool pair_fits(const struct wrk_version *a, struct wrk_version *b)
 /* A reply that the route chose the active version for, whole. */
 static bool is_routed_reply(const struct wrk_request *r)
 {
-	return r->kind == MHS_REC_GENERATE && r->placed && !r->moved && !r->rq.semver[0] &&
+	return r->kind == MHS_REC_GENERATE && r->place.placed && !r->moved && !r->rq.semver[0] && !r->set &&
 	       (r->reason == MHS_END_STOP || r->reason == MHS_END_LENGTH) &&
 	       r->token_count > r->prompt_count && r->prompt_count;
 }
@@ -208,13 +208,13 @@ static bool job_add(struct wrk *w, struct wrk_request *r, uint32_t model,
  */
 void wrk_shadow_offer(struct wrk *w, struct wrk_request *r)
 {
-	int model = is_routed_reply(r) ? mhs_board_find(w->board, r->rq.model, "") : -1;
+	int model = is_routed_reply(r) ? wrk_board_find(w, r->rq.model, "") : -1;
 	struct mhs_route route;
 
 	if (model < 0 || w->stopping)
 		return;
 	route = route_of(w, (uint32_t)model);
-	if (route.mode != MHS_MODE_SHADOW || !route.candidate || r->point >= route.weight ||
+	if (route.mode != MHS_MODE_SHADOW || !route.candidate || r->place.point >= route.weight ||
 	    route.active != r->begin.version_index || route.candidate == route.active)
 		return;
 	if (mhs_pin_version(w->board, w->slot, route.active))

@@ -62,7 +62,7 @@ static const struct wrk_version *active_of(struct wrk *w, struct wrk_version *v)
 	struct mhs_route route;
 
 	if (v->model_index < 0)
-		v->model_index = mhs_board_find(w->board, v->image->model, "");
+		v->model_index = wrk_board_find(w, v->image->model, "");
 	if (v->model_index < 0)
 		return NULL;
 	/* relaxed: only compared with, inside a turn */
@@ -73,10 +73,19 @@ static const struct wrk_version *active_of(struct wrk *w, struct wrk_version *v)
 	return wrk_version_by_index(w, route.active);
 }
 
+/* Adapters take time of their own, which says nothing about the version below. */
+static bool has_adapters(const struct wrk *w)
+{
+	for (uint32_t i = 0; i < w->row_count; i++)
+		if (w->rows[i].adapter_count)
+			return true;
+	return false;
+}
+
 void wrk_speed_note(struct wrk *w, struct wrk_version *v, uint64_t ns)
 {
 	uint32_t class = w->stepped != v->serial;
-	const struct wrk_version *active = active_of(w, v);
+	const struct wrk_version *active = has_adapters(w) ? NULL : active_of(w, v);
 	float usual = 0;
 
 	if (active)

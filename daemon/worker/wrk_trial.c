@@ -7,13 +7,28 @@
 
 #define POINTS_APART	157u	/* between the first points of two workers */
 
+static uint32_t place_point(struct wrk *w, struct wrk_place *place, uint64_t key, uint32_t entry)
+{
+	if (!place->placed)
+		place->point = key ? mhs_route_point(key) :
+			       mhs_route_turn(w->route_turns[entry]++ + w->index * POINTS_APART);
+	place->placed = true;
+	return place->point;
+}
+
 uint32_t wrk_trial_point(struct wrk *w, struct wrk_request *r, uint32_t model)
 {
-	if (!r->placed)
-		r->point = r->rq.session_key ? mhs_route_point(r->rq.session_key) :
-			   mhs_route_turn(w->route_turns[model]++ + w->index * POINTS_APART);
-	r->placed = true;
-	return r->point;
+	return place_point(w, &r->place, r->rq.session_key, model);
+}
+
+/* Of each adapter a session has another place, so that two releases at a time are not one. */
+uint32_t wrk_trial_adapter_point(struct wrk *w, struct wrk_request *r, uint32_t i, uint32_t entry)
+{
+	uint64_t key = r->rq.session_key;
+
+	if (key)
+		key ^= wrk_name_hash(r->rq.model, r->set->refs[i].name);
+	return place_point(w, &r->set->places[i], key, entry);
 }
 
 uint32_t wrk_trial_held_bytes(const struct wrk_request *r)
@@ -22,7 +37,8 @@ uint32_t wrk_trial_held_bytes(const struct wrk_request *r)
 	uint64_t chunks = prompt / MHS_CHUNK_BYTES + 1;
 
 	/* a record's head and padding: 16 bytes at most */
-	return (uint32_t)(sizeof(r->begin) + 16 + prompt + chunks * (sizeof(struct mhs_chunk) + 16));
+	return (uint32_t)(sizeof(r->begin) + r->begin.adapter_count * sizeof(r->set->used[0]) + 16 +
+			  prompt + chunks * (sizeof(struct mhs_chunk) + 16));
 }
 
 /* A prompt that the ring could not hold beside a token is shown at once. */
@@ -37,6 +53,13 @@ void wrk_trial_show(struct wrk *w, struct wrk_request *r)
 		return;
 	r->on_trial = false;
 	wrk_request_flush(w, r);
+}
+
+static void place_move(struct wrk_place *place)
+{
+	if (place->candidate)
+		place->point = MHS_ROUTE_WEIGHT_MAX;
+	place->candidate = false;
 }
 
 void wrk_trial_move(struct wrk_request *r)
@@ -56,6 +79,8 @@ void wrk_trial_move(struct wrk_request *r)
 	r->reason = r->error = 0;
 	r->on_trial = false;
 	r->moved = true;
-	r->point = MHS_ROUTE_WEIGHT_MAX;
+	place_move(&r->place);
+	for (uint32_t i = 0; r->set && i < r->set->count; i++)
+		place_move(&r->set->places[i]);
 	r->state = WRK_QUEUED;
 }

@@ -31,27 +31,35 @@ static int map_sealed(int fd, uint64_t bytes, struct mhs_map *map, char *text)
 	return err ? fail(text, err, "map arena") : 0;
 }
 
-/* Map the image's own segment and judge it: all else follows from its tables. */
-static int map_image(struct wrk_version *v, const struct hrt_attach *a, const int *fds, char *text)
+static int check_image(const struct mhs_image_header *image, const struct hrt_attach *a, char *text)
 {
 	const char *field = "";
-	int err;
 
-	if (a->fd_count == 0 || a->file_bytes < sizeof(*v->image))
-		return fail(text, -EINVAL, "segments");
-	err = map_sealed(fds[0], a->file_bytes, &v->map, text);
-	if (err)
-		return err;
-	v->image = v->map.addr;
-	if (mhs_image_check_header(v->image, a->file_bytes, NULL, &field) ||
-	    mhs_image_check_tensors(v->image, v->map.addr, &field) ||
-	    mhs_image_check_extents(v->image, v->map.addr, &field))
+	if (mhs_image_check_header(image, a->file_bytes, NULL, &field) ||
+	    mhs_image_check_tensors(image, image, &field) ||
+	    mhs_image_check_extents(image, image, &field))
 		return fail(text, -EINVAL, field);
-	if (memcmp(v->image->content_hash, a->content_hash, MHS_HASH_BYTES))
+	if (memcmp(image->content_hash, a->content_hash, MHS_HASH_BYTES))
 		return fail(text, -EINVAL, "content hash");
-	if (v->image->pack_count != a->fd_count - 1)
+	if (image->pack_count != a->fd_count - 1)
 		return fail(text, -EINVAL, "pack_count: not one segment a pack");
 	return 0;
+}
+
+/* Map the image's own segment and judge it: all else follows from its tables. */
+static int map_image(const struct hrt_attach *a, const int *fds, struct mhs_map *map, char *text)
+{
+	int err;
+
+	if (a->fd_count == 0 || a->file_bytes < sizeof(struct mhs_image_header))
+		return fail(text, -EINVAL, "segments");
+	err = map_sealed(fds[0], a->file_bytes, map, text);
+	if (err)
+		return err;
+	err = check_image(map->addr, a, text);
+	if (err)
+		mhs_seg_unmap(map);
+	return err;
 }
 
 /* The pack of @entry, mapped already or now. */
@@ -272,13 +280,10 @@ static int smoke_test(struct wrk *w, struct wrk_version *v, char *text)
 }
 
 /* Everything but the smoke test. */
-static int attach_image(struct wrk *w, struct wrk_version *v, const struct hrt_attach *a, const int *fds,
-			char *text)
+static int attach_model(struct wrk *w, struct wrk_version *v, const int *fds, char *text)
 {
-	int err = map_image(v, a, fds, text);
+	int err = map_packs(w, v, fds, text);
 
-	if (!err)
-		err = map_packs(w, v, fds, text);
 	if (!err)
 		err = bind_model(v, text);
 	if (!err)
@@ -303,36 +308,69 @@ static struct mark mark_step(struct mark *last)
 	return step;
 }
 
-int wrk_version_attach(struct wrk *w, const struct hrt_msg *msg, const int *fds,
-		       struct hrt_attached *took, char text[HERITAGE_TEXT_BYTES])
+/* Takes @map in every case. NULL: *@err says why. */
+static struct wrk_version *version_new(struct wrk *w, const struct hrt_msg *msg, struct mhs_map *map,
+				       const int *fds, int *err, char *text)
 {
 	struct wrk_version *v = calloc(1, sizeof(*v));
-	struct mark last = { 0, 0 }, step;
-	int err;
 
-	if (!v)
-		return fail(text, -ENOMEM, "attach");
+	if (!v) {
+		mhs_seg_unmap(map);
+		*err = fail(text, -ENOMEM, "attach");
+		return NULL;
+	}
 	v->index = msg->index;
 	v->model_index = -1;
 	v->serial = msg->serial;
+	v->map = *map;
+	v->image = map->addr;
+	*err = attach_model(w, v, fds, text);
+	if (*err)
+		wrk_version_free(w, &v);
+	return v;
+}
+
+static void version_list(struct wrk *w, struct wrk_version *v)
+{
+	wrk_rehearse_read(v->image->model, v->image->semver, &v->rehearsal);
+	v->next = w->versions;
+	w->versions = v;
+}
+
+static bool is_adapter(const struct mhs_map *map)
+{
+	const struct mhs_image_header *image = map->addr;
+
+	return image->kind == MHS_IMAGE_ADAPTER;
+}
+
+int wrk_version_attach(struct wrk *w, const struct hrt_msg *msg, const int *fds,
+		       struct hrt_attached *took, char text[HERITAGE_TEXT_BYTES])
+{
+	struct wrk_version *v = NULL;
+	struct mark last = { 0, 0 }, step;
+	struct mhs_map map;
+	int err;
+
 	mark_step(&last);
-	err = attach_image(w, v, &msg->attach, fds, text);
+	err = map_image(&msg->attach, fds, &map, text);
+	if (!err && is_adapter(&map))
+		err = wrk_adapter_attach(w, msg, &map, text);
+	else if (!err)
+		v = version_new(w, msg, &map, fds, &err, text);
 	step = mark_step(&last);
 	took->attach_ns = step.ns;
 	took->attach_faults = step.faults;
-	if (!err)
+	if (v)
 		err = smoke_test(w, v, text);
 	step = mark_step(&last);
 	took->smoke_ns = step.ns;
 	took->smoke_faults = step.faults;
-	if (err) {
+	if (v && err)
 		wrk_version_free(w, &v);
-		return err;
-	}
-	wrk_rehearse_read(v->image->model, v->image->semver, &v->rehearsal);
-	v->next = w->versions;
-	w->versions = v;
-	return 0;
+	else if (v)
+		version_list(w, v);
+	return err;
 }
 
 void wrk_version_free(struct wrk *w, struct wrk_version **version)
@@ -353,6 +391,8 @@ void wrk_version_free(struct wrk *w, struct wrk_version **version)
 
 void wrk_version_detach(struct wrk *w, uint32_t index, uint64_t serial)
 {
+	if (wrk_adapter_detach(w, index, serial))
+		return;
 	for (struct wrk_version **at = &w->versions; *at; at = &(*at)->next) {
 		struct wrk_version *v = *at;
 
@@ -360,7 +400,7 @@ void wrk_version_detach(struct wrk *w, uint32_t index, uint64_t serial)
 			continue;
 		*at = v->next;
 		wrk_shadow_forget(w, v);
-		wrk_prefix_drop_version(w, v);
+		wrk_prefix_drop_contents(w, v->image->content_hash);
 		wrk_version_free(w, &v);
 		return;
 	}

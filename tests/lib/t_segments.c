@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "mhs_attach.h"
+#include "sto_adapter.h"
 #include "sto_version.h"
 #include "t.h"
 
@@ -45,4 +46,23 @@ int t_segments(const char *model, const char *version, struct hrt_msg *msg, int 
 		err = fds[i] < 0 ? fds[i] : err;
 	sto_version_close(&v);
 	return err;
+}
+
+int t_segments_adapter(const char *model, const char *adapter, const char *version, struct hrt_msg *msg,
+		       int *fds)
+{
+	struct mhs_image_header header;
+	struct sto_error error = { "" };
+	int file = sto_adapter_open(t_path("store"), model, adapter, version, &header, &error);
+
+	if (file < 0) {
+		printf("# %s\n", error.text);
+		return file;
+	}
+	msg->attach.file_bytes = header.image_bytes;
+	msg->attach.fd_count = 1;
+	memcpy(msg->attach.content_hash, header.content_hash, MHS_HASH_BYTES);
+	fds[0] = segment_of(file, header.image_bytes);
+	close(file);
+	return fds[0] < 0 ? fds[0] : 0;
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "t_wrk.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,32 +11,70 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "sto_adapter.h"
 #include "t.h"
 #include "t_import.h"
 #include "t_segments.h"
 
+/* Takes the descriptors. */
+static bool attach(struct t_wrk *t, struct hrt_msg *msg, const int *fds, const char *ref)
+{
+	char text[HERITAGE_TEXT_BYTES] = "";
+	struct hrt_attached took;
+	int err;
+
+	t->board.versions[msg->index].serial = msg->serial;
+	atomic_store(&t->board.versions[msg->index].state, MHS_STATE_READY);
+	err = wrk_version_attach(&t->w, msg, fds, &took, text);
+	if (err)
+		printf("# attach %s: %d %s\n", ref, err, text);
+	for (uint32_t i = 0; i < msg->attach.fd_count; i++)
+		close(fds[i]);
+	return !err;
+}
+
 bool t_wrk_attach(struct t_wrk *t, uint32_t index, const char *semver, const char *path)
 {
 	struct hrt_msg msg = { .type = HRT_ATTACH, .index = index, .serial = 10 + index };
-	char text[HERITAGE_TEXT_BYTES] = "", ref[64], image[128];
 	struct sto_error error = { "" };
-	struct hrt_attached took;
-	int fds[MHS_SEGMENT_MAX], err;
+	char ref[64], image[128];
+	int fds[MHS_SEGMENT_MAX];
 
 	snprintf(ref, sizeof(ref), "tiny@%s", semver);
 	snprintf(image, sizeof(image), "store/models/tiny/%s/image.mhi", semver);
 	if (access(t_path(image), F_OK) && t_import(t_path("store"), ref, path, &error))
 		printf("# %s\n", error.text);
-	err = t_segments("tiny", semver, &msg, fds);
-	t->board.versions[index].serial = msg.serial;
-	atomic_store(&t->board.versions[index].state, MHS_STATE_READY);
+	return t_segments("tiny", semver, &msg, fds) == 0 && attach(t, &msg, fds, ref);
+}
+
+static int import_adapter(const char *ref, const char *path, struct sto_adapter_import *import)
+{
+	struct sto_adapter_result result;
+	struct sto_error error = { "" };
+	char full[128];
+	int err;
+
+	snprintf(full, sizeof(full), "tiny/%s", ref);
+	*import = (struct sto_adapter_import){ .store = t_path("store"), .path = path };
+	err = sto_adapter_ref_parse(full, 0, import->model, import->adapter, import->version, &error);
 	if (!err)
-		err = wrk_version_attach(&t->w, &msg, fds, &took, text);
-	if (err)
-		printf("# attach %s: %d %s\n", ref, err, text);
-	for (uint32_t i = 0; i < msg.attach.fd_count; i++)
-		close(fds[i]);
-	return !err;
+		err = sto_adapter_import(import, &result, &error);
+	if (err && err != -EEXIST)
+		printf("# %s: %s\n", full, error.text);
+	return err == -EEXIST ? 0 : err;
+}
+
+bool t_wrk_attach_adapter(struct t_wrk *t, uint32_t index, const char *ref, const char *path)
+{
+	struct hrt_msg msg = { .type = HRT_ATTACH, .index = index, .serial = 10 + index };
+	struct sto_adapter_import import;
+	int fds[MHS_SEGMENT_MAX];
+
+	if (import_adapter(ref, path, &import) ||
+	    t_segments_adapter("tiny", import.adapter, import.version, &msg, fds))
+		return false;
+	t->board.versions[index].kind = MHS_IMAGE_ADAPTER;
+	return attach(t, &msg, fds, ref);
 }
 
 static bool lane_make(struct t_wrk *t)

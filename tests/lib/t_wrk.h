@@ -20,6 +20,8 @@ struct t_wrk {
 bool t_wrk_open(struct t_wrk *t, uint64_t kv_bytes);
 /* tiny@@semver of the test's store, imported from @path if it is not there yet, READY as @index. */
 bool t_wrk_attach(struct t_wrk *t, uint32_t index, const char *semver, const char *path);
+/* The same of the adapter @ref, "NAME@1.0.0", from the PEFT folder @path; not routed. */
+bool t_wrk_attach_adapter(struct t_wrk *t, uint32_t index, const char *ref, const char *path);
 void t_wrk_close(struct t_wrk *t);
 
 #endif

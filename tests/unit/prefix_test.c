@@ -58,7 +58,7 @@ static void begin(struct wrk_request *r, uint32_t version, uint32_t uid, uint32_
 	r->tokens = prompt;
 	r->token_count = r->prompt_count = tokens;
 	t_need(wrk_room_init(r, TOKENS + 1) == 0);
-	r->space = wrk_space_get(&w, r->version, uid);
+	r->space = wrk_space_get(&w, r->version, r->set, uid);
 	w.running[w.running_count++] = r;
 	wrk_prefix_follow(&w, r);
 }
@@ -121,7 +121,7 @@ static void goes_with_the_version(void)
 	compute(0, 1, TOKENS);
 	compute(1, 1, TOKENS);
 	begin(&r, 0, 1, TOKENS);
-	wrk_prefix_drop_version(&w, &versions[0]);
+	wrk_prefix_drop_contents(&w, images[0].content_hash);
 	t_eq(r.page_count, TOKENS / ENG_PAGE_TOKENS - 1);	/* who runs keeps its pages */
 	end(&r);
 	t_eq(found(0, 1, TOKENS), 0);

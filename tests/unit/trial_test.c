@@ -359,6 +359,7 @@ static void moved_for_good(void)
 	static struct wrk one;
 
 	wrk_trial_point(&one, &r, 0);
+	r.place.candidate = true;
 	wrk_trial_move(&r);
 	t_ok(r.moved && r.state == WRK_QUEUED);
 	t_eq(mhs_route_pick(&route, wrk_trial_point(&one, &r, 0)), STABLE);
