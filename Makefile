@@ -128,6 +128,8 @@ COMMON_SRC := \
 	daemon/common/log.c
 
 SUP_SRC := \
+	daemon/supervisor/sup_adapter.c \
+	daemon/supervisor/sup_adapter_show.c \
 	daemon/supervisor/sup_arena.c \
 	daemon/supervisor/sup_ask.c \
 	daemon/supervisor/sup_board.c \
@@ -170,12 +172,14 @@ SUP_SRC := \
 	daemon/supervisor/sup_sock.c \
 	daemon/supervisor/sup_spawn.c \
 	daemon/supervisor/sup_status.c \
+	daemon/supervisor/sup_target.c \
 	daemon/supervisor/sup_trial.c \
 	daemon/supervisor/sup_trial_help.c \
 	daemon/supervisor/sup_trial_read.c \
 	daemon/supervisor/sup_trial_show.c \
 	daemon/supervisor/sup_uring.c \
 	daemon/supervisor/sup_version.c \
+	daemon/supervisor/sup_want.c \
 	daemon/supervisor/sup_watch.c \
 	daemon/supervisor/sup_worker.c
 
@@ -238,6 +242,7 @@ TOOL_SRC := \
 	tools/bench_sweep_versions.c \
 	tools/cmd.c \
 	tools/cmd_adapter.c \
+	tools/cmd_adapter_host.c \
 	tools/cmd_bench.c \
 	tools/cmd_control.c \
 	tools/cmd_diff.c \

@@ -111,6 +111,17 @@ int cmd_split_ref(const struct cmd *cmd, char *ref, const char **model, const ch
 	return CMD_OK;
 }
 
+const char *cmd_subject(const json_t *about, char out[CMD_SUBJECT_BYTES])
+{
+	const char *model = json_string_value(json_object_get(about, "model"));
+	const char *adapter = json_string_value(json_object_get(about, "adapter"));
+	const char *version = json_string_value(json_object_get(about, "version"));
+
+	snprintf(out, CMD_SUBJECT_BYTES, "%.80s%s%.64s%s%.48s", model ? model : "", adapter ? "/" : "",
+		 adapter ? adapter : "", version && *version ? "@" : "", version ? version : "");
+	return out;
+}
+
 static char *read_all(FILE *from, size_t *bytes)
 {
 	size_t cap = 1 << 16, have = 0, n;

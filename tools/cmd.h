@@ -102,6 +102,13 @@ json_t *cmd_json_text(const char *text, size_t bytes);	/* ill-formed UTF-8 becom
 void cmd_json_print(json_t *object);			/* one line on standard output; frees it */
 void cmd_hex(const uint8_t *bytes, size_t count, char *out);
 
+/* "MODEL[/ADAPTER][@VERSION]" of what an answer or event is about; @out is returned. */
+#define CMD_SUBJECT_BYTES	224u
+const char *cmd_subject(const json_t *about, char out[CMD_SUBJECT_BYTES]);
+/* cmd_control.c: answers of activate and unload */
+void cmd_print_flip(const json_t *answer);
+void cmd_print_unload(const json_t *answer);
+
 /* ---- ctl.c: the control socket (daemon/supervisor/CONTROL.md) ------------------------------- */
 
 /*

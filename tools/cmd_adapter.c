@@ -2,6 +2,7 @@
 /* cmd_adapter.c: import, show and list adapters of the store. Needs no daemon. */
 #include "cmd_adapter.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -43,15 +44,6 @@ int cmd_adapter_import(const struct cmd *cmd, struct sto_adapter_import *import,
 		cmd_fail(cmd, 0, "warning: imported, but not in the history: %s", error.text);
 	print_imported(import, &result, json);
 	return CMD_OK;
-}
-
-/* ---- verbs below `mhost adapter` --------------------------------------------------------------- */
-
-int cmd_adapter(struct cmd *cmd, int argc, char **argv)
-{
-	if (argc > 1 && !strcmp(argv[1], "merge"))
-		return cmd_adapter_merge(cmd, argc - 1, argv + 1);
-	return cmd_usage(cmd, "merge ...; see mhost(1)");
 }
 
 /* ---- show -------------------------------------------------------------------------------------- */
@@ -203,6 +195,20 @@ static int each_model(void *arg, const char *model)
 	return list->err;
 }
 
+int cmd_adapter_rows(const char *store, const char *model, json_t *rows, struct sto_error *error)
+{
+	struct list list = { .store = store, .rows = rows };
+
+	if (!model)
+		list.err = sto_models_each(store, each_model, &list, &list.error);
+	else if (sto_name_check(model, &list.error))
+		list.err = -EINVAL;
+	else
+		each_model(&list, model);
+	*error = list.error;
+	return list.err;
+}
+
 static void print_rows(const json_t *rows)
 {
 	const json_t *row;
@@ -230,28 +236,23 @@ static void print_rows(const json_t *rows)
 
 int cmd_adapter_list(const struct cmd *cmd, int argc, char **argv)
 {
-	struct list list = { .rows = NULL };
 	bool adapters = false;
+	const char *store = parse_store(cmd, argc, argv, &adapters);
+	struct sto_error error;
 	int status = CMD_OK;
+	json_t *rows;
 
-	list.store = parse_store(cmd, argc, argv, &adapters);
-	if (!list.store)
+	if (!store)
 		return CMD_USAGE;
 	if (!adapters || argc - optind > 1)
 		return cmd_usage(cmd, "--adapters [MODEL] [--store DIR] [--json]");
-	list.rows = json_array();
-	if (!argv[optind])
-		list.err = sto_models_each(list.store, each_model, &list, &list.error);
-	else if (sto_name_check(argv[optind], &list.error))
-		list.err = -1;
-	else
-		each_model(&list, argv[optind]);
-	if (list.err)
-		status = cmd_fail(cmd, CMD_FAILED, "%s", list.error.text);
+	rows = json_array();
+	if (cmd_adapter_rows(store, argv[optind], rows, &error))
+		status = cmd_fail(cmd, CMD_FAILED, "%s", error.text);
 	else if (cmd->json)
-		cmd_json_print(json_pack("{s:O}", "adapters", list.rows));
+		cmd_json_print(json_pack("{s:O}", "adapters", rows));
 	else
-		print_rows(list.rows);
-	json_decref(list.rows);
+		print_rows(rows);
+	json_decref(rows);
 	return status;
 }

@@ -14,4 +14,7 @@ int cmd_adapter_list(const struct cmd *cmd, int argc, char **argv);
 /* `mhost adapter merge MODEL@VERSION ADAPTER@VERSION...`; argv[0] is "merge". */
 int cmd_adapter_merge(const struct cmd *cmd, int argc, char **argv);
 
+/* Append a row for each stored version of each adapter of @model (NULL: of all). 0 or negative errno. */
+int cmd_adapter_rows(const char *store, const char *model, json_t *rows, struct sto_error *error);
+
 #endif

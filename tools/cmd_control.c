@@ -61,25 +61,26 @@ static void print_object(const json_t *answer)
 static void print_load(const json_t *answer)
 {
 	double bytes = number_of(answer, "read_bytes"), ns = number_of(answer, "load_ns");
+	char subject[CMD_SUBJECT_BYTES];
 
+	cmd_subject(answer, subject);
 	if (json_is_true(json_object_get(answer, "already"))) {
-		printf("%s@%s was resident already\n", text_of(answer, "model"),
-		       text_of(answer, "version"));
+		printf("%s was resident already\n", subject);
 		return;
 	}
-	printf("%s@%s loaded: %.1f MB in %.1f ms (%.2f GB/s, %s, %s pages), attached in %.1f ms\n",
-	       text_of(answer, "model"), text_of(answer, "version"), bytes / 1e6, ns / 1e6,
+	printf("%s loaded: %.1f MB in %.1f ms (%.2f GB/s, %s, %s pages), attached in %.1f ms\n", subject,
+	       bytes / 1e6, ns / 1e6,
 	       ns > 0 ? bytes / ns : 0, text_of(answer, "method"), text_of(answer, "rung"),
 	       number_of(answer, "attach_ns") / 1e6);
 }
 
-static void print_unload(const json_t *answer)
+void cmd_print_unload(const json_t *answer)
 {
 	printf("unloaded, %.1f MB given back after %.1f ms of grace\n",
 	       number_of(answer, "freed_bytes") / 1e6, number_of(answer, "wait_ns") / 1e6);
 }
 
-static void print_flip(const json_t *answer)
+void cmd_print_flip(const json_t *answer)
 {
 	printf("%s -> %s (epoch %.0f): %.1f us until every worker had it, %.0f bytes read\n",
 	       text_of(answer, "from"), text_of(answer, "version"), number_of(answer, "epoch"),
@@ -105,6 +106,7 @@ static void print_status(const json_t *a)
 {
 	const json_t *pages = json_object_get(a, "pages"), *memory = json_object_get(a, "memory");
 	const json_t *loader = json_object_get(a, "loader"), *numa = json_object_get(a, "numa");
+	const json_t *adapters = json_object_get(a, "adapters");
 
 	printf("mhostd %s, pid %.0f, up %.0f s, store %s\n", text_of(a, "version"),
 	       number_of(a, "pid"), number_of(a, "uptime_s"), text_of(a, "store"));
@@ -115,6 +117,9 @@ static void print_status(const json_t *a)
 	       text_of(pages, "note"));
 	printf("loader  %s %s\n", text_of(loader, "method"), text_of(loader, "note"));
 	printf("numa    %s %s\n", text_of(numa, "mode"), text_of(numa, "note"));
+	printf("adapters %.0f in memory, %.0f routed: %.1f MB of %.0f MB\n", number_of(adapters, "resident"),
+	       number_of(adapters, "routed"), number_of(adapters, "bytes") / 1e6,
+	       number_of(adapters, "budget_bytes") / 1e6);
 	printf("memory  arenas %.1f MB for %.1f MB of images, control %.1f MB\n\n",
 	       number_of(memory, "arena_bytes") / 1e6, number_of(memory, "image_bytes") / 1e6,
 	       number_of(memory, "control_bytes") / 1e6);
@@ -183,12 +188,12 @@ int cmd_load(struct cmd *cmd, int argc, char **argv)
 
 int cmd_unload(struct cmd *cmd, int argc, char **argv)
 {
-	return call_version(cmd, argc, argv, print_unload);
+	return call_version(cmd, argc, argv, cmd_print_unload);
 }
 
 int cmd_activate(struct cmd *cmd, int argc, char **argv)
 {
-	return call_version(cmd, argc, argv, print_flip);
+	return call_version(cmd, argc, argv, cmd_print_flip);
 }
 
 int cmd_rollback(struct cmd *cmd, int argc, char **argv)
@@ -208,7 +213,7 @@ int cmd_rollback(struct cmd *cmd, int argc, char **argv)
 	request = json_pack("{s:s, s:s}", "command", cmd->verb, "model", argv[optind]);
 	if (to)
 		json_object_set_new(request, "to", json_string(to));
-	return ctl_show(cmd, request, print_flip);
+	return ctl_show(cmd, request, cmd_print_flip);
 }
 
 /* One MODEL and perhaps a reason. */
@@ -234,13 +239,17 @@ static int call_model(struct cmd *cmd, int argc, char **argv, ctl_print_fn print
 
 static void print_abort(const json_t *answer)
 {
-	printf("%s@%s: release ended, all traffic is on %s\n", text_of(answer, "model"),
-	       text_of(answer, "version"), text_of(answer, "active"));
+	char subject[CMD_SUBJECT_BYTES];
+
+	printf("%s: release ended, all traffic is on %s\n", cmd_subject(answer, subject),
+	       text_of(answer, "active"));
 }
 
 static void print_state(const json_t *answer)
 {
-	printf("%s@%s: %s at %g %%, %s\n", text_of(answer, "model"), text_of(answer, "version"),
+	char subject[CMD_SUBJECT_BYTES];
+
+	printf("%s: %s at %g %%, %s\n", cmd_subject(answer, subject),
 	       text_of(answer, "mode"), number_of(answer, "weight"), text_of(answer, "state"));
 }
 
@@ -261,5 +270,5 @@ int cmd_resume(struct cmd *cmd, int argc, char **argv)
 
 int cmd_promote(struct cmd *cmd, int argc, char **argv)
 {
-	return call_model(cmd, argc, argv, print_flip);
+	return call_model(cmd, argc, argv, cmd_print_flip);
 }

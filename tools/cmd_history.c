@@ -13,11 +13,12 @@
 #define WINDOW_BYTES	(64u << 10)	/* of the end, at first */
 #define POLL_MS		200u	/* --follow: not every file system tells of what others write */
 
-static const char synopsis[] = "[MODEL] [-n N] [--follow] [--store DIR] [--json]";
+static const char synopsis[] = "[MODEL[/ADAPTER]] [-n N] [--follow] [--store DIR] [--json]";
 
 struct view {
 	const struct cmd *cmd;
 	const char *store, *model;	/* model NULL: all */
+	char adapter[MHS_NAME_BYTES];	/* of it; empty: the model with all its adapters */
 	bool follow;
 	json_t *kept;			/* the last ones, in turn, until they are printed; or NULL */
 	uint64_t last, seen;		/* places in kept; events that were put there */
@@ -59,16 +60,14 @@ static void write_rest(FILE *to, json_t *event)
 
 static void write_event(FILE *to, json_t *event)
 {
-	const char *version = text_of(event, "version"), *by = text_of(event, "by");
+	const char *by = text_of(event, "by");
 	const char *user = *by ? by : text_of(event, "user");	/* the host by itself */
-	const char *adapter = text_of(event, "adapter");
-	char subject[224], who[32];
+	char subject[CMD_SUBJECT_BYTES], who[32];
 
 	snprintf(who, sizeof(who), "uid %lld",
 		 (long long)json_integer_value(json_object_get(event, "uid")));
-	snprintf(subject, sizeof(subject), "%s%s%s%s%s", text_of(event, "model"), *adapter ? "/" : "",
-		 adapter, *version ? "@" : "", version);
-	fprintf(to, "%-24s  %-9s %-20s  %-8s", text_of(event, "time"), text_of(event, "event"), subject,
+	fprintf(to, "%-24s  %-9s %-20s  %-8s", text_of(event, "time"), text_of(event, "event"),
+		cmd_subject(event, subject),
 		*user ? user : who);
 	if (*text_of(event, "why"))
 		fprintf(to, " %s", text_of(event, "why"));
@@ -103,6 +102,8 @@ static int take(void *arg, json_t *event)
 	uint64_t place;
 
 	if (view->model && strcmp(text_of(event, "model"), view->model))
+		return 0;
+	if (view->adapter[0] && strcmp(text_of(event, "adapter"), view->adapter))
 		return 0;
 	if (!view->kept) {
 		print_event(view, event);
@@ -181,6 +182,7 @@ static int parse(struct view *view, int argc, char **argv)
 		{ 0 },
 	};
 	const char *store = NULL;
+	char *slash;
 	struct sto_error error;
 	int opt;
 
@@ -200,7 +202,12 @@ static int parse(struct view *view, int argc, char **argv)
 	if (argc - optind > 1)
 		return cmd_usage(view->cmd, synopsis);
 	view->model = argv[optind];
-	if (view->model && sto_name_check(view->model, &error))
+	slash = view->model ? strchr(view->model, '/') : NULL;
+	if (slash) {
+		*slash++ = '\0';
+		snprintf(view->adapter, sizeof(view->adapter), "%s", slash);
+	}
+	if ((view->model && sto_name_check(view->model, &error)) || (slash && sto_name_check(slash, &error)))
 		return cmd_fail(view->cmd, CMD_USAGE, "%s", error.text);
 	view->store = cmd_store(view->cmd, store);
 	return view->store ? CMD_OK : CMD_USAGE;

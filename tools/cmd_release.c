@@ -55,10 +55,11 @@ static void print_release(const json_t *release)
 	const json_t *stable = json_object_get(release, "stable_cohort");
 	const json_t *candidate = json_object_get(release, "candidate_cohort");
 	const json_t *steps = json_object_get(release, "steps"), *step;
+	char subject[CMD_SUBJECT_BYTES];
 	size_t i;
 
-	printf("%s@%s beside %s: %s at %g %%, %s, %.0f s of %.0f s; steps", text_of(release, "model"),
-	       text_of(release, "version"), text_of(release, "stable"), text_of(release, "mode"),
+	printf("%s beside %s: %s at %g %%, %s, %.0f s of %.0f s; steps", cmd_subject(release, subject),
+	       text_of(release, "stable"), text_of(release, "mode"),
 	       number_of(release, "weight"), text_of(release, "state"), number_of(release, "spent_s"),
 	       number_of(release, "interval_s"));
 	json_array_foreach(steps, i, step)

@@ -5,9 +5,10 @@
  * struct sup_load).
  *
  *	sup_run		start, signals, reload, stop
- *	sup_board	models and versions on the board
+ *	sup_board	models, adapters and versions on the board; sup_target names them
  *	sup_version	load, attach, publish, drain, free
  *	sup_release	activate, rollback, load, unload
+ *	sup_adapter	what only adapters have: a place in memory for a while; sup_want: asked for by requests
  *	sup_worker	spawn, death, restart
  *	sup_message	what workers say and are told
  *	sup_client	client socket and lanes
@@ -23,12 +24,15 @@
 
 #include "mhs_epoch.h"
 #include "mhs_wire.h"
+#include "sto_adapter.h"
 #include "sup_conf.h"
 #include "sup_load.h"
 #include "sup_loop.h"
 #include "sup_scribe.h"
 
 #define SUP_HISTORY_MAX		16u
+#define SUP_NAME_BYTES		(2 * MHS_NAME_BYTES)	/* MODEL, or MODEL/ADAPTER */
+#define SUP_BUCKETS		4096u			/* of the names; a power of two */
 #define SUP_CLIENTS_MAX		1024u
 #define SUP_CONNS_MAX		64u
 #define SUP_UID_SELF		UINT32_MAX	/* the supervisor by itself */
@@ -47,15 +51,22 @@ struct sup_trial_plan;
 
 /* ---- models and versions -------------------------------------------------------------------- */
 
+/* Of an adapter too: it has a route, versions and releases as a model has. */
 struct sup_model {
+	struct sup *sup;
+	struct sup_model *chain;	/* next one in its bucket */
 	uint32_t index;			/* on the board */
-	char name[MHS_NAME_BYTES];
+	bool is_adapter;
+	char name[SUP_NAME_BYTES];
+	struct sup_version *versions;	/* in memory */
 	struct sup_version *active;
 	struct sup_version *candidate;	/* NULL: none; its weight stands in the route */
 	struct sup_trial *trial;	/* the release in progress; NULL: none */
 	uint64_t guard_ns;		/* until then a hard failure rolls back */
 	uint32_t history_count;		/* versions that were active before, latest last */
 	char history[SUP_HISTORY_MAX][MHS_SEMVER_BYTES];
+	/* of an adapter: its route's version, in memory or not; empty: none */
+	char chosen[MHS_SEMVER_BYTES];
 };
 
 enum sup_phase {
@@ -73,7 +84,7 @@ enum sup_attach { SUP_ATTACH_NONE, SUP_ATTACH_SENT, SUP_ATTACH_DONE, SUP_DETACH_
 
 struct sup_version {
 	struct sup *sup;
-	struct sup_version *next;
+	struct sup_version *next, *sibling;	/* of all; of its model */
 	struct sup_model *model;
 	char semver[MHS_SEMVER_BYTES];
 	uint32_t index;			/* on the board */
@@ -84,6 +95,8 @@ struct sup_version {
 	uint32_t attach_deaths;		/* workers that died while attaching it */
 	uint8_t attach[MHS_WORKER_MAX];	/* enum sup_attach, of the worker's present life */
 	bool by_hand;			/* `load` asked for it: it stays until it is unloaded */
+	uint64_t room_bytes;		/* of an adapter: its file, held against adapter_bytes */
+	uint64_t ready_ns;		/* when it could be used first */
 	uint64_t active_order;		/* grows with each activation, for keep_resident */
 	uint64_t attach_begin_ns, attach_ns;
 	struct hrt_attached slowest;	/* of the workers, each number by itself */
@@ -172,7 +185,9 @@ struct sup {
 	int board_fd;			/* read-only, for workers */
 	uint32_t model_count;
 	struct sup_model models[MHS_MODEL_MAX];
+	struct sup_model *buckets[SUP_BUCKETS];
 	struct sup_version *versions;
+	struct sup_version *at[MHS_VERSION_MAX];	/* by index on the board */
 	uint64_t next_serial, next_active_order;
 	uint32_t loads_running;
 	enum mhs_pages last_rung;	/* of the last load that worked */
@@ -216,7 +231,7 @@ void sup_notify(const char *text);
 /* sup_board.c */
 int sup_board_open(struct sup *sup, struct sto_error *error);
 void sup_board_close(struct sup *sup);
-/* The model, put on the board when new; NULL with text when the board is full. */
+/* Of MODEL or MODEL/ADAPTER, put on the board when new; NULL with text when the board is full. */
 struct sup_model *sup_model_get(struct sup *sup, const char *name, struct sto_error *error);
 struct sup_model *sup_model_find(struct sup *sup, const char *name);
 struct sup_version *sup_version_find(struct sup *sup, const char *model, const char *semver);
@@ -228,12 +243,28 @@ void sup_version_describe(struct sup_version *version);	/* fill the entry from h
 void sup_version_delete(struct sup_version *version);	/* entry FREE, memory gone */
 /* Make @version the active one, without a candidate. Returns the new epoch. */
 uint64_t sup_model_flip(struct sup_model *model, struct sup_version *version);
+/* No version is active any longer, nor a candidate. */
+void sup_model_unroute(struct sup_model *model);
 /* Put @candidate (NULL: none) beside the active version. @mode: enum mhs_route_mode. */
 void sup_model_route(struct sup_model *model, struct sup_version *candidate, uint32_t weight,
 		     uint32_t mode);
 void sup_history_push(struct sup_model *model, const char *semver);
 bool sup_history_has(const struct sup_model *model, const char *semver);
 const char *sup_version_state(const struct sup_version *version);	/* as `list` names it */
+
+/* sup_target.c: MODEL and MODEL/ADAPTER, wherever one is named */
+int sup_target_check(const char *target, struct sto_error *error);
+bool sup_target_is_adapter(const char *target);
+void sup_target_split(const char *target, char model[MHS_NAME_BYTES], char adapter[MHS_NAME_BYTES]);
+/* Stands for the model's name in sto_version_path() and the like. */
+void sup_target_folder(const char *target, char folder[STO_ADAPTER_FOLDER_BYTES]);
+/* Path of @file of a version, sto_version_path(). */
+int sup_target_path(const struct sup *sup, const char *target, const char *semver, const char *file,
+		    char *path, uint32_t bytes);
+/* The highest version in the store; false: there is none. */
+bool sup_target_latest(const struct sup *sup, const char *target, char semver[MHS_SEMVER_BYTES]);
+/* @object (reference taken), with "model" and, of an adapter, "adapter" before all else. */
+json_t *sup_target_show(json_t *object, const char *target);
 
 /* sup_version.c */
 void sup_version_load(struct sup_version *version);	/* have it loaded, attached, published */
@@ -272,6 +303,25 @@ void sup_ops_worker_died(struct sup *sup);
 /* nobody waits for the answer */
 void sup_ops_forget(struct sup *sup, const struct sup_conn *conn);
 void sup_ops_abort(struct sup *sup, const char *text);
+
+/* sup_adapter.c */
+/* The model that it lies on; NULL: not on the board. */
+const struct sup_model *sup_adapter_base(struct sup_model *model);
+/* 0, or -EINVAL with text: it fits no version of its model in memory; not the active one. */
+int sup_adapter_fits_any(struct sup_version *adapter, struct sto_error *error);
+int sup_adapter_fits_active(struct sup_version *adapter, struct sto_error *error);
+/* What is meant without a version: with @routed that of the route, else the latest. 0 or -1 with text. */
+int sup_adapter_resolve(struct sup *sup, const char *target, bool routed,
+			char semver[MHS_SEMVER_BYTES], struct sto_error *error);
+/* Make room for @bytes more. 0 or -1 with text. */
+int sup_adapters_room(struct sup *sup, uint64_t bytes, struct sto_error *error);
+uint64_t sup_adapters_bytes(const struct sup *sup);	/* in memory, those on their way out not */
+uint64_t sup_version_unused_ms(const struct sup_version *version);	/* since its last use or its begin */
+/* Withdraw the version, all without @semver. False: refused. */
+bool sup_adapter_unload(struct sup_conn *conn, struct sup_model *model, const char *semver);
+
+/* sup_want.c: a worker asks for one. 0 or -EPROTO. */
+int sup_want_heard(struct sup_worker *worker, struct hrt_msg *msg);
 
 /* sup_flip.c: look at the slots of flips that wait, before another publication */
 void sup_flips_sample(struct sup *sup);

@@ -320,18 +320,19 @@ int sup_arenas_read(struct sup_load *load, const struct sup_file *file, struct s
 int sup_arenas_small(struct sup_load *load, int fd, uint64_t file_bytes,
 		     int (*check)(struct sup_load *load, const void *base), struct sup_arenas *arenas)
 {
-	char name[128];
+	char name[192];
 	struct mhs_map map;
 	size_t seg_bytes = 0;
 	int memory, err;
 
 	*arenas = (struct sup_arenas){ .file_bytes = file_bytes, .rung = MHS_PAGES_4K,
 				       .method = SUP_METHOD_BUFFERED };
-	snprintf(name, sizeof(name), "mhost:%s@%s", load->model, load->version);
+	snprintf(name, sizeof(name), "mhost:%s%s%s@%s", load->model, load->adapter[0] ? "/" : "",
+		 load->adapter, load->version);
 	memory = mhs_seg_create_arena(name, file_bytes, MHS_PAGES_4K, &seg_bytes);
 	err = memory < 0 ? memory : mhs_seg_map_rw(memory, seg_bytes, &map);
 	if (err) {
-		sto_fail(&load->error, "%llu KiB of memory for the tables: %s; unload a version first",
+		sto_fail(&load->error, "%llu KiB of memory: %s; unload a version first",
 			 (unsigned long long)(file_bytes >> 10), strerror(-err));
 		if (memory >= 0)
 			close(memory);

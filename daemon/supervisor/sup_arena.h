@@ -31,7 +31,7 @@ struct sup_arenas {
 /* What is read: header page, chunk table, chunks. */
 struct sup_file {
 	int fd;
-	char name[128];			/* of the memory, for people */
+	char name[192];			/* of the memory, for people */
 	const char *what;		/* "image", or the name of the pack, in messages */
 	const void *header;		/* its first page, checked */
 	uint64_t file_bytes, data_offset_bytes;

@@ -20,12 +20,26 @@ static struct sup_op *op_new(struct sup *sup, struct sup_conn *conn, enum op_kin
 	op->conn = conn;
 	op->kind = kind;
 	op->uid = sup_conn_uid(conn);
-	op->ungated = kind == OP_LOAD || kind == OP_ROLLBACK;
+	op->ungated = kind == OP_LOAD || kind == OP_ROLLBACK || kind == OP_WANT;
 	op->begin_ns = sup_now_ns();
 	snprintf(op->model, sizeof(op->model), "%s", model);
 	snprintf(op->semver, sizeof(op->semver), "%s", semver);
 	op->next = sup->ops;
 	sup->ops = op;
+	return op;
+}
+
+struct sup_op *sup_op_want(struct sup *sup, const char *target, const char *semver, bool named,
+			   struct sto_error *error)
+{
+	struct sup_op *op = op_new(sup, NULL, OP_WANT, target, semver);
+
+	if (!op) {
+		sto_fail(error, "out of memory");
+		return NULL;
+	}
+	op->named = named;
+	sup_op_begin(op);
 	return op;
 }
 
@@ -82,8 +96,8 @@ static json_t *abort_show(const struct sup_model *model, const char *from)
 	uint64_t route = atomic_load_explicit(&sup->board->models[model->index].route,
 					      memory_order_relaxed);
 
-	return json_pack("{s:s, s:s, s:s, s:I, s:i, s:i, s:i, s:i, s:i, s:i, s:i}",
-		"model", model->name, "from", from, "version", model->active->semver, "epoch",
+	return json_pack("{s:s, s:s, s:I, s:i, s:i, s:i, s:i, s:i, s:i, s:i}",
+		"from", from, "version", model->active->semver, "epoch",
 		(json_int_t)atomic_load_explicit(&sup->board->epoch, memory_order_relaxed),
 		"generation", (int)mhs_route_unpack(route).generation, "read_bytes", 0, "load_ns", 0,
 		"flip_ns", 0, "flip_wall_ns", 0, "workers", (int)sup_workers_ready(sup),
@@ -102,7 +116,7 @@ void sup_op_rollback(struct sup *sup, struct sup_conn *conn, const char *name, c
 		sup_conn_refuse(conn, "%s: no version is active; activate one first", name);
 	} else if (!to && model->trial) {
 		sup_trial_abort(model->trial, sup_conn_uid(conn), "rolled back");
-		sup_conn_answer(conn, abort_show(model, semver));
+		sup_conn_answer(conn, sup_target_show(abort_show(model, semver), name));
 	} else if (to && strcmp(to, model->active->semver) == 0) {
 		sup_conn_refuse(conn, "%s@%s is active already", name, to);
 	} else if (!to && model->history_count == 0) {
@@ -160,10 +174,37 @@ void sup_op_release(struct sup *sup, struct sup_conn *conn, const char *model, c
 	op_run(op);
 }
 
+/* Of an adapter the route goes too; without @semver all that is in memory. */
+static void adapter_unload(struct sup *sup, struct sup_conn *conn, const char *target, const char *semver)
+{
+	struct sup_model *model = sup_model_find(sup, target);
+	struct sup_version *version = semver ? sup_version_find(sup, target, semver) : NULL;
+	bool routed = model && model->chosen[0] && (!semver || strcmp(model->chosen, semver) == 0);
+	struct sup_op *op;
+
+	if (!model || (!routed && (semver ? !version : !model->versions))) {
+		sup_conn_refuse(conn, "%s%s%s is not in memory", target, semver ? "@" : "", semver ?: "");
+		return;
+	}
+	if (!sup_adapter_unload(conn, model, semver))
+		return;
+	op = op_new(sup, conn, OP_UNLOAD, target, semver ? semver : "");
+	if (!op)
+		return;
+	op->version = version;
+	op->state = OP_WAIT_GONE;
+	sup_op_kick(op);
+}
+
 void sup_op_unload(struct sup *sup, struct sup_conn *conn, const char *model, const char *semver)
 {
-	struct sup_version *version = sup_version_find(sup, model, semver);
+	struct sup_version *version = semver ? sup_version_find(sup, model, semver) : NULL;
 	struct sup_op *op;
+
+	if (sup_target_is_adapter(model)) {
+		adapter_unload(sup, conn, model, semver);
+		return;
+	}
 
 	if (!version) {
 		sup_conn_refuse(conn, "%s@%s is not in memory", model, semver);

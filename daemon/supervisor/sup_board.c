@@ -43,59 +43,70 @@ void sup_board_close(struct sup *sup)
 	sup->board_fd = -1;
 }
 
+/* FNV-1a. There may be thousands of adapters, and a flip is to find its own as fast as one of few. */
+static struct sup_model **bucket_of(struct sup *sup, const char *name)
+{
+	uint32_t hash = 2166136261u;
+
+	for (; *name; name++)
+		hash = (hash ^ (uint8_t)*name) * 16777619u;
+	return &sup->buckets[hash % SUP_BUCKETS];
+}
+
 struct sup_model *sup_model_find(struct sup *sup, const char *name)
 {
-	for (uint32_t i = 0; i < sup->model_count; i++)
-		if (strcmp(sup->models[i].name, name) == 0)
-			return &sup->models[i];
+	for (struct sup_model *model = *bucket_of(sup, name); model; model = model->chain)
+		if (strcmp(model->name, name) == 0)
+			return model;
 	return NULL;
 }
 
 struct sup_model *sup_model_get(struct sup *sup, const char *name, struct sto_error *error)
 {
-	struct sup_model *model = sup_model_find(sup, name);
+	struct sup_model *model = sup_model_find(sup, name), **bucket = bucket_of(sup, name);
+	char base[MHS_NAME_BYTES], adapter[MHS_NAME_BYTES];
 	int index;
 
 	if (model)
 		return model;
-	index = mhs_board_add(sup->board, name, "");
+	sup_target_split(name, base, adapter);
+	index = mhs_board_add(sup->board, base, adapter);
 	if (index < 0) {
-		sto_fail(error, "%s: the board holds %u models, no more fit", name, MHS_MODEL_MAX);
+		sto_fail(error, "%s: the board holds %u models and adapters, no more fit until the host is "
+			 "started anew", name, MHS_MODEL_MAX);
 		return NULL;
 	}
 	must((uint32_t)index == sup->model_count);
 	model = &sup->models[sup->model_count++];
-	*model = (struct sup_model){ .index = (uint32_t)index };
+	*model = (struct sup_model){ .sup = sup, .index = (uint32_t)index, .chain = *bucket,
+				     .is_adapter = adapter[0] != '\0' };
 	memcpy(model->name, name, strlen(name) + 1);
+	*bucket = model;
 	return model;
 }
 
-struct sup_version *sup_version_find(struct sup *sup, const char *model, const char *semver)
+struct sup_version *sup_version_find(struct sup *sup, const char *name, const char *semver)
 {
-	for (struct sup_version *v = sup->versions; v; v = v->next)
-		if (strcmp(v->model->name, model) == 0 && strcmp(v->semver, semver) == 0)
+	struct sup_model *model = sup_model_find(sup, name);
+
+	for (struct sup_version *v = model ? model->versions : NULL; v; v = v->sibling)
+		if (strcmp(v->semver, semver) == 0)
 			return v;
 	return NULL;
 }
 
 struct sup_version *sup_version_at(struct sup *sup, uint32_t index, uint64_t serial)
 {
-	for (struct sup_version *v = sup->versions; v; v = v->next)
-		if (v->index == index && v->serial == serial)
-			return v;
-	return NULL;
+	struct sup_version *version = index < MHS_VERSION_MAX ? sup->at[index] : NULL;
+
+	return version && version->serial == serial ? version : NULL;
 }
 
 /* The lowest index that no version of ours uses; 0: none. */
 static uint32_t index_free(const struct sup *sup)
 {
-	static bool used[MHS_VERSION_MAX];
-
-	memset(used, 0, sizeof(used));
-	for (const struct sup_version *v = sup->versions; v; v = v->next)
-		used[v->index] = true;
 	for (uint32_t i = 1; i < MHS_VERSION_MAX; i++)
-		if (!used[i])
+		if (!sup->at[i])
 			return i;
 	return 0;
 }
@@ -120,6 +131,9 @@ struct sup_version *sup_version_new(struct sup *sup, struct sup_model *model, co
 	memcpy(version->semver, semver, strlen(semver) + 1);
 	version->next = sup->versions;
 	sup->versions = version;
+	version->sibling = model->versions;
+	model->versions = version;
+	sup->at[index] = version;
 	mhs_version_set_state(sup->board, index, MHS_STATE_LOADING);
 	return version;
 }
@@ -157,6 +171,10 @@ void sup_version_delete(struct sup_version *version)
 	while (*at != version)
 		at = &(*at)->next;
 	*at = version->next;
+	for (at = &version->model->versions; *at != version;)
+		at = &(*at)->sibling;
+	*at = version->sibling;
+	sup->at[version->index] = NULL;
 	sup_timer_off(&sup->loop, &version->timer);
 	if (version->load)
 		sup_load_drop(version->load);
@@ -165,7 +183,7 @@ void sup_version_delete(struct sup_version *version)
 	free(version);
 }
 
-static void candidate_rest(struct sup_version *version)
+static void version_rest(struct sup_version *version)
 {
 	version->phase = SUP_RESIDENT;
 	mhs_version_set_state(version->sup->board, version->index, MHS_STATE_RESIDENT);
@@ -181,12 +199,25 @@ void sup_model_route(struct sup_model *model, struct sup_version *candidate, uin
 	sup_flips_sample(sup);
 	probe_flip(model->index, model->active->index, mhs_flip(sup->board, model->index, &route));
 	if (model->candidate && model->candidate != candidate)
-		candidate_rest(model->candidate);
+		version_rest(model->candidate);
 	model->candidate = candidate;
 	if (!candidate)
 		return;
 	candidate->phase = SUP_CANDIDATE;
 	mhs_version_set_state(sup->board, candidate->index, MHS_STATE_ACTIVE);
+}
+
+void sup_model_unroute(struct sup_model *model)
+{
+	struct mhs_route none = { .active = 0 };
+
+	sup_flips_sample(model->sup);
+	probe_flip(model->index, 0, mhs_flip(model->sup->board, model->index, &none));
+	if (model->candidate)
+		version_rest(model->candidate);
+	if (model->active)
+		version_rest(model->active);
+	model->candidate = model->active = NULL;
 }
 
 uint64_t sup_model_flip(struct sup_model *model, struct sup_version *version)
@@ -198,8 +229,9 @@ uint64_t sup_model_flip(struct sup_model *model, struct sup_version *version)
 
 	probe_flip(model->index, version->index, epoch);
 	model->active = version;
+	memcpy(model->chosen, version->semver, sizeof(model->chosen));
 	if (model->candidate && model->candidate != version)
-		candidate_rest(model->candidate);
+		version_rest(model->candidate);
 	model->candidate = NULL;
 	version->phase = SUP_ACTIVE;
 	version->active_order = ++sup->next_active_order;

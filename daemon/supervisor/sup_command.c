@@ -52,9 +52,26 @@ static void do_show(struct sup *sup, struct sup_conn *conn, const struct args *a
 		sup_conn_refuse(conn, "%s", error.text);
 }
 
+/* An adapter may be asked for without a version: that of its route (@routed), or the latest. */
+static const char *version_of(struct sup *sup, struct sup_conn *conn, const struct args *args, bool routed)
+{
+	static char semver[MHS_SEMVER_BYTES];
+	struct sto_error error;
+
+	if (args->version)
+		return args->version;
+	if (sup_adapter_resolve(sup, args->model, routed, semver, &error) == 0)
+		return semver;
+	sup_conn_refuse(conn, "%s", error.text);
+	return NULL;
+}
+
 static void do_load(struct sup *sup, struct sup_conn *conn, const struct args *args)
 {
-	sup_op_load(sup, conn, args->model, args->version);
+	const char *version = version_of(sup, conn, args, true);
+
+	if (version)
+		sup_op_load(sup, conn, args->model, version);
 }
 
 static void do_unload(struct sup *sup, struct sup_conn *conn, const struct args *args)
@@ -64,7 +81,10 @@ static void do_unload(struct sup *sup, struct sup_conn *conn, const struct args 
 
 static void do_activate(struct sup *sup, struct sup_conn *conn, const struct args *args)
 {
-	sup_op_activate(sup, conn, args->model, args->version);
+	const char *version = version_of(sup, conn, args, false);
+
+	if (version)
+		sup_op_activate(sup, conn, args->model, version);
 }
 
 static void do_rollback(struct sup *sup, struct sup_conn *conn, const struct args *args)
@@ -132,6 +152,11 @@ static void do_release(struct sup *sup, struct sup_conn *conn, const struct args
 		sup_op_release(sup, conn, args->model, args->version, &plan);
 }
 
+static void do_adapters(struct sup *sup, struct sup_conn *conn, const struct args *args)
+{
+	sup_conn_answer(conn, sup_adapters_show(sup, args->model));
+}
+
 static void do_hold(struct sup *sup, struct sup_conn *conn, const struct args *args)
 {
 	struct sup_trial *trial = trial_of(sup, conn, args);
@@ -159,8 +184,9 @@ static void do_abort(struct sup *sup, struct sup_conn *conn, const struct args *
 
 	if (!trial)
 		return;
-	answer = json_pack("{s:s, s:s, s:s}", "model", args->model, "version", trial->version->semver,
-			   "active", trial->model->active->semver);
+	answer = json_pack("{s:s, s:s}", "version", trial->version->semver, "active",
+			   trial->model->active->semver);
+	answer = sup_target_show(answer, args->model);
 	sup_trial_abort(trial, sup_conn_uid(conn), why_of(args));
 	sup_conn_answer(conn, answer);
 }
@@ -193,6 +219,7 @@ static const struct command {
 } commands[] = {
 	{ "abort", do_abort, KEY_MODEL, KEY_WHY },
 	{ "activate", do_activate, KEYS_VERSION, 0 },
+	{ "adapters", do_adapters, 0, KEY_MODEL },
 	{ "hold", do_hold, KEY_MODEL, KEY_WHY },
 	{ "list", do_list, 0, 0 },
 	{ "load", do_load, KEYS_VERSION, 0 },
@@ -249,6 +276,12 @@ static int version_check(const char *version, struct sto_error *error)
 	return -1;
 }
 
+static bool may_lack_version(const struct command *command, const struct args *args)
+{
+	return sup_target_is_adapter(args->model) && (command->fn == do_load || command->fn == do_unload ||
+						      command->fn == do_activate);
+}
+
 /* 0, or -1 with text. */
 static int args_read(const struct command *command, const json_t *request, struct args *args,
 		     struct sto_error *error)
@@ -268,12 +301,12 @@ static int args_read(const struct command *command, const json_t *request, struc
 		*arg = json_string_value(value);
 	}
 	if ((command->needs & KEY_MODEL && !args->model) ||
-	    (command->needs & KEY_VERSION && !args->version)) {
+	    (command->needs & KEY_VERSION && !args->version && !may_lack_version(command, args))) {
 		sto_fail(error, "%s: needs model%s", command->name,
 			 command->needs & KEY_VERSION ? " and version" : "");
 		return -1;
 	}
-	if (args->model && sto_name_check(args->model, error))
+	if (args->model && sup_target_check(args->model, error))
 		return -1;
 	return version_check(args->version, error) || version_check(args->to, error) ? -1 : 0;
 }
@@ -286,7 +319,7 @@ void sup_command(struct sup *sup, struct sup_conn *conn, const json_t *request)
 	struct sto_error error = { "" };
 
 	if (!command) {
-		sup_conn_refuse(conn, "request: %s \"%.60s\"; there are abort, activate, hold, list, load, "
+		sup_conn_refuse(conn, "request: %s \"%.60s\"; there are abort, activate, adapters, hold, list, load, "
 				"promote, release, releases, resume, rollback, show, status, stop, unload "
 				"and workers", name ? "unknown command" :
 				"no text under \"command\"", name ? name : "");

@@ -76,6 +76,7 @@ struct sup_conf {
 	uint32_t workers;
 	uint32_t threads;			/* per worker; 0: CPUs shared out evenly */
 	uint32_t isa;				/* enum eng_isa */
+	uint64_t adapter_bytes;			/* of adapters in memory */
 	uint32_t keep_resident;			/* versions per model kept for rollback */
 	uint32_t hugepages;			/* enum sup_hugepages */
 	uint32_t numa;				/* enum sup_numa */

@@ -34,6 +34,7 @@ static const struct sup_key keys[] = {
 	KEY("mhostd", "threads", sup_set_u32, threads, 0, 64, NULL),
 	KEY("mhostd", "isa", sup_set_name, isa, 0, 0, isa_names),
 	KEY("mhostd", "keep_resident", sup_set_u32, keep_resident, 0, 64, NULL),
+	KEY("mhostd", "adapter_bytes", sup_set_bytes, adapter_bytes, 1u << 20, 4096 * GIB, NULL),
 	KEY("mhostd", "hugepages", sup_set_name, hugepages, 0, 0, hugepages_names),
 	{ "mhostd", "numa", sup_set_numa, 0, 0, 0, NULL, 0, 0 },
 	KEY("mhostd", "log_level", sup_set_level, log_level, 0, 0, NULL),
@@ -109,6 +110,7 @@ void sup_conf_defaults(struct sup_conf *conf)
 	memset(conf, 0, sizeof(*conf));		/* padding too: values are compared as bytes */
 	conf->workers = 1;
 	conf->keep_resident = 2;
+	conf->adapter_bytes = 2 * GIB;
 	conf->log_level = LOG_LVL_INFO;
 	conf->clients_per_uid = 32;
 	conf->restore = true;

@@ -27,6 +27,9 @@ void sup_command(struct sup *sup, struct sup_conn *conn, const json_t *request);
 
 /* sup_status.c: answers that change nothing. */
 json_t *sup_status(struct sup *sup);
+/* sup_adapter_show.c; @name: a model or MODEL/ADAPTER, NULL: all. */
+json_t *sup_adapters_show(const struct sup *sup, const char *name);
+json_t *sup_adapters_status(const struct sup *sup);
 json_t *sup_status_workers(struct sup *sup);
 json_t *sup_status_list(struct sup *sup, struct sto_error *error);
 /* NULL with text: not in the store, or damaged. */

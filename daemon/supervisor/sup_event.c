@@ -23,14 +23,14 @@ static void hook_run(struct sup *sup, const json_t *event)
 {
 	const struct sup_release_conf *conf = &sup->conf.release;
 	const char *argv[] = { "/bin/sh", "-c", conf->hook, NULL };
-	static const char *const keys[] = { "event", "model", "version" };
-	char text[3][192], *input = json_dumps(event, JSON_COMPACT);
-	const char *env[] = { text[0], text[1], text[2], NULL };
+	static const char *const keys[] = { "event", "model", "adapter", "version" };
+	char text[4][192], *input = json_dumps(event, JSON_COMPACT);
+	const char *env[] = { text[0], text[1], text[2], text[3], NULL };
 	struct sup_child_plan plan = { .kind = SUP_CHILD_HOOK, .argv = argv, .env = env, .input = input,
 				       .limit_ms = conf->hook_timeout_s * 1000, .over = hook_over };
 	struct sto_error error;
 
-	for (int i = 0; i < 3; i++) {
+	for (int i = 0; i < 4; i++) {
 		const char *value = json_string_value(json_object_get(event, keys[i]));
 
 		snprintf(text[i], sizeof(text[i]), "MHOST_%s=%s", keys[i], value ? value : "");
@@ -50,7 +50,7 @@ void sup_event(struct sup *sup, const char *name, const char *model, const char 
 	sup_flips_tell(sup);
 	event = json_pack("{s:s}", "event", name);
 	if (model)
-		json_object_set_new(event, "model", json_string(model));
+		event = sup_target_show(event, model);
 	if (version)
 		json_object_set_new(event, "version", json_string(version));
 	if (uid != SUP_UID_SELF)

@@ -17,8 +17,13 @@ static void answer_flip(struct sup_op *op)
 {
 	json_t *from = op->from[0] ? json_string(op->from) : json_null();
 
-	sup_op_answer(op, json_pack("{s:s, s:o, s:s, s:I, s:i, s:I, s:I, s:I, s:I, s:i, s:i}",
-		"model", op->model, "from", from, "version", op->semver,
+	if (op->kind == OP_LOAD || op->kind == OP_WANT) {
+		json_decref(from);
+		sup_op_answer_load(op);
+		return;
+	}
+	sup_op_answer(op, json_pack("{s:o, s:s, s:I, s:i, s:I, s:I, s:I, s:I, s:i, s:i}",
+		"from", from, "version", op->semver,
 		"epoch", (json_int_t)op->epoch, "generation", (int)op->generation,
 		"read_bytes", (json_int_t)op->read_bytes, "load_ns", (json_int_t)op->load_ns,
 		"flip_ns", (json_int_t)op->flip_ns, "flip_wall_ns", (json_int_t)op->wall_ns,
@@ -130,6 +135,7 @@ void sup_op_flip(struct sup_op *op)
 		answer_flip(op);
 		return;
 	}
+	op->returns = !model->active && strcmp(model->chosen, op->semver) == 0;
 	sup_flips_tell(sup);
 	sup_flips_sample(sup);
 	op->state = OP_WAIT_ADOPTED;
@@ -150,6 +156,8 @@ static void flip_tell(struct sup_op *op)
 	log_line(op->at_start ? LOG_LVL_NOTICE : LOG_LVL_INFO, "%s: %s%s%s is active, epoch %llu",
 		 op->model, op->from, op->from[0] ? " -> " : "", op->semver,
 		 (unsigned long long)op->epoch);
+	if (op->returns)
+		return;		/* in the store's eyes it never went */
 	sup_event(op->sup, op->kind == OP_ROLLBACK ? "rollback" : "flip", op->model, op->semver,
 		  op->uid, op->why, json_pack("{s:s?, s:I, s:I}", "from", op->from[0] ? op->from : NULL,
 					      "epoch", (json_int_t)op->epoch, "read_bytes",

@@ -19,6 +19,8 @@ static bool gate_file(const struct sup_op *op, uint32_t index, char *path, uint3
 {
 	const struct sup_model_conf *conf = sup_conf_model_find(&op->sup->conf, op->model);
 
+	if (op->version->model->is_adapter)
+		return false;	/* golden cases are of models */
 	if (sto_version_path(op->sup->conf.store, op->model, op->semver, GOLDEN_NAME, path, bytes) == 0 &&
 	    access(path, F_OK) == 0 && index-- == 0)
 		return true;
@@ -47,7 +49,7 @@ static void gate_over(struct sup_child *child)
 
 bool sup_gate_begin(struct sup_op *op)
 {
-	char path[4096], ref[MHS_NAME_BYTES + MHS_SEMVER_BYTES + 1], socket[SUP_SOCKET_BYTES + 16];
+	char path[4096], ref[SUP_NAME_BYTES + MHS_SEMVER_BYTES + 1], socket[SUP_SOCKET_BYTES + 16];
 	const char *argv[] = { "mhost", "golden", "check", ref, "--file", path, NULL };
 	const char *env[] = { socket, NULL };
 	struct sup_child_plan plan = { .kind = SUP_CHILD_GATE, .argv = argv, .env = env, .over = gate_over, .owner = op,

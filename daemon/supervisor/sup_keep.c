@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * sup_keep.c: STORE/state/MODEL.json, what is routed, so that a restart goes on where we ended. It
- * is written after each change, by the scribe: a supervisor killed between a change and its line
+ * and STORE/state/adapters/MODEL/ADAPTER.json. Written after each change, by the scribe: a supervisor killed between a change and its line
  * starts from the one before.
  */
 #include <dirent.h>
@@ -39,18 +39,22 @@ static const char *configured(const struct sup *sup, const char *model)
 	return conf ? conf->active : "";
 }
 
+/* An adapter's route outlives its version's stay in memory, and goes when it is withdrawn. */
 void sup_keep_model(struct sup_model *model)
 {
-	struct sup *sup = model->active ? model->active->sup : NULL;
-	json_t *state, *history = json_array();
+	const char *active = model->is_adapter ? model->chosen : model->active ? model->active->semver : "";
+	struct sup *sup = model->sup;
+	json_t *state, *history;
 
-	if (!sup) {
-		json_decref(history);
+	if (!active[0]) {
+		if (model->is_adapter)
+			sup_scribe_state(&sup->scribe, model->name, json_null());
 		return;
 	}
+	history = json_array();
 	for (uint32_t i = 0; i < model->history_count; i++)
 		json_array_append_new(history, json_string(model->history[i]));
-	state = json_pack("{s:s, s:s, s:o}", "active", model->active->semver, "configured",
+	state = json_pack("{s:s, s:s, s:o}", "active", active, "configured",
 			  configured(sup, model->name), "history", history);
 	if (model->trial)
 		json_object_set_new(state, "release", trial_json(model->trial));
@@ -74,6 +78,37 @@ static bool is_version(const char *text)
 	return strlen(text) < MHS_SEMVER_BYTES && sto_semver_parse(text, parts, &prerelease) == 0;
 }
 
+static void history_restore(struct sup_model *model, const json_t *state)
+{
+	const json_t *history = json_object_get(state, "history");
+
+	for (size_t i = 0; i < json_array_size(history); i++) {
+		const char *semver = json_string_value(json_array_get(history, i));
+
+		if (semver && is_version(semver))
+			sup_history_push(model, semver);
+	}
+}
+
+/* Of an adapter without a release the route is enough: its version comes when it is used. */
+static void adapter_restore(struct sup *sup, const char *name, json_t *state)
+{
+	struct sto_error error;
+	struct sup_model *model = sup_model_get(sup, name, &error);
+	const char *active = text_of(state, "active");
+
+	if (!model) {
+		log_error("%s", error.text);
+	} else if (json_object_get(state, "release")) {
+		json_object_set(sup->kept, name, state);
+		sup_op_activate_at_start(sup, name, active, false);
+	} else {
+		snprintf(model->chosen, sizeof(model->chosen), "%s", active);
+		history_restore(model, state);
+	}
+	json_decref(state);
+}
+
 /* The file's word, unless the configuration was changed since. */
 static void model_restore(struct sup *sup, const char *name)
 {
@@ -88,31 +123,64 @@ static void model_restore(struct sup *sup, const char *name)
 		json_decref(state);
 		return;
 	}
+	if (sup_target_is_adapter(name)) {
+		adapter_restore(sup, name, state);
+		return;
+	}
 	json_object_set_new(sup->kept, name, state);
 	sup_op_activate_at_start(sup, name, text_of(state, "active"), false);
 }
 
-void sup_keep_restore(struct sup *sup)
+/* The state files in @path; their names stand behind @prefix. */
+static void folder_restore(struct sup *sup, const char *path, const char *prefix)
 {
-	char path[SUP_PATH_BYTES + 8], name[MHS_NAME_BYTES];
+	DIR *dir = opendir(path);
+	char name[SUP_NAME_BYTES];
 	struct sto_error error;
 	struct dirent *entry;
-	DIR *dir;
 
-	sup->kept = json_object();
-	snprintf(path, sizeof(path), "%s/state", sup->conf.store);
-	dir = sup->conf.restore ? opendir(path) : NULL;
 	while (dir && (entry = readdir(dir))) {
 		size_t n = strlen(entry->d_name);
 
-		if (n < 6 || n - 5 >= sizeof(name) || strcmp(entry->d_name + n - 5, ".json"))
+		if (n < 6 || n - 5 >= MHS_NAME_BYTES || strcmp(entry->d_name + n - 5, ".json"))
 			continue;
-		snprintf(name, sizeof(name), "%.*s", (int)(n - 5), entry->d_name);
-		if (sto_name_check(name, &error) == 0)
+		snprintf(name, sizeof(name), "%.64s%.*s", prefix, (int)(n - 5), entry->d_name);
+		if (sup_target_check(name, &error) == 0)
 			model_restore(sup, name);
 	}
 	if (dir)
 		closedir(dir);
+}
+
+static void adapters_restore(struct sup *sup, const char *path)
+{
+	char below[SUP_PATH_BYTES + 100], prefix[MHS_NAME_BYTES + 1];
+	DIR *dir = opendir(path);
+	struct sto_error error;
+	struct dirent *entry;
+
+	while (dir && (entry = readdir(dir))) {
+		if (sto_name_check(entry->d_name, &error))
+			continue;
+		snprintf(below, sizeof(below), "%s/%.63s", path, entry->d_name);
+		snprintf(prefix, sizeof(prefix), "%.63s/", entry->d_name);
+		folder_restore(sup, below, prefix);
+	}
+	if (dir)
+		closedir(dir);
+}
+
+void sup_keep_restore(struct sup *sup)
+{
+	char path[SUP_PATH_BYTES + 20];
+
+	sup->kept = json_object();
+	snprintf(path, sizeof(path), "%s/state", sup->conf.store);
+	if (sup->conf.restore)
+		folder_restore(sup, path, "");
+	strcat(path, "/adapters");
+	if (sup->conf.restore)
+		adapters_restore(sup, path);
 	for (uint32_t i = 0; i < sup->conf.model_count; i++) {
 		const struct sup_model_conf *conf = &sup->conf.models[i];
 
@@ -173,7 +241,7 @@ static bool plan_good(const struct sup_trial_plan *plan)
 
 void sup_keep_apply(struct sup *sup, const char *name)
 {
-	const json_t *state = json_object_get(sup->kept, name), *release, *history;
+	const json_t *state = json_object_get(sup->kept, name), *release;
 	struct sup_model *model = sup_model_find(sup, name);
 	struct sup_trial_plan plan = { .shadow = false };
 
@@ -183,13 +251,7 @@ void sup_keep_apply(struct sup *sup, const char *name)
 		sup_keep_model(model);
 		return;
 	}
-	history = json_object_get(state, "history");
-	for (size_t i = 0; i < json_array_size(history); i++) {
-		const char *semver = json_string_value(json_array_get(history, i));
-
-		if (semver && is_version(semver))
-			sup_history_push(model, semver);
-	}
+	history_restore(model, state);
 	release = json_object_get(state, "release");
 	plan_read(release, &plan);
 	/* With a release the file stays as it is until that has begun again. */

@@ -12,7 +12,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "mhs_attach.h"
+#include "mhs_adapter.h"
+#include "sto_adapter.h"
 #include "sto_version.h"
 #include "sup_place.h"
 
@@ -39,7 +40,8 @@ static void fail(struct sup_load *load)
 {
 	struct sto_error why = load->error;
 
-	sto_fail(&load->error, "%s@%s: %.400s", load->model, load->version, why.text);
+	sto_fail(&load->error, "%s%s%s@%s: %.300s", load->model, load->adapter[0] ? "/" : "",
+		 load->adapter, load->version, why.text);
 }
 
 uint32_t sup_load_replicas(const struct sup_load *load)
@@ -81,6 +83,65 @@ static int whole_load(struct sup_load *load, int fd)
 	atomic_store_explicit(&load->total_bytes, sup_load_replicas(load) *
 			      (header->image_bytes - header->data_offset_bytes), memory_order_relaxed);
 	return sup_arenas_read(load, &file, &load->own);
+}
+
+/* ---- an adapter ------------------------------------------------------------------------------- */
+
+static int chunks_check(struct sup_load *load, const uint8_t *base)
+{
+	const struct mhs_image_header *h = &load->header;
+	const uint8_t *hashes = base + h->chunk_table.offset_bytes;
+	uint64_t at = h->data_offset_bytes, bytes = MHS_IMAGE_CHUNK_BYTES;
+	uint8_t hash[MHS_CHUNK_HASH_BYTES];
+	bool same;
+
+	sto_hash128(hashes, h->chunk_table.length_bytes, hash);
+	same = !memcmp(hash, h->chunk_table_hash, sizeof(hash));
+	for (uint32_t i = 0; same && i < h->chunk_count; i++, at += bytes) {
+		if (bytes > h->image_bytes - at)
+			bytes = h->image_bytes - at;
+		sto_hash128(base + at, bytes, hash);
+		same = !memcmp(hash, hashes + i * sizeof(hash), sizeof(hash));
+	}
+	if (!same)
+		sto_fail(&load->error, "its bytes do not match their hashes: damaged; import it again");
+	return same ? 0 : -EBADMSG;
+}
+
+static void ranks_note(struct sup_load *load, const void *base)
+{
+	struct mhs_adapter_target target;
+
+	for (uint32_t i = 0; i < mhs_adapter_count(&load->header); i++) {
+		mhs_adapter_target(&load->header, base, i, &target);
+		if (!i || target.rank < load->rank_min)
+			load->rank_min = target.rank;
+		if (target.rank > load->rank_max)
+			load->rank_max = target.rank;
+	}
+}
+
+static int adapter_check(struct sup_load *load, const void *base)
+{
+	const char *field;
+	int err = image_check(load, base);
+
+	if (!err)
+		err = chunks_check(load, base);
+	if (err)
+		return err;
+	err = mhs_adapter_check(&load->header, base, &field);
+	if (err)
+		sto_fail(&load->error, "%s; import it again", field);
+	else
+		ranks_note(load, base);
+	return err;
+}
+
+/* Small, and often in the page cache: one copy through it, hashed where nobody can change it. */
+static int adapter_load(struct sup_load *load, int fd)
+{
+	return sup_arenas_small(load, fd, load->header.image_bytes, adapter_check, &load->own);
 }
 
 /* ---- a packed one ---------------------------------------------------------------------------- */
@@ -145,16 +206,25 @@ static void describe(struct sup_load *load)
 	memcpy(load->method_note, largest->method_note, sizeof(load->method_note));
 }
 
+static int image_open(struct sup_load *load)
+{
+	if (load->adapter[0])
+		return sto_adapter_open(load->store, load->model, load->adapter, load->version,
+					&load->header, &load->error);
+	return sto_image_open(load->store, load->model, load->version, &load->header, &load->error);
+}
+
 int sup_load_run(struct sup_load *load)
 {
 	uint64_t begin = now_ns();
-	int fd = sto_image_open(load->store, load->model, load->version, &load->header, &load->error);
+	int fd = image_open(load);
 
 	if (fd < 0) {
 		load->status = fd;	/* the text names it already */
 		goto out;
 	}
-	load->status = load->header.features & MHS_IMAGE_PACKED ? packed_load(load, fd) :
+	load->status = load->adapter[0] ? adapter_load(load, fd) :
+		       load->header.features & MHS_IMAGE_PACKED ? packed_load(load, fd) :
 								  whole_load(load, fd);
 	close(fd);
 	if (load->status) {

@@ -15,6 +15,7 @@ struct sup_load {
 	/* wanted */
 	char store[SUP_PATH_BYTES];
 	char model[MHS_NAME_BYTES];
+	char adapter[MHS_NAME_BYTES];	/* of the model; empty: a version of the model itself */
 	char version[MHS_SEMVER_BYTES];
 	uint32_t hugepages, numa, numa_node;
 	/* eventfd, borrowed: rung on progress and at the end; -1: none */
@@ -27,6 +28,7 @@ struct sup_load {
 	int status;			/* 0 or negative errno, with error set */
 	struct sto_error error;
 	struct mhs_image_header header;
+	uint32_t rank_min, rank_max;	/* of an adapter */
 	struct sup_arenas own;		/* the image's own file, segment 0 */
 	uint32_t pack_count;
 	struct sup_pack *packs[MHS_PACK_MAX];	/* segments 1.. ; each held once for this version */

@@ -230,6 +230,8 @@ static int message_do(struct sup_worker *worker, struct hrt_msg *msg)
 		return on_attached(worker, msg);
 	case HRT_DETACHED:
 		return on_detached(worker, msg);
+	case HRT_WANT:
+		return sup_want_heard(worker, msg);
 	case HRT_EVIDENCE:
 		return on_evidence(worker, msg);
 	case HRT_LANE_BAD:

@@ -5,7 +5,7 @@
 
 #include "sup_trial.h"
 
-enum op_kind { OP_LOAD, OP_ACTIVATE, OP_ROLLBACK, OP_RELEASE, OP_UNLOAD };
+enum op_kind { OP_LOAD, OP_ACTIVATE, OP_ROLLBACK, OP_RELEASE, OP_UNLOAD, OP_WANT };
 enum op_state { OP_WAIT_FREE, OP_WAIT_READY, OP_WAIT_GATE, OP_WAIT_ADOPTED, OP_WAIT_GONE, OP_FAILED };
 
 struct sup_op {
@@ -17,7 +17,7 @@ struct sup_op {
 	char why[200];
 	enum op_kind kind;
 	enum op_state state;
-	char model[MHS_NAME_BYTES], semver[MHS_SEMVER_BYTES], from[MHS_SEMVER_BYTES];
+	char model[SUP_NAME_BYTES], semver[MHS_SEMVER_BYTES], from[MHS_SEMVER_BYTES];
 	struct sup_version *version;	/* NULL: gone */
 	struct sup_timer timer;
 	uint64_t begin_ns;
@@ -29,6 +29,10 @@ struct sup_op {
 	enum sup_method method;
 	enum mhs_pages rung;
 	struct sup_trial_plan plan;	/* of OP_RELEASE */
+	/* of adapters */
+	struct sup_want *wants;		/* of OP_WANT: who waits */
+	bool named;			/* of OP_WANT: this version and no other */
+	bool returns;			/* to the version that its route had before */
 	/* gate */
 	bool ungated;			/* it went through before, or must not wait */
 	bool gated;			/* a gate was begun */
@@ -48,11 +52,23 @@ struct sup_op {
 
 void sup_op_step(struct sup_timer *timer);
 void sup_op_begin(struct sup_op *op);		/* find the version, or have it loaded */
+/* Loaded and, an adapter, perhaps routed: answer and free @op. */
+void sup_op_answer_load(struct sup_op *op);
 /* Send the answer (reference taken) and free @op. */
 void sup_op_answer(struct sup_op *op, json_t *answer);
 
 void sup_op_fail(struct sup_op *op, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void sup_op_kick(struct sup_op *op);		/* step soon */
+
+/* sup_adapter.c */
+/* Loaded, it gets the route that nothing has: the first version, or the one that had it before. */
+bool sup_adapter_takes_route(const struct sup_op *op);
+
+/* sup_want.c: tell all that wait. */
+void sup_want_over(struct sup_op *op, int status, const char *text);
+/* sup_ask.c: an operation for them, its first step not done. NULL with text. */
+struct sup_op *sup_op_want(struct sup *sup, const char *target, const char *semver, bool named,
+			   struct sto_error *error);
 
 /* sup_gate.c: true: wait, or it failed; false: nothing (more) to ask. */
 bool sup_gate_begin(struct sup_op *op);

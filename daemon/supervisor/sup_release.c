@@ -4,11 +4,12 @@
  * happened to versions and workers (sup_ops_*); that only sets the operation's timer, so nothing is
  * ever done from within somebody else's loop over versions.
  */
+#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
+#include <sys/stat.h>
 
 #include "log.h"
 #include "sup_op_priv.h"
@@ -53,7 +54,8 @@ static void op_refuse(struct sup_op *op)
 	bool at_start = op->at_start, must = op->must, serves = model && model->active;
 
 	sup_conn_refuse(op->conn, "%s", error.text);
-	if ((op->loaded || op->gated) && sup->state != SUP_STOPPING)
+	sup_want_over(op, -ENOENT, error.text);
+	if ((op->loaded || op->gated) && op->kind != OP_WANT && sup->state != SUP_STOPPING)
 		sup_event(sup, "fail", op->model, op->semver, op->uid, error.text, NULL);
 	if (op->plan.resumed && sup->state != SUP_STOPPING)	/* else the next start goes on with it */
 		sup_keep_model(sup_model_find(sup, op->model));
@@ -71,10 +73,10 @@ void sup_op_answer(struct sup_op *op, json_t *answer)
 {
 	struct sup *sup = op->sup;
 	bool at_start = op->at_start;
-	char model[MHS_NAME_BYTES];
+	char model[SUP_NAME_BYTES];
 
 	memcpy(model, op->model, sizeof(model));
-	sup_conn_answer(op->conn, answer);
+	sup_conn_answer(op->conn, sup_target_show(answer, op->model));
 	op_free(op);
 	if (!at_start)
 		return;
@@ -82,10 +84,10 @@ void sup_op_answer(struct sup_op *op, json_t *answer)
 	sup_keep_apply(sup, model);
 }
 
-static void answer_load(struct sup_op *op)
+void sup_op_answer_load(struct sup_op *op)
 {
-	sup_op_answer(op, json_pack("{s:s, s:s, s:b, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:s, s:s}",
-		"model", op->model, "version", op->semver, "already", !op->loaded,
+	json_t *answer = json_pack("{s:s, s:b, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:s, s:s}",
+		"version", op->semver, "already", !op->loaded,
 		"bytes", (json_int_t)op->bytes, "read_bytes", (json_int_t)op->read_bytes,
 		"load_ns", (json_int_t)op->load_ns, "allocate_ns", (json_int_t)op->allocate_ns,
 		"page_wait_ns", (json_int_t)op->page_wait_ns, "attach_ns", (json_int_t)op->attach_ns,
@@ -93,7 +95,12 @@ static void answer_load(struct sup_op *op)
 		"worker_smoke_ns", (json_int_t)op->slowest.smoke_ns,
 		"worker_attach_faults", (json_int_t)op->slowest.attach_faults,
 		"worker_smoke_faults", (json_int_t)op->slowest.smoke_faults, "method", sup_method_name(op->method),
-		"rung", mhs_pages_name(op->rung)));
+		"rung", mhs_pages_name(op->rung));
+
+	if (sup_target_is_adapter(op->model))
+		json_object_set_new(answer, "active", json_boolean(op->version &&
+				    op->version->model->active == op->version));
+	sup_op_answer(op, answer);
 }
 
 /* ---- steps ---------------------------------------------------------------------------------- */
@@ -113,12 +120,18 @@ static void op_load_new(struct sup_op *op)
 {
 	struct sup *sup = op->sup;
 	struct sup_model *model;
+	struct sto_error why;
+	struct stat st;
 	char path[4096];
 
-	if (sto_image_path(sup->conf.store, op->model, op->semver, path, sizeof(path)) ||
-	    access(path, F_OK)) {
+	if (sup_target_path(sup, op->model, op->semver, STO_IMAGE_NAME, path, sizeof(path)) ||
+	    stat(path, &st)) {
 		sup_op_fail(op, "%s@%s is not in the store %s; import it first", op->model, op->semver,
 			sup->conf.store);
+		return;
+	}
+	if (sup_target_is_adapter(op->model) && sup_adapters_room(sup, (uint64_t)st.st_size, &why)) {
+		sup_op_fail(op, "%s@%s: %.400s", op->model, op->semver, why.text);
 		return;
 	}
 	model = sup_model_get(sup, op->model, &op->error);
@@ -127,6 +140,7 @@ static void op_load_new(struct sup_op *op)
 		op->state = OP_FAILED;
 		return;
 	}
+	op->version->room_bytes = (uint64_t)st.st_size;
 	op->loaded = true;
 	op->state = OP_WAIT_READY;
 	sup_version_load(op->version);
@@ -202,6 +216,17 @@ static bool is_outdated(struct sup_op *op, const struct sup_model *model)
 	return outdated;
 }
 
+/* Of an adapter: the active version of its model has other shapes. */
+static bool is_misfit(struct sup_op *op)
+{
+	struct sto_error error;
+
+	if (!op->version->model->is_adapter || sup_adapter_fits_active(op->version, &error) == 0)
+		return false;
+	sup_op_fail(op, "%s", error.text);
+	return true;
+}
+
 /* Loaded and through its gate: traffic. */
 static void op_route(struct sup_op *op)
 {
@@ -216,7 +241,7 @@ static void op_route(struct sup_op *op)
 		sup_trial_overtaken(model->trial, op->uid, "rolled back");
 	else if (op->kind == OP_ROLLBACK && model->trial)
 		sup_trial_abort(model->trial, op->uid, "rolled back");
-	if (is_overtaken(op, model)) {
+	if (is_overtaken(op, model) || is_misfit(op)) {
 		op_refuse(op);
 		return;
 	}
@@ -231,6 +256,19 @@ static void op_route(struct sup_op *op)
 	sup_op_answer(op, sup_trial_show(model->trial));
 }
 
+/* In memory, that is all; but an adapter is routed by what brings it first. */
+static void op_loaded(struct sup_op *op)
+{
+	bool routes = sup_adapter_takes_route(op);
+
+	op->version->by_hand |= op->kind == OP_LOAD;
+	if (routes)
+		sup_op_flip(op);
+	sup_want_over(op, 0, "");
+	if (!routes)
+		sup_op_answer_load(op);
+}
+
 static void op_wait_ready(struct sup_op *op)
 {
 	if (!op->version || op->version->phase < SUP_READY)
@@ -241,11 +279,10 @@ static void op_wait_ready(struct sup_op *op)
 		return;
 	}
 	load_numbers(op);
-	if (op->loaded && !op->told_load)
+	if (op->loaded && !op->told_load && op->kind != OP_WANT)
 		tell_load(op);
-	if (op->kind == OP_LOAD) {
-		op->version->by_hand = true;
-		answer_load(op);
+	if (op->kind == OP_LOAD || op->kind == OP_WANT) {
+		op_loaded(op);
 		return;
 	}
 	if (!sup_gate_begin(op))
@@ -268,9 +305,8 @@ void sup_op_step(struct sup_timer *timer)
 		sup_op_wait_adopted(op);
 		return;
 	case OP_WAIT_GONE:
-		if (!op->version)
-			sup_op_answer(op, json_pack("{s:s, s:s, s:I, s:I}", "model", op->model, "version",
-				op->semver, "freed_bytes", (json_int_t)op->freed_bytes, "wait_ns",
+		if (!op->version && (op->semver[0] || !sup_model_find(op->sup, op->model)->versions))
+			sup_op_answer(op, json_pack("{s:s, s:I, s:I}", "version", op->semver, "freed_bytes", (json_int_t)op->freed_bytes, "wait_ns",
 				(json_int_t)(sup_now_ns() - op->begin_ns)));
 		return;
 	case OP_FAILED:
@@ -325,6 +361,10 @@ void sup_ops_version_revived(struct sup_version *version)
 void sup_ops_version_gone(struct sup_version *version)
 {
 	for (struct sup_op *op = version->sup->ops; op; op = op->next) {
+		if (op->kind == OP_UNLOAD && !op->version && strcmp(op->model, version->model->name) == 0) {
+			op->freed_bytes += version->freed_bytes;
+			sup_op_kick(op);
+		}
 		if (op->version != version)
 			continue;
 		op->version = NULL;

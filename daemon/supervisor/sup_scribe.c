@@ -20,7 +20,8 @@
 
 static int state_path(const char *store, const char *model, const char *end, char *path, size_t bytes)
 {
-	int n = snprintf(path, bytes, "%s/state/%s.json%s", store, model, end);
+	int n = snprintf(path, bytes, "%s/state/%s%s.json%s", store, strchr(model, '/') ? "adapters/" : "",
+			 model, end);
 
 	return n < 0 || (size_t)n >= bytes ? -ENAMETOOLONG : 0;
 }
@@ -39,23 +40,37 @@ static int text_write(const char *path, const char *text)
 	return err;
 }
 
+/* The folders below @store that @path lies in. */
+static int folders_make(const char *store, char *path)
+{
+	int err = 0;
+
+	for (char *slash = path + strlen(store) + 1; !err && (slash = strchr(slash, '/')); *slash++ = '/') {
+		*slash = '\0';
+		err = mkdir(path, 0755) && errno != EEXIST ? -errno : 0;
+	}
+	return err;
+}
+
 /* Whole or not at all: written beside it, then renamed. */
 static int state_write(const char *store, const char *model, const json_t *state)
 {
-	char path[1300], fresh[1300], *text = json_dumps(state, JSON_INDENT(1));
+	char path[1300], fresh[1300], *text = json_dumps(state, JSON_INDENT(1) | JSON_ENCODE_ANY);
 	int err = text ? state_path(store, model, "", path, sizeof(path)) : -ENOMEM;
 
+	if (!err && json_is_null(state)) {
+		err = unlink(path) && errno != ENOENT ? -errno : 0;
+		goto out;
+	}
 	if (!err)
 		err = state_path(store, model, ".new", fresh, sizeof(fresh));
-	if (!err) {
-		snprintf(path, sizeof(path), "%s/state", store);
-		err = mkdir(path, 0755) && errno != EEXIST ? -errno : 0;
-		state_path(store, model, "", path, sizeof(path));
-	}
+	if (!err)
+		err = folders_make(store, path);
 	if (!err)
 		err = text_write(fresh, text);
 	if (!err && rename(fresh, path))
 		err = -errno;
+out:
 	free(text);
 	return err;
 }

@@ -33,7 +33,10 @@ struct sup_scribe {
 int sup_scribe_open(struct sup_scribe *scribe, const char *store);
 /* Reference taken. The time is now. */
 void sup_scribe_event(struct sup_scribe *scribe, json_t *event);
-/* STORE/state/MODEL.json is to hold @state (reference taken). */
+/*
+ * STORE/state/MODEL.json, STORE/state/adapters/MODEL/ADAPTER.json of MODEL/ADAPTER, is to hold @state
+ * (reference taken); null: is to go.
+ */
 void sup_scribe_state(struct sup_scribe *scribe, const char *model, json_t *state);
 /* Events not in the history (waiting or lost), and why; for status. */
 uint64_t sup_scribe_behind(struct sup_scribe *scribe, struct sto_error *error);

@@ -64,14 +64,14 @@ static int by_semver(const void *a, const void *b)
 }
 
 /* All that can be pinned, by version. */
-static json_t *model_resident(const struct sup *sup, const struct sup_model *model)
+static json_t *model_resident(const struct sup_model *model)
 {
 	const char *names[MHS_VERSION_MAX];
 	json_t *list = json_array();
 	size_t count = 0;
 
-	for (const struct sup_version *v = sup->versions; v; v = v->next)
-		if (v->model == model && sup_version_is_public(v))
+	for (const struct sup_version *v = model->versions; v; v = v->sibling)
+		if (sup_version_is_public(v))
 			names[count++] = v->semver;
 	qsort(names, count, sizeof(names[0]), by_semver);
 	for (size_t i = 0; i < count; i++)
@@ -85,8 +85,11 @@ static json_t *status_models(const struct sup *sup)
 
 	for (uint32_t i = 0; i < sup->model_count; i++) {
 		const struct sup_model *model = &sup->models[i];
-		json_t *history = json_array();
+		json_t *history;
 
+		if (model->is_adapter)
+			continue;
+		history = json_array();
 		for (uint32_t h = 0; h < model->history_count; h++)
 			json_array_append_new(history, json_string(model->history[h]));
 		json_array_append_new(list, json_pack("{s:s, s:o, s:s?, s:f, s:o, s:o, s:o}",
@@ -94,7 +97,7 @@ static json_t *status_models(const struct sup *sup)
 			model->active ? json_string(model->active->semver) : json_null(),
 			"candidate", model->candidate ? model->candidate->semver : NULL,
 			"weight", model->trial ? sup_trial_weight(model->trial) / 100.0 : 0.0,
-			"resident", model_resident(sup, model), "history", history, "release",
+			"resident", model_resident(model), "history", history, "release",
 			model->trial ? sup_trial_show(model->trial) : json_null()));
 	}
 	return list;
@@ -144,6 +147,7 @@ json_t *sup_status(struct sup *sup)
 	json_object_set_new(answer, "numa", status_numa(sup));
 	json_object_set_new(answer, "memory", status_memory(sup));
 	json_object_set_new(answer, "models", status_models(sup));
+	json_object_set_new(answer, "adapters", sup_adapters_status(sup));
 	json_object_set_new(answer, "history", status_history(sup));
 	return answer;
 }
@@ -153,7 +157,7 @@ json_t *sup_status(struct sup *sup)
 static json_t *worker_pins(const struct sup *sup, const struct mhs_slot *slot)
 {
 	json_t *pins = json_object();
-	char name[MHS_NAME_BYTES + MHS_SEMVER_BYTES + 1];
+	char name[SUP_NAME_BYTES + MHS_SEMVER_BYTES + 1];
 
 	for (const struct sup_version *v = sup->versions; slot && v; v = v->next) {
 		uint32_t n = atomic_load_explicit(&slot->pins[v->index], memory_order_relaxed);
@@ -209,7 +213,7 @@ static json_t *stats_row(const struct mhs_stats_row *row)
 static json_t *worker_stats(const struct sup *sup, const struct mhs_stats *stats)
 {
 	json_t *object = json_object();
-	char name[MHS_NAME_BYTES + MHS_SEMVER_BYTES + 1];
+	char name[SUP_NAME_BYTES + MHS_SEMVER_BYTES + 1];
 
 	for (uint32_t i = 0; stats && i < MHS_STATS_ROWS; i++) {
 		uint64_t id = mhs_stats_get(&stats->rows[i].version_serial);

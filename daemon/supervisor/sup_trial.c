@@ -118,7 +118,7 @@ static uint32_t next_weight(const struct sup_trial *trial)
 void sup_trial_promote(struct sup_trial *trial, struct sup_conn *conn, uint32_t uid, const char *why)
 {
 	struct sup *sup = trial->sup;
-	char model[MHS_NAME_BYTES], semver[MHS_SEMVER_BYTES];
+	char model[SUP_NAME_BYTES], semver[MHS_SEMVER_BYTES];
 
 	memcpy(model, trial->model->name, sizeof(model));
 	memcpy(semver, trial->version->semver, sizeof(semver));

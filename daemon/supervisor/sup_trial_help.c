@@ -42,15 +42,18 @@ void sup_trial_measure(struct sup_trial *trial)
 {
 	const struct sup_release_conf *conf = &trial->sup->conf.release;
 	const char *argv[] = { "/bin/sh", "-c", conf->metric_command, NULL };
-	char model[96], stable[80], candidate[80], socket[128];
-	const char *env[] = { model, stable, candidate, socket, NULL };
+	char name[MHS_NAME_BYTES], of[MHS_NAME_BYTES];
+	char model[96], adapter[96], stable[80], candidate[80], socket[128];
+	const char *env[] = { model, adapter, stable, candidate, socket, NULL };
 	struct sup_child_plan plan = { .kind = SUP_CHILD_METRIC, .argv = argv, .env = env, .over = metric_over, .owner = trial,
 				       .limit_ms = conf->metric_timeout_s * 1000 };
 	struct sto_error error;
 
 	if (!conf->metric_command[0] || trial->metric)
 		return;
-	snprintf(model, sizeof(model), "MHOST_MODEL=%s", trial->model->name);
+	sup_target_split(trial->model->name, name, of);
+	snprintf(model, sizeof(model), "MHOST_MODEL=%s", name);
+	snprintf(adapter, sizeof(adapter), "MHOST_ADAPTER=%s", of);
 	snprintf(stable, sizeof(stable), "MHOST_STABLE=%s", trial->model->active->semver);
 	snprintf(candidate, sizeof(candidate), "MHOST_CANDIDATE=%s", trial->version->semver);
 	snprintf(socket, sizeof(socket), "MHOST_SOCKET=%s", trial->sup->conf.socket);
@@ -117,7 +120,8 @@ void sup_trial_probe(struct sup_trial *trial)
 				       .limit_ms = trial->plan.interval_s * 1000 + 5000 };
 	struct sto_error error;
 
-	if (!conf->probe_count || trial->probe || !probe_file(trial, path, sizeof(path)))
+	/* of an adapter: probes ask models alone */
+	if (!conf->probe_count || trial->probe || trial->model->is_adapter || !probe_file(trial, path, sizeof(path)))
 		return;
 	snprintf(count, sizeof(count), "%u", conf->probe_count);
 	snprintf(limit, sizeof(limit), "%u", trial->plan.interval_s);

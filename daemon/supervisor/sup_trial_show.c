@@ -67,8 +67,8 @@ json_t *sup_trial_show(const struct sup_trial *trial)
 
 	for (uint32_t i = 0; i < t->plan.steps.count; i++)
 		json_array_append_new(steps, json_real(t->plan.steps.weights[i] / 100.0));
-	return json_pack("{s:s, s:s, s:s, s:s, s:s, s:i, s:f, s:o, s:i, s:f, s:I, s:I, s:o, s:o, s:o}",
-		"model", t->model->name, "stable", t->model->active->semver,
+	return sup_target_show(json_pack("{s:s, s:s, s:s, s:s, s:i, s:f, s:o, s:i, s:f, s:I, s:I, s:o, s:o, s:o}",
+		"stable", t->model->active->semver,
 		"version", t->version->semver, "mode", t->in_shadow ? "shadow" : "canary",
 		"state", t->held ? "held" : "running", "step", (int)t->step,
 		"weight", sup_trial_weight(t) / 100.0, "steps", steps,
@@ -77,5 +77,5 @@ json_t *sup_trial_show(const struct sup_trial *trial)
 		"compared", (json_int_t)t->compared, "missed", (json_int_t)t->missed,
 		"stable_cohort", cohort_show(&t->cohorts[SUP_JUDGE_STABLE]),
 		"candidate_cohort", cohort_show(&t->cohorts[SUP_JUDGE_CANDIDATE]),
-		"verdict", t->weighed ? sup_verdict_show(&t->verdict) : json_null());
+		"verdict", t->weighed ? sup_verdict_show(&t->verdict) : json_null()), t->model->name);
 }

@@ -60,7 +60,7 @@ void sup_version_load(struct sup_version *version)
 		return;
 	}
 	snprintf(load->store, sizeof(load->store), "%s", sup->conf.store);
-	snprintf(load->model, sizeof(load->model), "%s", version->model->name);
+	sup_target_split(version->model->name, load->model, load->adapter);
 	snprintf(load->version, sizeof(load->version), "%s", version->semver);
 	load->hugepages = sup->conf.hugepages;
 	load->numa = sup->conf.numa;
@@ -99,23 +99,37 @@ static void loads_start(struct sup *sup)
 	}
 }
 
-/* Loaded and sealed: show the entry, have every worker attach it. */
-static void attach_begin(struct sup_version *version)
+static void load_tell(struct sup_version *version)
 {
 	struct sup *sup = version->sup;
 	const struct sup_load *load = version->load;
 
+	log_info("%s@%s: %llu bytes in %.1f ms (%s, pages %s)", version->model->name, version->semver,
+		 (unsigned long long)load->read_bytes, (double)load->load_ns / 1e6,
+		 sup_method_name(load->method), mhs_pages_name(load->rung));
+	if (version->model->is_adapter)
+		return;		/* small: it says nothing of pages and methods */
 	sup->any_load = true;
 	sup->last_rung = load->rung;
 	sup->last_method = load->method;
 	memcpy(sup->last_pages_note, load->pages_note, sizeof(sup->last_pages_note));
 	memcpy(sup->last_method_note, load->method_note, sizeof(sup->last_method_note));
-	log_info("%s@%s: %llu bytes in %.1f ms (%s, pages %s)", version->model->name, version->semver,
-		 (unsigned long long)load->read_bytes, (double)load->load_ns / 1e6,
-		 sup_method_name(load->method), mhs_pages_name(load->rung));
 	if (load->pages_note[0] && load->rung > MHS_PAGES_2M && sup->conf.hugepages != SUP_HUGE_NEVER)
 		log_notice("%s@%s: lies on %s pages: %s", version->model->name, version->semver,
 			   mhs_pages_name(load->rung), load->pages_note);
+}
+
+/* Loaded and sealed: show the entry, have every worker attach it. */
+static void attach_begin(struct sup_version *version)
+{
+	struct sup *sup = version->sup;
+	struct sto_error error;
+
+	load_tell(version);
+	if (version->model->is_adapter && sup_adapter_fits_any(version, &error)) {
+		version_fail(version, error.text);
+		return;
+	}
 	sup_version_describe(version);
 	version->phase = SUP_ATTACHING;
 	version->attach_begin_ns = sup_now_ns();
@@ -207,7 +221,7 @@ static void attach_step(struct sup_version *version)
 {
 	struct sup *sup = version->sup;
 	uint32_t done = 0;
-	char line[200];
+	char line[300];
 
 	if (attach_waits(version))
 		return;
@@ -225,6 +239,7 @@ static void attach_step(struct sup_version *version)
 	version->attach_ns = sup_now_ns() - version->attach_begin_ns;
 	version->attach_deaths = 0;
 	version->phase = SUP_READY;
+	version->ready_ns = sup_now_ns();
 	mhs_version_set_state(sup->board, version->index, MHS_STATE_READY);
 	log_info("%s@%s: ready, attached by %u workers", version->model->name, version->semver, done);
 	sup_ops_version_ready(version);
@@ -341,13 +356,13 @@ void sup_versions_step(struct sup *sup)
 /* ---- keep_resident -------------------------------------------------------------------------- */
 
 /* The resident version of @model that was active longest ago, if there are more than @keep. */
-static struct sup_version *surplus(struct sup *sup, const struct sup_model *model, uint32_t keep)
+static struct sup_version *surplus(const struct sup_model *model, uint32_t keep)
 {
 	struct sup_version *oldest = NULL;
 	uint32_t count = 0;
 
-	for (struct sup_version *v = sup->versions; v; v = v->next) {
-		if (v->model != model || v->phase != SUP_RESIDENT)
+	for (struct sup_version *v = model->versions; v; v = v->sibling) {
+		if (v->phase != SUP_RESIDENT)
 			continue;
 		count++;
 		if (!oldest || v->active_order < oldest->active_order)
@@ -360,7 +375,7 @@ void sup_model_trim(struct sup *sup, struct sup_model *model)
 {
 	struct sup_version *version;
 
-	while ((version = surplus(sup, model, sup->conf.keep_resident))) {
+	while ((version = surplus(model, sup->conf.keep_resident))) {
 		log_info("%s@%s: no longer kept for rollback", model->name, version->semver);
 		sup_version_drain(version);
 	}

@@ -41,7 +41,7 @@ has show o model version state bytes content_hash path config manifest packs ext
 eq "training metadata" "$(json 'o["manifest"]["meta"]["commit"]' <"$dir/show")" 1f3a9c
 
 "$MHOST" status --json >"$dir/status"
-has status o version pid uptime_s store socket epoch isa workers threads clients pages loader numa memory models \
+has status o version pid uptime_s store socket epoch isa workers threads clients pages loader numa memory models adapters \
 	<"$dir/status"
 has "status pages" 'o["pages"]' wanted rung free note <"$dir/status"
 has "status memory" 'o["memory"]' arena_bytes image_bytes control_bytes <"$dir/status"
