@@ -219,6 +219,7 @@ CLIENT_SRC := \
 	client/mhost.c
 
 TOOL_SRC := \
+	tools/adapters.c \
 	tools/bar.c \
 	tools/bench.c \
 	tools/bench_fio.c \

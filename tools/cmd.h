@@ -97,6 +97,16 @@ int cmd_split_ref(const struct cmd *cmd, char *ref, const char **model, const ch
  */
 char *cmd_text(const struct cmd *cmd, int argc, char **argv, size_t *bytes);
 
+/* ---- adapters.c ------------------------------------------------------------------------------- */
+
+struct cmd_adapters {
+	struct mhost_adapter list[MHOST_ADAPTERS_MAX];
+	uint32_t count;
+};
+/* One more from "NAME[@VERSION][:SCALE]", cut in place. CMD_OK, or CMD_USAGE with the reason printed. */
+int cmd_take_adapter(const struct cmd *cmd, char *text, struct cmd_adapters *to);
+void cmd_adapters_set(const struct cmd_adapters *list, struct mhost_request *rq);
+
 json_t *cmd_json_ids(const uint32_t *ids, uint32_t count);
 json_t *cmd_json_text(const char *text, size_t bytes);	/* ill-formed UTF-8 becomes U+FFFD */
 void cmd_json_print(json_t *object);			/* one line on standard output; frees it */
@@ -183,6 +193,7 @@ int reply_run(const struct cmd *cmd, const struct mhost_request *rq, reply_text_
 typedef bool (*reply_over_fn)(void);
 int reply_collect(struct mhost *s, const struct mhost_request *rq, reply_over_fn is_over,
 		  reply_text_fn on_text, struct reply *reply);
+json_t *cmd_json_adapters(const struct reply *reply);	/* that it was made with */
 void reply_free(struct reply *reply);
 const char *reply_finish_name(uint32_t finish);	/* enum mhost_finish, as in JSON */
 

@@ -12,7 +12,8 @@
 #include "sto_store.h"
 
 #define SYNOPSIS "MODEL VERSION... --file FILE [--count N] [--concurrency C]\n" \
-	"                   [--max-tokens M] [--seed S] [--limit SECONDS] [--json]"
+	"                   [--max-tokens M] [--seed S] [--limit SECONDS]\n" \
+	"                   [--adapter NAME[@V][:SCALE]]... [--json]"
 
 #define COUNT_MAX		1000000u
 #define MAX_TOKENS_DEFAULT	32u
@@ -76,6 +77,8 @@ static void print_text(struct probe *p)
 static int take_option(struct probe *p, int opt)
 {
 	switch (opt) {
+	case 'a':
+		return cmd_take_adapter(p->cmd, optarg, &p->adapters);
 	case 'c':
 		return cmd_take_u32(p->cmd, "--concurrency", 1, PROBE_CONCURRENCY_MAX, &p->concurrency);
 	case 'f':
@@ -122,6 +125,7 @@ static int take_versions(struct probe *p, int count, char **versions)
 static int parse(struct probe *p, int argc, char **argv)
 {
 	static const struct option longs[] = {
+		{ "adapter", required_argument, NULL, 'a' },
 		{ "concurrency", required_argument, NULL, 'c' },
 		{ "count", required_argument, NULL, 'n' },
 		{ "file", required_argument, NULL, 'f' },

@@ -11,6 +11,7 @@
 
 struct run_args {
 	struct mhost_request rq;
+	struct cmd_adapters adapters;
 	const char *stops[16];
 	uint32_t *ids;
 	char *text;
@@ -18,9 +19,10 @@ struct run_args {
 
 enum { OPT_TOKENS = 256, OPT_TEMPERATURE, OPT_TOP_K, OPT_TOP_P, OPT_MIN_P, OPT_PENALTY, OPT_LAST,
        OPT_SEED, OPT_STOP, OPT_IGNORE_EOS, OPT_NO_SPECIAL, OPT_LOGPROBS, OPT_DEADLINE, OPT_KEY,
-       OPT_NO_SPECULATE };
+       OPT_NO_SPECULATE, OPT_ADAPTER };
 
 static const struct option options[] = {
+	{ "adapter", required_argument, NULL, OPT_ADAPTER },
 	{ "tokens", required_argument, NULL, OPT_TOKENS },
 	{ "max-tokens", required_argument, NULL, 'n' },
 	{ "temperature", required_argument, NULL, OPT_TEMPERATURE },
@@ -152,13 +154,16 @@ static int parse(struct cmd *cmd, int argc, char **argv, struct run_args *a)
 	while ((opt = cmd_getopt(cmd, argc, argv, ":n:", options)) != -1) {
 		if (opt == '?')
 			return CMD_USAGE;
-		if (!take_option(a, opt))
+		if (opt == OPT_ADAPTER && cmd_take_adapter(cmd, optarg, &a->adapters))
+			return CMD_USAGE;
+		if (opt != OPT_ADAPTER && !take_option(a, opt))
 			return refuse_value(cmd, opt);
 	}
 	if (argc - optind < 1 || argc - optind > (a->ids ? 1 : 2))
 		return cmd_usage(cmd, SYNOPSIS);
 	if (cmd_split_ref(cmd, argv[optind], &a->rq.model, &a->rq.version))
 		return CMD_USAGE;
+	cmd_adapters_set(&a->adapters, &a->rq);
 	a->rq.stops = a->stops;
 	a->rq.tokens = a->ids;
 	if (a->ids)
@@ -174,20 +179,6 @@ static void print_text(const char *text, size_t bytes)
 	fflush(stdout);
 }
 
-static json_t *json_adapters(const struct reply *r)
-{
-	json_t *list = json_array();
-
-	for (uint32_t i = 0; i < r->adapter_count; i++) {
-		const struct reply_adapter *a = &r->adapters[i];
-
-		json_array_append_new(list, json_pack("{s:s, s:s, s:s, s:f}", "adapter", a->name, "version",
-						      a->version, "content_hash", a->hash, "scale",
-						      (double)a->scale));
-	}
-	return list;
-}
-
 static void print_json(struct reply *r)
 {
 	json_t *o = json_object();
@@ -197,7 +188,7 @@ static void print_json(struct reply *r)
 	json_object_set_new(o, "model", json_string(r->model));
 	json_object_set_new(o, "version", json_string(r->version));
 	json_object_set_new(o, "content_hash", json_string(r->hash));
-	json_object_set_new(o, "adapters", json_adapters(r));
+	json_object_set_new(o, "adapters", cmd_json_adapters(r));
 	json_object_set_new(o, "prompt_tokens", cmd_json_ids(r->prompt, r->prompt_count));
 	json_object_set_new(o, "tokens", cmd_json_ids(r->tokens, r->token_count));
 	json_object_set_new(o, "text", cmd_json_text(r->text ? r->text : "", r->text_bytes));

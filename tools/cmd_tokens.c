@@ -8,6 +8,7 @@
 
 struct text_args {
 	struct mhost_request rq;
+	struct cmd_adapters adapters;
 	uint32_t *ids;
 	char *text;
 };
@@ -15,6 +16,7 @@ struct text_args {
 static int parse(struct cmd *cmd, int argc, char **argv, struct text_args *a, const char *synopsis)
 {
 	static const struct option options[] = {
+		{ "adapter", required_argument, NULL, 'a' },
 		{ "tokens", required_argument, NULL, 't' },
 		{ "no-special", no_argument, NULL, 's' },
 		{ 0 },
@@ -24,6 +26,11 @@ static int parse(struct cmd *cmd, int argc, char **argv, struct text_args *a, co
 	while ((opt = cmd_getopt(cmd, argc, argv, ":", options)) != -1) {
 		if (opt == 's')
 			a->rq.flags |= MHOST_NO_SPECIAL;
+		else if (opt == 'a' && a->rq.kind == MHOST_SCORE) {
+			if (cmd_take_adapter(cmd, optarg, &a->adapters))
+				return CMD_USAGE;
+		} else if (opt == 'a')
+			return cmd_usage(cmd, synopsis);
 		else if (opt != 't')
 			return CMD_USAGE;
 		else if (!cmd_parse_ids(optarg, &a->ids, &a->rq.token_count))
@@ -34,6 +41,7 @@ static int parse(struct cmd *cmd, int argc, char **argv, struct text_args *a, co
 		return cmd_usage(cmd, synopsis);
 	if (cmd_split_ref(cmd, argv[optind], &a->rq.model, &a->rq.version))
 		return CMD_USAGE;
+	cmd_adapters_set(&a->adapters, &a->rq);
 	a->rq.tokens = a->ids;
 	if (a->ids)
 		return CMD_OK;
@@ -60,8 +68,9 @@ static void print_score(const struct cmd *cmd, const struct reply *r)
 			printf("%u\t-\n", r->prompt[i]);
 	}
 	if (cmd->json)
-		cmd_json_print(json_pack("{s:s, s:s, s:s, s:o, s:o, s:f}", "model", r->model, "version",
-					 r->version, "content_hash", r->hash, "tokens",
+		cmd_json_print(json_pack("{s:s, s:s, s:s, s:o, s:o, s:o, s:f}", "model", r->model, "version",
+					 r->version, "content_hash", r->hash, "adapters",
+					 cmd_json_adapters(r), "tokens",
 					 cmd_json_ids(r->prompt, r->prompt_count), "logprobs", list,
 					 "sum_logprob", sum));
 	else
@@ -119,7 +128,8 @@ static int run(struct cmd *cmd, int argc, char **argv, uint32_t kind, const char
 int cmd_score(struct cmd *cmd, int argc, char **argv)
 {
 	return run(cmd, argc, argv, MHOST_SCORE,
-		   "MODEL[@VERSION] [TEXT | --tokens 1,2,3] [--no-special]", print_score);
+		   "MODEL[@VERSION] [TEXT | --tokens 1,2,3] [--adapter NAME[@V][:SCALE]]... [--no-special]",
+		   print_score);
 }
 
 int cmd_tokenize(struct cmd *cmd, int argc, char **argv)

@@ -15,17 +15,23 @@
 #include "prompts.h"
 
 #define SYNOPSIS "MODEL [--file FILE] [--clients 8] [--max-tokens 16] [--keys 1000] [--think MS]\n" \
-	"                   [--until FILE] [--limit SECONDS] [--json]"
+	"                   [--adapter NAME[@V][:SCALE]]... [--until FILE] [--limit SECONDS] [--json]"
 
 #define CLIENTS_MAX	64u
 #define VERSIONS_MAX	64u
+#define PARTS_MAX	(1 + MHOST_ADAPTERS_MAX)
 #define WAIT_MS		200
 #define RETRIES		3u
 #define KEYS_PER_CLIENT	1000000u
 
+/* What a reply was made with: a version, and its adapters if any, "1.0.0 style@1.2.0". */
+struct stamp {
+	char name[48 + MHOST_ADAPTERS_MAX * 114];
+	uint8_t hashes[PARTS_MAX][32];
+};
+
 struct version {
-	char name[48];
-	uint8_t hash[32];
+	struct stamp stamp;
 	uint64_t replies;
 	uint64_t *bits;		/* [prompts] hash of the reply, 0: none yet */
 };
@@ -34,13 +40,14 @@ struct traffic {
 	const struct cmd *cmd;
 	const char *model, *until;
 	uint32_t clients, max_tokens, keys, think_ms;
+	struct cmd_adapters adapters;
 	struct prompts prompts;
 	pthread_mutex_t lock;
 	/* under lock */
 	struct version versions[VERSIONS_MAX];
 	uint32_t version_count;
 	uint64_t replies, failed, wrong, tokens, retried;
-	char first[512];	/* what went wrong first */
+	char first[1280];	/* what went wrong first */
 };
 
 struct client {
@@ -54,8 +61,7 @@ struct client {
 /* ---- one reply ------------------------------------------------------------------------------ */
 
 struct answer {
-	char version[48];
-	uint8_t hash[32];
+	struct stamp stamp;
 	uint64_t bits;		/* FNV-1a of its tokens, never 0 */
 	uint32_t tokens;
 	bool begun, ended;
@@ -69,14 +75,28 @@ static void bits_add(uint64_t *bits, uint32_t token)
 		*bits = (*bits ^ (token & 0xff)) * UINT64_C(0x100000001b3);
 }
 
+static void stamp_fill(struct stamp *stamp, const struct mhost_event *ev)
+{
+	size_t n;
+
+	memset(stamp, 0, sizeof(*stamp));	/* compared as bytes */
+	n = (size_t)snprintf(stamp->name, 48, "%s", ev->version);
+	memcpy(stamp->hashes[0], ev->content_hash, 32);
+	for (uint32_t i = 0; i < ev->adapter_count; i++) {
+		const struct mhost_adapter_used *used = &ev->adapters[i];
+
+		n += (size_t)snprintf(stamp->name + n, 114, " %.63s@%.47s", used->name, used->version);
+		memcpy(stamp->hashes[1 + i], used->content_hash, 32);
+	}
+}
+
 static void take(struct answer *a, const struct mhost_event *ev)
 {
 	if (ev->type == MHOST_EVENT_BEGIN) {
 		a->begun = true;
 		a->tokens = 0;
 		a->bits = UINT64_C(0xcbf29ce484222325);
-		snprintf(a->version, sizeof(a->version), "%s", ev->version);
-		memcpy(a->hash, ev->content_hash, sizeof(a->hash));
+		stamp_fill(&a->stamp, ev);
 	} else if (ev->type == MHOST_EVENT_TOKEN) {
 		bits_add(&a->bits, ev->token);
 		a->tokens++;
@@ -109,6 +129,7 @@ static bool ask(struct client *c, uint32_t prompt, struct answer *a)
 	rq.tokens = p->prompt.ids;
 	rq.token_count = p->prompt.id_count;
 	rq.max_tokens = p->max_tokens ? p->max_tokens : t->max_tokens;
+	cmd_adapters_set(&t->adapters, &rq);
 	if (t->keys)	/* every second one has a session */
 		rq.session_key = c->asked % 2 ? 1 + c->index * KEYS_PER_CLIENT + c->asked / 2 % t->keys : 0;
 	err = mhost_submit(c->session, &rq, &id);
@@ -133,13 +154,12 @@ static struct version *version_of(struct traffic *t, const struct answer *a)
 	struct version *v = t->versions;
 
 	while (v < t->versions + t->version_count &&
-	       (memcmp(v->hash, a->hash, sizeof(v->hash)) || strcmp(v->name, a->version)))
+	       memcmp(&v->stamp, &a->stamp, sizeof(v->stamp)))
 		v++;
 	if (v < t->versions + t->version_count || t->version_count == VERSIONS_MAX)
 		return v < t->versions + t->version_count ? v : NULL;
 	t->version_count++;
-	memcpy(v->name, a->version, sizeof(v->name));
-	memcpy(v->hash, a->hash, sizeof(v->hash));
+	v->stamp = a->stamp;
 	v->bits = calloc(t->prompts.count, sizeof(*v->bits));
 	return v;
 }
@@ -147,7 +167,7 @@ static struct version *version_of(struct traffic *t, const struct answer *a)
 static void note(struct traffic *t, uint64_t *count, const char *what, const struct answer *a)
 {
 	if (!t->first[0])
-		snprintf(t->first, sizeof(t->first), "%s: %s%s%s", what, a->begun ? a->version : "",
+		snprintf(t->first, sizeof(t->first), "%s: %s%s%s", what, a->begun ? a->stamp.name : "",
 			 a->begun ? ": " : "", a->message);
 	++*count;
 }
@@ -233,7 +253,7 @@ static void print(const struct traffic *t)
 	json_t *versions = json_object();
 
 	for (uint32_t i = 0; i < t->version_count; i++)
-		json_object_set_new(versions, t->versions[i].name,
+		json_object_set_new(versions, t->versions[i].stamp.name,
 				    json_integer((json_int_t)t->versions[i].replies));
 	if (t->cmd->json) {
 		cmd_json_print(json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:s, s:o}", "model", t->model,
@@ -247,7 +267,7 @@ static void print(const struct traffic *t)
 	       (unsigned long long)t->retried, (unsigned long long)t->failed,
 	       (unsigned long long)t->wrong);
 	for (uint32_t i = 0; i < t->version_count; i++)
-		printf("  %-16s %10llu\n", t->versions[i].name, (unsigned long long)t->versions[i].replies);
+		printf("  %-16s %10llu\n", t->versions[i].stamp.name, (unsigned long long)t->versions[i].replies);
 	if (t->first[0])
 		printf("  first: %s\n", t->first);
 	json_decref(versions);
@@ -271,6 +291,7 @@ static int prompts_take(struct traffic *t, const char *file)
 static int parse(struct traffic *t, const char **file, int argc, char **argv)
 {
 	static const struct option longs[] = {
+		{ "adapter", required_argument, NULL, 'a' },
 		{ "file", required_argument, NULL, 'f' }, { "clients", required_argument, NULL, 'c' },
 		{ "max-tokens", required_argument, NULL, 'n' }, { "keys", required_argument, NULL, 'k' },
 		{ "think", required_argument, NULL, 't' }, { "until", required_argument, NULL, 'u' },
@@ -280,7 +301,9 @@ static int parse(struct traffic *t, const char **file, int argc, char **argv)
 	int opt, status = CMD_OK;
 
 	while (!status && (opt = cmd_getopt(t->cmd, argc, argv, ":", longs)) != -1) {
-		if (opt == 'f')
+		if (opt == 'a')
+			status = cmd_take_adapter(t->cmd, optarg, &t->adapters);
+		else if (opt == 'f')
 			*file = optarg;
 		else if (opt == 'u')
 			t->until = optarg;

@@ -72,6 +72,7 @@ static int submit(struct probe *p, struct probe_slot *slot)
 
 	rq.model = p->model;
 	rq.version = slot->side->version;
+	cmd_adapters_set(&p->adapters, &rq);
 	rq.flags = MHOST_NO_REPLAY;
 	rq.text = prompt->prompt.text;
 	rq.text_bytes = prompt->prompt.text_bytes;

@@ -36,6 +36,7 @@ struct probe_slot {
 struct probe {
 	const struct cmd *cmd;
 	struct mhost *session;
+	struct cmd_adapters adapters;	/* on top of each version */
 	char model[MHS_NAME_BYTES];
 	struct probe_side sides[PROBE_VERSIONS_MAX];
 	struct probe_slot slots[PROBE_CONCURRENCY_MAX];
