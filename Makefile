@@ -293,6 +293,7 @@ UNIT_TESTS := \
 	bits \
 	blas \
 	child \
+	client \
 	conf \
 	diff \
 	differ \

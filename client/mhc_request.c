@@ -53,6 +53,9 @@ static int check_adapters(struct mhost *s, const struct mhost_request *rq)
 	if (rq->adapter_count > MHS_ADAPTERS_MAX)
 		return mhc_fail(s, MHOST_E_INVALID, "%u adapters, at most %u", rq->adapter_count,
 				MHS_ADAPTERS_MAX);
+	if (rq->adapter_count && !rq->adapters)
+		return mhc_fail(s, MHOST_E_INVALID, "%u adapters, but no list of them",
+				rq->adapter_count);
 	for (uint32_t i = 0; i < rq->adapter_count; i++) {
 		const struct mhost_adapter *a = &rq->adapters[i];
 
