@@ -74,6 +74,7 @@ STORE_SRC := \
 	daemon/store/sto_adapter_image.c \
 	daemon/store/sto_adapter_import.c \
 	daemon/store/sto_adapter_manifest.c \
+	daemon/store/sto_adapter_pack.c \
 	daemon/store/sto_adapter_verify.c \
 	daemon/store/sto_blob.c \
 	daemon/store/sto_compat.c \
@@ -92,6 +93,7 @@ STORE_SRC := \
 	daemon/store/sto_import.c \
 	daemon/store/sto_import_log.c \
 	daemon/store/sto_json.c \
+	daemon/store/sto_lora_rows.c \
 	daemon/store/sto_manifest.c \
 	daemon/store/sto_merge.c \
 	daemon/store/sto_merge_panels.c \
@@ -287,6 +289,7 @@ BENCH_SHARE := \
 
 UNIT_TESTS := \
 	adapter_check \
+	adapter_pack \
 	amx \
 	attach \
 	bell \
@@ -447,7 +450,7 @@ LIB_SRC := $(SHM_SRC) $(ENGINE_SRC) $(STORE_SRC) $(COMMON_SRC) $(SUP_SRC) $(WRK_
 PROGRAMS := $(if $(SUP_SRC),$(B)/mhostd) $(if $(WRK_SRC),$(B)/mhost-worker) $(if $(TOOL_SRC),$(B)/mhost) \
 	$(if $(CLIENT_SRC),$(B)/libmhost.so)
 TESTS   := $(UNIT_TESTS:%=$(B)/tests/unit/%_test)
-BENCHES := $(B)/tests/unit/kernels_bench $(B)/tests/unit/eng_bench
+BENCHES := $(B)/tests/unit/adapter_bench $(B)/tests/unit/kernels_bench $(B)/tests/unit/eng_bench
 
 all: ## build everything (after `make deps`)
 all: programs
@@ -469,7 +472,7 @@ $(B)/daemon/engine/kernels/%_avx512.o: ISA_FLAGS := -mavx512f -mavx512bw -mavx51
 $(B)/daemon/engine/kernels/%_amx.o: ISA_FLAGS := -O3 -mamx-tile -mamx-int8 -mavx512f -mavx512bw -mavx512vl -mavx512dq -mavx512vnni -mavx2 -mfma -mf16c
 
 # What an import does to each weight: loops of fixed length become vectors.
-$(addprefix $(B)/daemon/engine/,eng_pack.o eng_quant.o eng_source.o): ISA_FLAGS := -O3
+$(addprefix $(B)/daemon/engine/,eng_pack.o eng_quant.o eng_source.o) $(B)/daemon/store/sto_lora_rows.o: ISA_FLAGS := -O3
 
 $(B)/libmhost-all.a: $(call objs,$(LIB_SRC) $(filter-out tests/lib/t_storm.c,$(wildcard tests/lib/*.c)))
 	$(call say,AR,$@)

@@ -59,7 +59,7 @@ static int check_identity(const struct mhs_image_header *image, const char **fie
 		*field = "abi_major: made by another major version of mhost, import it again";
 		return -ENOTSUP;
 	}
-	if (image->features & ~MHS_IMAGE_PACKED) {
+	if (image->features & ~(MHS_IMAGE_PACKED | MHS_IMAGE_QUICK_HASH)) {
 		*field = "features: needs a newer mhost, a feature bit is unknown";
 		return -ENOTSUP;
 	}
@@ -133,6 +133,8 @@ static int check_spans(const struct mhs_image_header *image, const char **field)
 static int check_kind(const struct mhs_image_header *image, const char **field)
 {
 	if (image->kind == MHS_IMAGE_MODEL) {
+		if (image->features & MHS_IMAGE_QUICK_HASH)
+			return mhs_refuse(field, "features: a model must have the hash of its content");
 		if (!mhs_all_zero(image->adapter, sizeof(image->adapter)) ||
 		    !mhs_all_zero(image->fits_hash, sizeof(image->fits_hash)))
 			return mhs_refuse(field, "adapter, fits_hash: must be zero in the image of a model");

@@ -28,7 +28,7 @@
 
 #define MHS_IMAGE_MAGIC		UINT64_C(0x316567616d69686d)	/* "mhimage1" */
 #define MHS_IMAGE_ABI_MAJOR	2u	/* 2: 5 and 6 bits are held as such */
-#define MHS_IMAGE_ABI_MINOR	3u	/* 1: MHS_IMAGE_PACKED; 2: adapters; 3: more types */
+#define MHS_IMAGE_ABI_MINOR	4u	/* 1: MHS_IMAGE_PACKED; 2: adapters; 3: more types; 4: QUICK_HASH */
 #define MHS_PACK_MAGIC		UINT64_C(0x31306b636170686d)	/* "mhpack01" */
 #define MHS_IMAGE_ALIGN_BYTES	4096u
 #define MHS_IMAGE_CHUNK_BYTES	(4u << 20)
@@ -44,6 +44,11 @@
 #define MHS_IMAGE_FILE_MAX	(UINT64_C(1) << 26)	/* bytes of a packed image's own file */
 
 #define MHS_IMAGE_PACKED	UINT64_C(1)	/* feature: the data lies in packs (since 2.1) */
+/*
+ * Feature of an adapter that was made in memory and is in no store (since 2.4): content_hash is
+ * SHA-256 of the chunk table, whose hashes cover the data; tensors have no hashes of their own.
+ */
+#define MHS_IMAGE_QUICK_HASH	UINT64_C(2)
 
 enum mhs_image_kind { MHS_IMAGE_MODEL = 1, MHS_IMAGE_ADAPTER = 2 };
 enum mhs_image_arch { MHS_ARCH_LLAMA = 1 };

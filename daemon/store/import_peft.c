@@ -290,18 +290,40 @@ static int read_weights(struct reader *r)
 	return err;
 }
 
+static int read_opened(struct sto_lora *lora, struct sto_version *base, struct sto_error *error)
+{
+	struct reader r = { .lora = lora, .base = base, .error = error };
+	int err = sto_peft_read(&lora->peft, &lora->files[0], error);
+
+	lora->config = base->header.config;
+	return err ? err : read_weights(&r);
+}
+
 int sto_lora_read(struct sto_lora *lora, const char *path, struct sto_version *base,
 		  struct sto_error *error)
 {
-	struct reader r = { .lora = lora, .base = base, .error = error };
 	int err;
 
 	memset(lora, 0, sizeof(*lora));
-	lora->config = base->header.config;
 	err = open_files(lora, path, error);
-	if (!err)
-		err = sto_peft_read(&lora->peft, &lora->files[0], error);
-	return err ? err : read_weights(&r);
+	return err ? err : read_opened(lora, base, error);
+}
+
+int sto_lora_read_fds(struct sto_lora *lora, int config_fd, int weights_fd, const char *shown,
+		      struct sto_version *base, struct sto_error *error)
+{
+	const int fds[] = { config_fd, weights_fd };
+	int err = 0;
+
+	memset(lora, 0, sizeof(*lora));
+	for (uint32_t i = 0; i < 2 && !err; i++) {
+		char name[PATH_BYTES];
+
+		snprintf(name, sizeof(name), "%s/%s", shown, i ? WEIGHTS_NAME : CONFIG_NAME);
+		err = sto_file_adopt(&lora->files[i], fds[i], name, error);
+		lora->file_count += !err;
+	}
+	return err ? err : read_opened(lora, base, error);
 }
 
 void sto_lora_fini(struct sto_lora *lora)

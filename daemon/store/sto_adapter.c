@@ -94,6 +94,10 @@ static int check_names(const struct mhs_image_header *h, const char *path, const
 {
 	uint8_t hash[MHS_HASH_BYTES];
 
+	if (h->features & MHS_IMAGE_QUICK_HASH) {
+		sto_fail(error, "%s: features: is one of memory alone; import the adapter", path);
+		return -EINVAL;
+	}
 	if (h->kind != MHS_IMAGE_ADAPTER) {
 		sto_fail(error, "%s: kind: %u, limit 2 (adapter); move it back", path, h->kind);
 		return -EINVAL;

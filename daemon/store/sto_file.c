@@ -48,18 +48,16 @@ static int check_opened(struct sto_file *file, struct sto_error *error)
 	return 0;
 }
 
-int sto_file_open(struct sto_file *file, int dir_fd, const char *name, const char *shown,
-		  struct sto_error *error)
+/* @fd is the file's from now on; negative: the errno of the opening. */
+static int file_init(struct sto_file *file, int fd, const char *shown, struct sto_error *error)
 {
 	int err;
 
 	memset(file, 0, sizeof(*file));
-	/* O_NONBLOCK: the open of a fifo without a writer returns, and fstat refuses it. */
-	file->fd = openat(dir_fd, name, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-	if (file->fd < 0) {
-		err = -errno;
-		sto_fail(error, "%s: cannot be opened: %s; check the path", shown, strerror(-err));
-		return err;
+	file->fd = fd;
+	if (fd < 0) {
+		sto_fail(error, "%s: cannot be opened: %s; check the path", shown, strerror(-fd));
+		return fd;
 	}
 	file->path = strdup(shown);
 	if (!file->path) {
@@ -71,6 +69,22 @@ int sto_file_open(struct sto_file *file, int dir_fd, const char *name, const cha
 	if (err)
 		sto_file_close(file);
 	return err;
+}
+
+int sto_file_open(struct sto_file *file, int dir_fd, const char *name, const char *shown,
+		  struct sto_error *error)
+{
+	/* O_NONBLOCK: the open of a fifo without a writer returns, and fstat refuses it. */
+	int fd = openat(dir_fd, name, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+
+	return file_init(file, fd < 0 ? -errno : fd, shown, error);
+}
+
+int sto_file_adopt(struct sto_file *file, int fd, const char *shown, struct sto_error *error)
+{
+	int copy = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+
+	return file_init(file, copy < 0 ? -errno : copy, shown, error);
 }
 
 void sto_file_close(struct sto_file *file)

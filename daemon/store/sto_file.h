@@ -29,6 +29,8 @@ struct sto_file {
  */
 int sto_file_open(struct sto_file *file, int dir_fd, const char *name, const char *shown,
 		  struct sto_error *error);
+/* The same of a descriptor that is open already, and stays the caller's. */
+int sto_file_adopt(struct sto_file *file, int fd, const char *shown, struct sto_error *error);
 void sto_file_close(struct sto_file *file);
 /* Exactly @bytes at @offset. -EIO with @error when the file ends earlier or cannot be read. */
 int sto_file_read(const struct sto_file *file, void *out, uint64_t bytes, uint64_t offset,

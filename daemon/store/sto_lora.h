@@ -42,6 +42,16 @@ struct sto_lora {
  */
 int sto_lora_read(struct sto_lora *lora, const char *path, struct sto_version *base,
 		  struct sto_error *error);
+/* The same of two open descriptors, which stay the caller's; @shown names where they come from. */
+int sto_lora_read_fds(struct sto_lora *lora, int config_fd, int weights_fd, const char *shown,
+		      struct sto_version *base, struct sto_error *error);
 void sto_lora_fini(struct sto_lora *lora);
+
+/* Rows as they stand in the file, at an address that fits their values (sto_lora_rows.c). */
+/* Whether all of @rows x @cols are finite; if not, *@bad_row has one that is not. */
+bool sto_lora_finite(uint32_t source, const void *in, uint64_t rows, uint64_t cols, uint64_t *bad_row);
+/* @rows rows of @rank values to panels of @type: that of @source, or ENG_F32. */
+void sto_lora_panels(uint32_t source, uint32_t type, const void *in, uint64_t rows, uint64_t rank,
+		     void *out);
 
 #endif

@@ -126,7 +126,8 @@ static void identity(void)
 	CASE(image.magic ^= 1, -EINVAL, "magic");
 	CASE(image.abi_major = MHS_IMAGE_ABI_MAJOR + 1, -ENOTSUP, "abi_major");
 	CASE(image.abi_major = MHS_IMAGE_ABI_MAJOR - 1, -ENOTSUP, "abi_major");
-	CASE(image.features = 2, -ENOTSUP, "features");
+	CASE(image.features = 4, -ENOTSUP, "features");
+	CASE(image.features = MHS_IMAGE_QUICK_HASH, -EINVAL, "features");	/* of adapters alone */
 	CASE(image.features = UINT64_C(1) << 63, -ENOTSUP, "features");
 	CASE(image.file_bytes = IMAGE_BYTES, -EINVAL, "file_bytes");
 	CASE(image.pack_count = 1, -EINVAL, "file_bytes");
