@@ -18,8 +18,11 @@ TOP = {"model.embed_tokens.weight": "token_embd.weight", "model.norm.weight": "o
 	"lm_head.weight": "output.weight"}
 KMIX = {"token_embd": Q.Q4_K, "attn_q": Q.Q4_K, "attn_k": Q.Q5_K, "attn_v": Q.Q6_K, "attn_output": Q.Q5_K,
 	"ffn_gate": Q.Q4_K, "ffn_up": Q.Q5_K, "ffn_down": Q.Q6_K}
+FEW_BITS = {"token_embd": Q.IQ4_XS, "attn_q": Q.Q2_K, "attn_k": Q.Q3_K, "attn_v": Q.IQ4_NL, "attn_output": Q.MXFP4,
+	"ffn_gate": Q.Q3_K, "ffn_up": Q.Q2_K, "ffn_down": Q.IQ4_NL}
 
 _SMALL = ref_hf.shape(inter=64, vocab=320)
+_WIDE = ref_hf.shape(hidden=256, inter=256, layers=1, head_dim=64, kv_heads=1, vocab=288)
 _SMOL = {"tok": "smollm", "pre": "smollm", "bos": "<|im_start|>", "eos": ["<|im_end|>"], "add_bos": False}
 _LLAMA3 = {"tok": "llama3", "pre": "llama-bpe", "bos": "<|begin_of_text|>", "eos": ["<|eot_id|>"], "add_bos": True}
 _GPT2 = {"tok": "gpt2", "pre": "gpt-2", "bos": None, "eos": ["<|endoftext|>"], "add_bos": False}
@@ -34,8 +37,8 @@ FILES = {
 	"q4_1_align64": {"type": Q.Q4_1, "shape": _SMALL, "align": 64} | _GPT2,
 	"q5_0": {"type": Q.Q5_0, "shape": _SMALL} | _LLAMA3,
 	"q5_1": {"type": Q.Q5_1, "shape": ref_hf.shape(tied=False, vocab=320), "rms_first": True} | _SMOL,
-	"k_quants": {"type": None, "shape": ref_hf.shape(hidden=256, inter=256, layers=1, head_dim=64, kv_heads=1,
-		vocab=288)} | _SMOL,
+	"k_quants": {"type": None, "mix": KMIX, "shape": _WIDE} | _SMOL,
+	"few_bits": {"type": None, "mix": FEW_BITS, "shape": _WIDE} | _SMOL,
 }
 
 
@@ -68,9 +71,29 @@ def pair_six_bits(scales, mins):
 	return bytes(low + [scales[j] & 15 | (mins[j] & 15) << 4 for j in range(4, 8)])
 
 
+def half(x):
+	return np.array(x, dtype="<f2").tobytes()
+
+
+def few_bits_block(rng, kind, deviation):
+	"""The same for the types of 2 and 3 bits and those of 4 bits with a table."""
+	turn = 1 if rng.integers(2) else -1
+	if kind == Q.Q2_K:
+		scales = rng.integers(8, 16, 16)
+		mins = np.clip(scales + rng.integers(-1, 2, 16), 0, 15)
+		scale = deviation / (1.12 * 11.5)
+		return (scales | mins << 4).astype(np.uint8).tobytes() + rng.bytes(64) + half(scale) + half(1.5 * scale)
+	if kind == Q.Q3_K:
+		return rng.bytes(32 + 64 + 12) + half(turn * deviation / (18.5 * 2.35))
+	if kind == Q.MXFP4:
+		return bytes([128 + round(np.log2(deviation / 5.85)) + int(rng.integers(-1, 2))]) + rng.bytes(16)
+	if kind == Q.IQ4_NL:
+		return half(turn * deviation / 67.6) + rng.bytes(16)
+	return half(turn * deviation / (18.5 * 67.6)) + rng.bytes(2 + 4 + 128)
+
+
 def k_block(rng, kind, deviation):
 	"""One block of 256 weights with the wanted standard deviation and a mean near zero."""
-	half = lambda x: np.array(x, dtype="<f2").tobytes()
 	if kind == Q.Q6_K:
 		scales = rng.integers(-127, 128, 16).astype(np.int8)
 		return rng.bytes(192) + scales.tobytes() + half(deviation / (73.6 * 18.5))
@@ -84,8 +107,9 @@ def k_block(rng, kind, deviation):
 
 def k_matrix(rng, like, kind):
 	"""Random blocks in the place of a float matrix, with its deviation. The gguf package reads them, it cannot make them."""
-	count = like.size // 256
-	raw = b"".join(k_block(rng, kind, float(like.std())) for _ in range(count))
+	count = like.size // gguf.GGML_QUANT_SIZES[kind][0]
+	block = few_bits_block if kind in FEW_BITS.values() else k_block
+	raw = b"".join(block(rng, kind, float(like.std())) for _ in range(count))
 	return np.frombuffer(raw, dtype=np.uint8).reshape(like.shape[0], -1)
 
 
@@ -141,10 +165,10 @@ def stored(rng, name, array, spec):
 	"""(bytes or floats to store, type) of one matrix or vector."""
 	if array.ndim == 1:
 		return array, Q.F32
-	kind = KMIX.get(name.split(".")[-2]) if spec["type"] is None else spec["type"]
 	if spec["type"] is None:
+		kind = spec["mix"][name.split(".")[-2]]
 		return k_matrix(rng, array, kind), kind
-	return gguf.quantize(array, kind), kind
+	return gguf.quantize(array, spec["type"]), spec["type"]
 
 
 def write_file(path, name, spec, tok, rng):
