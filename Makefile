@@ -66,6 +66,7 @@ ENGINE_SRC := \
 STORE_SRC := \
 	daemon/store/import_gguf.c \
 	daemon/store/import_gguf_config.c \
+	daemon/store/import_gguf_folder.c \
 	daemon/store/import_hf.c \
 	daemon/store/import_peft.c \
 	daemon/store/import_safetensors.c \
@@ -85,6 +86,7 @@ STORE_SRC := \
 	daemon/store/sto_gguf.c \
 	daemon/store/sto_gguf_cursor.c \
 	daemon/store/sto_gguf_get.c \
+	daemon/store/sto_gguf_parts.c \
 	daemon/store/sto_gguf_tensors.c \
 	daemon/store/sto_hash.c \
 	daemon/store/sto_hf_config.c \
@@ -306,6 +308,7 @@ UNIT_TESTS := \
 	extents \
 	gguf \
 	gguf_cut \
+	gguf_parts \
 	hf_config \
 	history \
 	hrt \
@@ -369,6 +372,7 @@ FUZZERS := \
 	conf \
 	control \
 	gguf \
+	gguf_parts \
 	hf_config \
 	lane \
 	peft \

@@ -58,6 +58,7 @@ enum watch_lack {
 	WATCH_LACKS_NEW_MARKER,	/* the one there is older than a file */
 	WATCH_LACKS_CLOSE,	/* a file is open for writing */
 	WATCH_LACKS_NAME,	/* its name cannot be kept as text */
+	WATCH_LACKS_FOLDER,	/* a part of a model that is split over files */
 };
 
 /* A name in the directory that is a checkpoint or may become one. */

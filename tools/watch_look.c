@@ -17,7 +17,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "sto_file.h"
+#include "sto_gguf.h"
 #include "watch.h"
 
 #define FILES_MAX	4096u
@@ -74,7 +74,7 @@ static bool is_source(const char *name)
 	for (size_t i = 0; i < COUNT(source_names); i++)
 		if (!strcmp(name, source_names[i]))
 			return true;
-	return ends_in(name, ".safetensors");
+	return ends_in(name, ".safetensors") || ends_in(name, ".gguf");
 }
 
 static uint64_t ns_of(struct statx_timestamp t)
@@ -245,10 +245,16 @@ static int look_at_folder(const struct watch *w, struct watch_entry *entry, int 
 static int look_at_gguf(const struct watch *w, struct watch_entry *entry,
 			char why[WATCH_ERROR_BYTES])
 {
+	uint32_t number, count;
 	struct file file;
 
 	if (!ends_in(entry->name, ".gguf") || !look_at_file(w->dir_fd, entry->name, &file))
 		return -ENOENT;
+	if (sto_gguf_part_name(entry->name, &number, &count) && count > 1) {
+		snprintf(why, WATCH_ERROR_BYTES, "is part %u of %u; put the parts into a folder of "
+			 "their own", number, count);
+		return lacks(entry, WATCH_LACKS_FOLDER);
+	}
 	snprintf(why, WATCH_ERROR_BYTES, "is being written");
 	if (!entry->is_closed && !entry->is_scanned)
 		return lacks(entry, WATCH_LACKS_ALL);

@@ -13,6 +13,8 @@
 #include "import_gguf_priv.h"
 #include "sto_tok_gguf.h"
 
+#define PATH_BYTES	4096u
+
 /* ---- tensors ----------------------------------------------------------------------------- */
 
 static int check_shape(const struct sto_gguf *gguf, const struct sto_gguf_tensor *t,
@@ -25,14 +27,14 @@ static int check_shape(const struct sto_gguf *gguf, const struct sto_gguf_tensor
 		sto_fail(error,
 			 "%s: tensor %s: has %u dimensions, %llu rows of %llu, limit %u, %llu of "
 			 "%llu (from the metadata); " CONVERT,
-			 gguf->file->path, t->name, t->dim_count, (unsigned long long)have_rows,
+			 gguf->file[t->part].path, t->name, t->dim_count, (unsigned long long)have_rows,
 			 (unsigned long long)t->dims[0], slot->vector ? 1u : 2u,
 			 (unsigned long long)rows, (unsigned long long)cols);
 		return -EINVAL;
 	}
 	if (slot->vector && eng_source_block_values(t->type) > 1) {
 		sto_fail(error, "%s: tensor %s: is %s, limit F32, F16, BF16 for a vector; " CONVERT,
-			 gguf->file->path, t->name, sto_gguf_tensor_type_name(t->type));
+			 gguf->file[t->part].path, t->name, sto_gguf_tensor_type_name(t->type));
 		return -EINVAL;
 	}
 	return 0;
@@ -47,6 +49,7 @@ static void place_tensor(struct sto_model *model, const struct sto_gguf_tensor *
 	to->role = slot->role;
 	to->layer = layer;
 	to->source = t->type;
+	to->file = t->part;
 	to->rows = t->dims[1];
 	to->cols = t->dims[0];
 	to->offset_bytes = t->offset_bytes;
@@ -93,14 +96,15 @@ static int is_harmless(const char *name)
 static int check_unused(const struct sto_gguf *gguf, const uint8_t *used, struct sto_error *error)
 {
 	for (uint32_t i = 0; i < gguf->tensor_count; i++) {
-		const char *name = gguf->tensors[i].name;
+		const struct sto_gguf_tensor *t = &gguf->tensors[i];
+		const char *name = t->name;
 
 		if (used[i] || is_harmless(name))
 			continue;
 		sto_fail(error,
 			 "%s: tensor %s: has no place in a llama model of this configuration; this "
 			 "kind of model is not supported",
-			 gguf->file->path, name);
+			 gguf->file[t->part].path, name);
 		return -ENOTSUP;
 	}
 	return 0;
@@ -174,6 +178,25 @@ static int read_template(const struct sto_gguf *gguf, struct sto_model *model,
 	return sto_model_set_template(model, gguf->file->path, key, text.data, text.bytes, error);
 }
 
+/* Of a split model, the other files. They follow the first in @model. */
+static int open_parts(struct sto_gguf *gguf, struct sto_model *model, const char *path,
+		      struct sto_error *error)
+{
+	uint32_t count = 1, index;
+	char part[PATH_BYTES];
+	int err = sto_gguf_part_count(gguf, &count, error);
+
+	for (uint32_t i = 2; i <= count && !err; i++) {
+		err = sto_gguf_part_path(path, i, part, sizeof(part));
+		if (!err)
+			err = sto_model_add_file(model, AT_FDCWD, part, part, &index, error);
+		if (err == -ENOENT)
+			sto_fail(error, "%s: is missing, part %u of %u; fetch it", part, i, count);
+	}
+	gguf->file = model->files;	/* they may have moved */
+	return err ? err : sto_gguf_join(gguf, model->files, count, error);
+}
+
 int sto_import_gguf(struct sto_model *model, const char *path, struct sto_error *error)
 {
 	struct sto_gguf gguf;
@@ -186,7 +209,9 @@ int sto_import_gguf(struct sto_model *model, const char *path, struct sto_error 
 	err = sto_gguf_open(&gguf, &model->files[index], error);
 	if (err)
 		return err;
-	err = import_gguf_architecture(&gguf, error);
+	err = open_parts(&gguf, model, path, error);
+	if (!err)
+		err = import_gguf_architecture(&gguf, error);
 	if (!err)
 		err = import_gguf_config(&gguf, model, error);
 	if (!err)

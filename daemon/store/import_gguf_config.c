@@ -244,7 +244,7 @@ static int read_rope_factors(const struct sto_gguf *gguf, uint32_t count, float 
 		sto_fail(error, "%s: out of memory; free some", gguf->file->path);
 		return -ENOMEM;
 	}
-	err = sto_file_read(gguf->file, *factors, t->bytes, t->offset_bytes, error);
+	err = sto_file_read(&gguf->file[t->part], *factors, t->bytes, t->offset_bytes, error);
 	for (uint32_t i = 0; i < count && !err; i++) {
 		if (isfinite((*factors)[i]) && (*factors)[i] > 0.0f)
 			continue;

@@ -65,12 +65,16 @@ static int read_head(struct sto_cursor *c, struct sto_gguf *gguf)
 		       &gguf->tensor_count) ||
 	    take_count(c, "metadata count", STO_GGUF_PAIR_MAX, PAIR_BYTES_MIN, &gguf->pair_count))
 		return -EINVAL;
-	if (gguf->tensor_count == 0) {
-		snprintf(c->field, sizeof(c->field), "tensor count");
-		return sto_refuse(c, "is 0, limit at least 1; this is a vocabulary only, "
-				  "give the model");
-	}
 	return 0;
+}
+
+/* The first part of a split model may have metadata alone. */
+static int check_not_empty(struct sto_cursor *c, const struct sto_gguf *gguf)
+{
+	if (gguf->tensor_count || sto_gguf_find(gguf, "split.count"))
+		return 0;
+	snprintf(c->field, sizeof(c->field), "tensor count");
+	return sto_refuse(c, "is 0, limit at least 1; this is a vocabulary only, give the model");
 }
 
 /* ---- metadata ---------------------------------------------------------------------------- */
@@ -141,7 +145,10 @@ static int read_pair(struct sto_cursor *c, struct sto_gguf_pair *pair, uint32_t 
 				  "convert the model again");
 	if (pair->type >= STO_GGUF_TYPE_COUNT)
 		return sto_refuse(c, "has value type %u, limit 0..12; %s", pair->type, STO_DAMAGED);
-	return skip_items(c, pair);
+	if (skip_items(c, pair))
+		return -EINVAL;
+	pair->bytes = c->at - (uint64_t)(pair->data - c->memory);
+	return 0;
 }
 
 static int by_key(const void *a, const void *b)
@@ -209,6 +216,8 @@ int sto_gguf_open(struct sto_gguf *gguf, const struct sto_file *file, struct sto
 	if (!err)
 		err = read_pairs(&c, gguf);
 	if (!err)
+		err = check_not_empty(&c, gguf);
+	if (!err)
 		err = read_alignment(&c, gguf);
 	if (!err)
 		err = sto_gguf_read_tensors(&c, gguf);
@@ -219,6 +228,9 @@ int sto_gguf_open(struct sto_gguf *gguf, const struct sto_file *file, struct sto
 
 void sto_gguf_close(struct sto_gguf *gguf)
 {
+	for (uint32_t i = 0; i < gguf->part_count; i++)
+		sto_gguf_close(&gguf->parts[i]);
+	free(gguf->parts);
 	free(gguf->pairs);
 	free(gguf->tensors);
 	free(gguf->memory);

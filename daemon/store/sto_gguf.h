@@ -6,6 +6,9 @@
  * against what is left of the file, keys and tensor names unique and clean UTF-8, arrays flat,
  * tensors gapless and without overlap, nothing behind the last one but its padding (trailing bytes
  * are refused). Big-endian files and version 1 are refused by name.
+ *
+ * A model may be split over files NAME-00001-of-00003.gguf and so on: the first has the metadata, each
+ * has some of the tensors (the first may have none) and says which it is.
  */
 #ifndef STO_GGUF_H
 #define STO_GGUF_H
@@ -35,6 +38,7 @@ struct sto_gguf_pair {
 	bool is_array;
 	uint64_t count;
 	const uint8_t *data; /* items as in the file, unaligned; strings: u64 length, then text */
+	uint64_t bytes;		/* of them */
 };
 
 struct sto_gguf_tensor {
@@ -42,12 +46,13 @@ struct sto_gguf_tensor {
 	uint32_t dim_count;
 	uint64_t dims[STO_GGUF_DIMS_MAX];	/* dims[0]: row length; 1 beyond dim_count */
 	uint32_t type;				/* enum eng_source, supported */
+	uint32_t part;				/* which file it is in, from 0 */
 	uint64_t offset_bytes;			/* in the file */
 	uint64_t bytes;
 };
 
 struct sto_gguf {
-	const struct sto_file *file;		/* borrowed */
+	const struct sto_file *file;		/* borrowed; of a split model all of them in a row */
 	uint32_t version;
 	uint32_t alignment;
 	uint64_t data_offset_bytes;
@@ -56,11 +61,26 @@ struct sto_gguf {
 	struct sto_gguf_pair *pairs;		/* sorted by key */
 	struct sto_gguf_tensor *tensors;	/* sorted by name */
 	uint8_t *memory; /* metadata; keys and names NUL-terminated in place */
+	struct sto_gguf *parts;			/* the other files of a split model, for their names */
+	uint32_t part_count;			/* of those */
 };
 
 /* Read and check everything but the tensor data. 0 or negative errno with @error. */
 int sto_gguf_open(struct sto_gguf *gguf, const struct sto_file *file, struct sto_error *error);
 void sto_gguf_close(struct sto_gguf *gguf);
+
+/* "...-00002-of-00003.gguf": 2 and 3. False: not such a name. */
+bool sto_gguf_part_name(const char *name, uint32_t *number, uint32_t *count);
+/* The name of part @number (from 1) beside @name, which is one; 0 or -ENAMETOOLONG. */
+int sto_gguf_part_path(const char *name, uint32_t number, char *out, size_t out_bytes);
+/* How many files the model has whose first is open; 1: it is not split. 0 or -EINVAL with @error. */
+int sto_gguf_part_count(const struct sto_gguf *gguf, uint32_t *count, struct sto_error *error);
+/*
+ * Read files[1..count), add their tensors to @gguf, which is open on files[0], and check that they
+ * are its parts. @files is borrowed as long as @gguf is open. 0 or negative errno with @error.
+ */
+int sto_gguf_join(struct sto_gguf *gguf, const struct sto_file *files, uint32_t count,
+		  struct sto_error *error);
 
 const struct sto_gguf_pair *sto_gguf_find(const struct sto_gguf *gguf, const char *key);
 const struct sto_gguf_tensor *sto_gguf_find_tensor(const struct sto_gguf *gguf, const char *name);

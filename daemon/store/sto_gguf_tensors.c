@@ -126,7 +126,7 @@ static int check_places(struct sto_cursor *c, struct sto_gguf *gguf)
 
 int sto_gguf_read_tensors(struct sto_cursor *c, struct sto_gguf *gguf)
 {
-	gguf->tensors = calloc(gguf->tensor_count, sizeof(*gguf->tensors));
+	gguf->tensors = calloc(gguf->tensor_count + 1, sizeof(*gguf->tensors));
 	if (!gguf->tensors) {
 		sto_refuse(c, "out of memory; free some");
 		return -ENOMEM;
@@ -142,6 +142,8 @@ int sto_gguf_read_tensors(struct sto_cursor *c, struct sto_gguf *gguf)
 		return sto_refuse(c, "is listed twice, limit once; %s", STO_DAMAGED);
 	}
 	gguf->data_offset_bytes = (c->at + gguf->alignment - 1) / gguf->alignment * gguf->alignment;
+	if (gguf->tensor_count == 0 && c->file->bytes <= gguf->data_offset_bytes)
+		return 0;
 	if (gguf->data_offset_bytes > c->file->bytes) {
 		snprintf(c->field, sizeof(c->field), "tensor data");
 		return sto_refuse(c, "begins past the end of the file, limit %llu bytes; %s",

@@ -208,13 +208,18 @@ static int store_version(struct sto_import *import, struct sto_model *model,
 static int read_source(const struct sto_import *import, struct sto_model *model,
 		       struct sto_error *error)
 {
+	char path[PATH_BYTES];
 	struct stat st;
+	int err;
 
 	if (import->merge)
 		return sto_merge_read(model, import, error);
-	if (stat(import->path, &st) == 0 && S_ISDIR(st.st_mode))
+	if (stat(import->path, &st) || !S_ISDIR(st.st_mode))
+		return sto_import_gguf(model, import->path, error);
+	err = sto_gguf_in_folder(import->path, path, error);
+	if (err == -ENOENT)
 		return sto_import_hf(model, import->path, error);
-	return sto_import_gguf(model, import->path, error);
+	return err ? err : sto_import_gguf(model, path, error);
 }
 
 static double now_seconds(void)

@@ -12,7 +12,8 @@
 
 struct sto_import {
 	const char *store;
-	const char *path;		/* GGUF file or Hugging Face directory; what is merged, in words */
+	const char *path;		/* GGUF file (the first, when split), or a directory with one, */
+					/* or Hugging Face's; what is merged, in words */
 	const struct sto_merge *merge;	/* instead of a path (sto_merge.h); NULL: not */
 	char model[MHS_NAME_BYTES];
 	char version[MHS_SEMVER_BYTES];	/* unused with bump */
@@ -64,5 +65,10 @@ int sto_import_log(const struct sto_import *import, const struct sto_import_resu
 /* The two importers: fill an initialised @model from the open source (or from the directory). */
 int sto_import_gguf(struct sto_model *model, const char *path, struct sto_error *error);
 int sto_import_hf(struct sto_model *model, const char *path, struct sto_error *error);
+/*
+ * The GGUF model in @folder, the first part of a split one, into @path (4096 bytes). 0; -ENOENT without
+ * @error when there is none, or safetensors too; negative errno with @error.
+ */
+int sto_gguf_in_folder(const char *folder, char *path, struct sto_error *error);
 
 #endif

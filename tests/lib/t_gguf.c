@@ -141,7 +141,7 @@ static void random_row(uint32_t type, uint8_t *row, uint64_t cols, uint64_t *sta
 
 	for (uint64_t i = 0; i < cols; i++)
 		values[i] = t_random_float(state);
-	if (type == ENG_SRC_Q5_0 || type == ENG_SRC_Q5_1)
+	if (type == ENG_SRC_Q5_0 || type == ENG_SRC_Q5_1 || type == ENG_SRC_IQ4_NL)
 		random_blocks(type, row, cols, state);
 	else if (type == ENG_SRC_F32)
 		memcpy(row, values, cols * sizeof(float));
@@ -284,9 +284,11 @@ static uint64_t align(const struct t_gguf *g, uint64_t bytes)
 struct t_bytes t_gguf_build(const struct t_gguf *g)
 {
 	struct t_bytes out = { 0 }, kv = { 0 };
-	uint32_t kv_count = put_numbers(&kv, g) + put_tokenizer(&kv) + g->kv_count, tensors = 0;
+	uint32_t kv_count = g->kv_count, tensors = 0;
 	uint64_t offset = 0;
 
+	if (!g->bare)
+		kv_count += put_numbers(&kv, g) + put_tokenizer(&kv);
 	for (uint32_t i = 0; i < T_GGUF_TENSORS; i++)
 		tensors += g->tensors[i].bytes > 0;
 	t_put(&out, "GGUF", 4);

@@ -53,6 +53,7 @@ struct t_gguf {
 	uint32_t layers, context, hidden, intermediate, heads, kv_heads, rope_dims;
 	float eps, rope_base;
 	const char *arch;
+	int bare;			/* no other metadata than kv: a later part of a split model */
 	struct t_bytes kv;		/* more entries, and how many */
 	uint32_t kv_count;
 	struct t_gguf_tensor tensors[T_GGUF_TENSORS];	/* [12] output.weight, left out at first */

@@ -122,6 +122,14 @@ mkdir "$dir/files"
 cp "$here/tests/reference/data/gguf/q4_0.gguf" "$dir/files/step-4.gguf"
 "$MHOST" watch "$dir/files" other --once >"$dir/out" 2>"$dir/err" || fail "GGUF: $(cat "$dir/err")"
 grep -q '^step-4.gguf: imported other@1.0.0$' "$dir/out" || fail "the file was not imported: $(cat "$dir/out")"
+# One that is split over files: they need a folder.
+cp "$here"/tests/reference/data/gguf/split-*.gguf "$dir/files"
+mkdir "$dir/files/step-5"
+cp "$here"/tests/reference/data/gguf/split-*.gguf "$dir/files/step-5"
+touch "$dir/files/step-5/.complete"
+"$MHOST" watch "$dir/files" other --once --bump major >"$dir/out" 2>"$dir/err" || fail "split: $(cat "$dir/err")"
+grep -q '^step-5: imported other@2.0.0$' "$dir/out" || fail "the split model was not imported: $(cat "$dir/out")"
+eq "parts told" "$(grep -c 'is part . of 3; put the parts into a folder of their own' "$dir/out")" 3
 rm -r "$drop"/*
 
 # A damaged one is told, leaves nothing, and is not tried again until it changes.
