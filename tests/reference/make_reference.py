@@ -66,14 +66,15 @@ def make_models(out, seed):
 def make_gguf(out, seed):
 	(out / "gguf").mkdir(parents=True)
 	for name, spec in ref_gguf.FILES.items():
-		rng, file = rng_of(seed, "gguf", name), "gguf/%s.gguf" % name
+		rng = rng_of(seed, "gguf", name)
 		tok = ref_tok.MAKERS[spec["tok"]](rng_of(seed, "vocab", spec["tok"]), spec["shape"]["vocab"])
-		ref_gguf.write_file(out / file, name, spec, tok, rng)
-		model, shape, types = ref_gguf.read_model(out / file)
+		path = ref_gguf.write_file(out / "gguf" / (name + ".gguf"), name, spec, tok, rng)
+		model, shape, types = ref_gguf.read_model(path)
 		quantized = spec["type"] is None or spec["type"].name.startswith("Q")
 		record = ref_model.golden(model, rng, {"name": name, "vocab": shape["vocab"], "tok": tok,
 			"lengths": [1, 20, 60], "texts": texts_for(rng, 1), "eos": ref_hf.ids_of(tok, spec)[1],
 			"quantized": quantized, "stops": name in ("f32", "q8_0_linear")})
+		file = "gguf/" + path.name
 		record |= {"file": file, "tensor_types": types, "tokenizer_goldens": "goldens/tokenizers/gguf_%s.json" % name}
 		write_json(out / "goldens/gguf" / (name + ".json"), record)
 		if name in ("f32", "f16", "bf16_ropefreqs"):

@@ -38,6 +38,7 @@ FILES = {
 	"q5_0": {"type": Q.Q5_0, "shape": _SMALL} | _LLAMA3,
 	"q5_1": {"type": Q.Q5_1, "shape": ref_hf.shape(tied=False, vocab=320), "rms_first": True} | _SMOL,
 	"k_quants": {"type": None, "mix": KMIX, "shape": _WIDE} | _SMOL,
+	"split": {"type": Q.Q4_1, "split": 9, "shape": _SMALL} | _GPT2,
 	"few_bits": {"type": None, "mix": FEW_BITS, "shape": _WIDE} | _SMOL,
 }
 
@@ -172,8 +173,8 @@ def stored(rng, name, array, spec):
 
 
 def write_file(path, name, spec, tok, rng):
-	"""One GGUF file."""
-	writer = gguf.GGUFWriter(path, "llama")
+	"""One GGUF file, or the parts of a split one; the path of the first."""
+	writer = gguf.GGUFWriter(path, "llama", split_max_tensors=spec.get("split", 0))
 	if "align" in spec:
 		writer.add_custom_alignment(spec["align"])
 	writer.add_name(name)
@@ -195,12 +196,12 @@ def write_file(path, name, spec, tok, rng):
 		with open(path, "r+b") as handle:
 			handle.seek(4)
 			handle.write(struct.pack("<I", spec["version"]))
+	return writer.format_shard_names(path)[0]
 
 
-def shape_of(reader):
-	"""The numbers of a model from a file's metadata."""
+def shape_of(reader, names):
+	"""The numbers of a model from a file's metadata and the names of its tensors."""
 	get = lambda key, other=None: reader.fields["llama." + key].contents() if "llama." + key in reader.fields else other
-	names = {t.name for t in reader.tensors}
 	heads, hidden = get("attention.head_count"), get("embedding_length")
 	return {"hidden": hidden, "inter": get("feed_forward_length"), "layers": get("block_count"), "heads": heads,
 		"kv_heads": get("attention.head_count_kv", heads), "head_dim": get("attention.key_length", hidden // heads),
@@ -211,11 +212,12 @@ def shape_of(reader):
 
 def read_arrays(path):
 	"""(dequantised float32 weights by Hugging Face name, shape, rope divisor or None, types by tensor)."""
-	reader = gguf.GGUFReader(path)
-	shape, arrays, divisor = shape_of(reader), {}, None
+	readers = [gguf.GGUFReader(p) for p in sorted(path.parent.glob(path.name.replace("-00001-", "-*-")))]
+	tensors = [t for reader in readers for t in reader.tensors]
+	shape, arrays, divisor = shape_of(readers[0], {t.name for t in tensors}), {}, None
 	back = {gguf_name("model.layers.%d.%s.weight" % (n, hf)): "model.layers.%d.%s.weight" % (n, hf)
 		for n in range(shape["layers"]) for hf in BLOCK} | {v: k for k, v in TOP.items()}
-	for t in reader.tensors:
+	for t in tensors:
 		data = gguf.dequantize(t.data, t.tensor_type).astype(np.float32)
 		if t.name == "rope_freqs.weight":
 			divisor = data
@@ -225,7 +227,7 @@ def read_arrays(path):
 		arrays[back[t.name]] = deinterleave(data, heads) if heads else data
 	if shape["linear"] != 1.0:
 		divisor = np.float32(shape["linear"])
-	return arrays, shape, divisor, {t.name: t.tensor_type.name for t in reader.tensors}
+	return arrays, shape, divisor, {t.name: t.tensor_type.name for t in tensors}
 
 
 def read_model(path):
