@@ -160,6 +160,7 @@ _Static_assert(sizeof(struct mhs_slot) == 9 * MHS_PAGE_BYTES, "ABI 2: slot");
 /* ---- stats: one per worker, written by that worker, anyone allowed reads ------------------- */
 
 #define MHS_STATS_ROWS		256u	/* versions and adapters counted at one time */
+#define MHS_STATS_ADAPTER_ROWS	128u	/* of them, the last ones: of adapters, which are many */
 #define MHS_HIST_BUCKETS	64u	/* b counts up to 2^(b/2) us; see mhs_stat.h */
 
 enum mhs_hist { MHS_HIST_QUEUE, MHS_HIST_FIRST_TOKEN, MHS_HIST_INTER_TOKEN, MHS_HIST_TOTAL,

@@ -53,13 +53,15 @@ static void row_claim(struct mhs_stats_row *row, uint64_t id, uint64_t claim)
 	atomic_store_explicit(&row->version_serial, id, memory_order_release);	/* T4 */
 }
 
-struct mhs_stats_row *mhs_stats_row(struct mhs_stats *stats, uint32_t version, uint64_t serial)
+/* Among the @count rows from @rows on. */
+static struct mhs_stats_row *row_get(struct mhs_stats_row *rows, uint32_t count, uint32_t version,
+				     uint64_t serial)
 {
 	uint64_t id = serial << 12 | (version & MHS_ROUTE_INDEX_MASK);
 	uint64_t claim, last = 0, oldest = UINT64_MAX;
-	struct mhs_stats_row *row, *reuse = stats->rows;
+	struct mhs_stats_row *row, *reuse = rows;
 
-	for (row = stats->rows; row < stats->rows + MHS_STATS_ROWS; row++) {
+	for (row = rows; row < rows + count; row++) {
 		if (atomic_load_explicit(&row->version_serial, memory_order_relaxed) == id)
 			return row;
 		claim = atomic_load_explicit(&row->claim, memory_order_relaxed);
@@ -72,6 +74,18 @@ struct mhs_stats_row *mhs_stats_row(struct mhs_stats *stats, uint32_t version, u
 	}
 	row_claim(reuse, id, last + 1);
 	return reuse;
+}
+
+#define VERSION_ROWS	(MHS_STATS_ROWS - MHS_STATS_ADAPTER_ROWS)
+
+struct mhs_stats_row *mhs_stats_row(struct mhs_stats *stats, uint32_t version, uint64_t serial)
+{
+	return row_get(stats->rows, VERSION_ROWS, version, serial);
+}
+
+struct mhs_stats_row *mhs_stats_adapter_row(struct mhs_stats *stats, uint32_t version, uint64_t serial)
+{
+	return row_get(stats->rows + VERSION_ROWS, MHS_STATS_ADAPTER_ROWS, version, serial);
 }
 
 /* bucket 0: [0, 1 us); bucket b: up to 2^(b/2) us, the odd ones by sqrt(2) to 10 digits */

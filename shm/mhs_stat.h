@@ -9,8 +9,12 @@
 
 #include "mhs_layout.h"
 
-/* Row of (version index, serial), claimed if new; when full the one claimed first is reused. */
+/*
+ * Row of (version index, serial), claimed if new; when full the one claimed first is reused. Adapters
+ * have rows of their own: however many come, they push no version of a model out.
+ */
 struct mhs_stats_row *mhs_stats_row(struct mhs_stats *stats, uint32_t version, uint64_t serial);
+struct mhs_stats_row *mhs_stats_adapter_row(struct mhs_stats *stats, uint32_t version, uint64_t serial);
 void mhs_stats_add(_Atomic uint64_t *counter, uint64_t n);
 /*
  * Any reader: load one counter. A copy of a row is of one version when version_serial, read with

@@ -9,6 +9,8 @@
 
 #include "t.h"
 
+#define VERSION_ROWS	(MHS_STATS_ROWS - MHS_STATS_ADAPTER_ROWS)
+
 static struct mhs_stats stats;
 
 static uint64_t counter(const _Atomic uint64_t *c)
@@ -122,7 +124,7 @@ static void oldest_row_reused(void)
 
 	memset(&stats, 0, sizeof(stats));
 	first = mhs_stats_row(&stats, 1, 100);
-	for (uint32_t i = 1; i < MHS_STATS_ROWS; i++)
+	for (uint32_t i = 1; i < VERSION_ROWS; i++)
 		t_need(mhs_stats_row(&stats, 1 + i, 100) != first);
 	mhs_stats_add(&first->output_tokens, 5);
 	mhs_stats_add(&first->decode_ns, 5);
@@ -136,6 +138,23 @@ static void oldest_row_reused(void)
 	t_ok(mhs_stats_row(&stats, 9, 101) == first);
 }
 
+static void adapters_push_out_no_version(void)
+{
+	struct mhs_stats_row *version, *adapter;
+
+	memset(&stats, 0, sizeof(stats));
+	version = mhs_stats_row(&stats, 1, 1);
+	adapter = mhs_stats_adapter_row(&stats, 2, 1);
+	for (uint32_t i = 1; i < MHS_STATS_ADAPTER_ROWS; i++)
+		t_need(mhs_stats_adapter_row(&stats, 2 + i, 1) != adapter);
+	t_ok(mhs_stats_adapter_row(&stats, 2, 1) == adapter);
+	for (uint32_t i = 0; i < 3 * MHS_STATS_ROWS; i++)
+		mhs_stats_adapter_row(&stats, 2 + i, 2);
+	t_ok(mhs_stats_row(&stats, 1, 1) == version);
+	t_eq(counter(&version->version_serial), 1 << 12 | 1);
+	t_ok(counter(&adapter->version_serial) != (1 << 12 | 2));
+}
+
 static void every_counter_cleared(void)
 {
 	struct mhs_stats_row *row;
@@ -144,7 +163,7 @@ static void every_counter_cleared(void)
 	row = mhs_stats_row(&stats, 1, 1);
 	for (_Atomic uint64_t *c = &row->requests; c <= &row->decode_ns; c++)
 		mhs_stats_add(c, 1);
-	for (uint32_t i = 1; i <= MHS_STATS_ROWS; i++)
+	for (uint32_t i = 1; i <= VERSION_ROWS; i++)
 		mhs_stats_row(&stats, 1 + i, 1);
 	for (const _Atomic uint64_t *c = &row->requests; c <= &row->decode_ns; c++)
 		t_eq(counter(c), 0);
@@ -225,6 +244,7 @@ int main(void)
 	T_RUN(quantiles_of_data);
 	T_RUN(row_found_again);
 	T_RUN(oldest_row_reused);
+	T_RUN(adapters_push_out_no_version);
 	T_RUN(every_counter_cleared);
 	T_RUN(reply_ring);
 	T_RUN(replies_are_whole);
