@@ -292,6 +292,7 @@ BENCH_SHARE := \
 UNIT_TESTS := \
 	adapter_check \
 	adapter_pack \
+	adapter_trial \
 	amx \
 	attach \
 	bell \

@@ -36,8 +36,8 @@ enum hrt_type {
 	HRT_LANE_BAD = 68,	/* lane.id: the client broke a rule (text); the lane is unmapped */
 	/* lane.id: answer to LANE_CLOSE, nothing of it is mapped any more */
 	HRT_LANE_CLOSED = 69,
-	/* index, serial, status: enum mhs_end_error of a request that ran on it, text. At once, while
-	   the reply record of the same end is read now and then */
+	/* index, serial, status: enum mhs_end_error of a request that ran on it, text; a version, or an
+	   adapter of the request. At once, while the reply record of the same end is read now and then */
 	HRT_EVIDENCE = 70,
 	/* wanted.want: a request names an adapter that is not in memory; it waits for WANTED. Said
 	   once for all that wait */

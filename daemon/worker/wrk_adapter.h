@@ -61,6 +61,7 @@ struct wrk_set {
 struct wrk_part {
 	uint32_t index;
 	uint64_t serial;
+	bool is_adapter;
 	bool blamed;		/* for a failure of the engine's */
 };
 #define WRK_PARTS_MAX	(1u + MHS_ADAPTERS_MAX)
@@ -106,6 +107,7 @@ bool wrk_set_is_candidate(const struct wrk_set *set);	/* some split sent it to a
  * the adapters, since without them others are served too; nobody when the client scaled them far up.
  */
 uint32_t wrk_set_parts(const struct wrk_request *r, struct wrk_part parts[WRK_PARTS_MAX]);
+struct mhs_stats_row *wrk_part_row(struct wrk *w, const struct wrk_part *part);
 
 /* wrk_want.c: adapters that come while their requests wait */
 /* @r stands aside until the supervisor has answered; it ends when there is none. */

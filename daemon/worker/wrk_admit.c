@@ -282,7 +282,7 @@ static void count_start(struct wrk *w, const struct wrk_request *r)
 	uint32_t count = wrk_set_parts(r, parts);
 
 	for (uint32_t i = 0; i < count; i++) {
-		struct mhs_stats_row *row = mhs_stats_row(w->stats, parts[i].index, parts[i].serial);
+		struct mhs_stats_row *row = wrk_part_row(w, &parts[i]);
 
 		mhs_slot_use(w->slot, parts[i].index, r->admitted_ns);
 		mhs_stats_add(&row->requests, 1);

@@ -249,13 +249,30 @@ void wrk_step_mark(struct wrk *w, uint32_t version)
 	atomic_store_explicit(&w->slot->step_version, version, memory_order_relaxed);
 }
 
+/* Whom a death in this step is laid to: @v, unless it is an adapter that is new to it. */
+static uint32_t suspect(const struct wrk *w, const struct wrk_version *v)
+{
+	uint32_t found = v->index;
+
+	for (uint32_t i = 0; i < w->row_count; i++) {
+		const struct wrk_request *r = w->row_owner[i];
+
+		if (r->place.candidate)
+			return v->index;
+		for (uint32_t k = 0; r->set && k < r->set->count; k++)
+			if (r->set->places[k].candidate)
+				found = r->set->adapters[k]->index;
+	}
+	return found;
+}
+
 /* Runs the rows; steps without prompts teach what rows cost. */
 static int step_run(struct wrk *w, struct wrk_version *v, bool prompts)
 {
 	uint64_t start = wrk_now_ns(), ns;
 	int err;
 
-	wrk_step_mark(w, v->index);
+	wrk_step_mark(w, suspect(w, v));
 	err = eng_step(w->eng, &v->model, w->rows, w->row_count, w->logits);
 	wrk_rehearse_step(&v->rehearsal, wrk_now_ns() - start);
 	ns = wrk_now_ns() - start;

@@ -147,7 +147,7 @@ static void count_end(struct wrk *w, const struct wrk_request *r, uint64_t now)
 	uint32_t count = wrk_set_parts(r, parts);
 
 	for (uint32_t i = 0; i < count; i++) {
-		count_row(mhs_stats_row(w->stats, parts[i].index, parts[i].serial), r, now);
+		count_row(wrk_part_row(w, &parts[i]), r, now);
 		mhs_slot_use(w->slot, parts[i].index, now);
 	}
 	wrk_reply_note(w, r, now);

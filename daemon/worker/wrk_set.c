@@ -193,7 +193,7 @@ uint32_t wrk_set_parts(const struct wrk_request *r, struct wrk_part parts[WRK_PA
 	bool split = r->place.candidate || wrk_set_is_candidate(set), scaled;
 	uint32_t count = 0;
 
-	parts[count++] = (struct wrk_part){ r->version->index, r->version->serial,
+	parts[count++] = (struct wrk_part){ r->version->index, r->version->serial, false,
 					    split ? r->place.candidate : !set };
 	if (!set)
 		return count;
@@ -201,8 +201,14 @@ uint32_t wrk_set_parts(const struct wrk_request *r, struct wrk_part parts[WRK_PA
 	parts[0].blamed = parts[0].blamed && !scaled;
 	for (uint32_t i = 0; i < set->count; i++)
 		parts[count++] = (struct wrk_part){
-			set->adapters[i]->index, set->adapters[i]->serial,
+			set->adapters[i]->index, set->adapters[i]->serial, true,
 			!scaled && (!split || set->places[i].candidate),
 		};
 	return count;
+}
+
+struct mhs_stats_row *wrk_part_row(struct wrk *w, const struct wrk_part *part)
+{
+	return part->is_adapter ? mhs_stats_adapter_row(w->stats, part->index, part->serial) :
+				  mhs_stats_row(w->stats, part->index, part->serial);
 }

@@ -32,12 +32,12 @@ struct wish {
 	float scale;
 };
 
-static bool world_make(void)
+static bool world_of(uint64_t kv_bytes)
 {
 	const struct mhs_route route = { .active = BASE };
 
 	memset(&served, 0, sizeof(served));
-	if (!t_wrk_open(world, 64 << 20) || !t_wrk_attach(world, BASE, "1.0.0", "tools/tiny/model"))
+	if (!t_wrk_open(world, kv_bytes) || !t_wrk_attach(world, BASE, "1.0.0", "tools/tiny/model"))
 		return false;
 	mhs_flip(&world->board, 0, &route);
 	return true;
@@ -53,7 +53,7 @@ static void world_free(void)
 	t_wrk_close(world);
 }
 
-#define WORLD()	t_need(world_make())
+#define WORLD()	t_need(world_of(64 << 20))
 
 static void route_to(const char *adapter, uint32_t active, uint32_t candidate, uint32_t weight)
 {
@@ -256,6 +256,35 @@ static void bits_do_not_depend_on_company(void)
 		t_eq(c[i]->score_count, 50);
 		t_mem_eq(c[i]->scores + 1, scored[i].scores + 1, 49 * sizeof(float));
 		t_eq(s[i]->cached_count, 0);
+	}
+	world_free();
+}
+
+/* KV pages for two of them: the others lose theirs and compute them again, under the same adapters. */
+static void who_loses_its_pages_keeps_its_adapters(void)
+{
+	struct t_seen alone[COMPANIES], *s[COMPANIES];
+	uint32_t preempted = 0;
+
+	T_NEED_REFERENCE(PEFT "/peft.json");
+	t_need(world_of(10 * 24576));
+	attach_three();
+	for (uint32_t i = 0; i < COMPANIES; i++) {
+		s[i] = ask(companies[i], ids(3), 40, 70);
+		t_serve_all(&served);
+		alone[i] = *s[i];
+	}
+	for (uint32_t i = 0; i < COMPANIES; i++)
+		s[i] = ask(companies[i], ids(3), 40, 70);
+	while (served.ended_count < served.last_id) {
+		t_turn(&served);
+		for (uint32_t i = 0; i < world->w.running_count; i++)
+			preempted += world->w.running[i]->state == WRK_PREEMPTED;
+	}
+	t_ok(preempted > 0);
+	for (uint32_t i = 0; i < COMPANIES; i++) {
+		whole(s[i], 70);
+		t_mem_eq(s[i]->tokens, alone[i].tokens, 70 * sizeof(uint32_t));
 	}
 	world_free();
 }
@@ -507,6 +536,7 @@ int main(void)
 	log_init("adapter", LOG_LVL_ERROR);
 	T_RUN(replies_are_those_of_peft);
 	T_RUN(bits_do_not_depend_on_company);
+	T_RUN(who_loses_its_pages_keeps_its_adapters);
 	T_RUN(the_prefix_cache_keeps_them_apart);
 	T_RUN(a_flip_under_a_request);
 	T_RUN(others_do_not_wait_for_a_load);
