@@ -80,6 +80,7 @@ STORE_SRC := \
 	daemon/store/sto_blob.c \
 	daemon/store/sto_compat.c \
 	daemon/store/sto_diff.c \
+	daemon/store/sto_diff_adapters.c \
 	daemon/store/sto_diff_tensors.c \
 	daemon/store/sto_differ.c \
 	daemon/store/sto_file.c \
@@ -95,6 +96,7 @@ STORE_SRC := \
 	daemon/store/sto_import.c \
 	daemon/store/sto_import_log.c \
 	daemon/store/sto_json.c \
+	daemon/store/sto_lora_delta.c \
 	daemon/store/sto_lora_rows.c \
 	daemon/store/sto_manifest.c \
 	daemon/store/sto_merge.c \
@@ -477,7 +479,7 @@ $(B)/daemon/engine/kernels/%_avx512.o: ISA_FLAGS := -mavx512f -mavx512bw -mavx51
 $(B)/daemon/engine/kernels/%_amx.o: ISA_FLAGS := -O3 -mamx-tile -mamx-int8 -mavx512f -mavx512bw -mavx512vl -mavx512dq -mavx512vnni -mavx2 -mfma -mf16c
 
 # What an import does to each weight: loops of fixed length become vectors.
-$(addprefix $(B)/daemon/engine/,eng_pack.o eng_quant.o eng_source.o) $(B)/daemon/store/sto_lora_rows.o: ISA_FLAGS := -O3
+$(addprefix $(B)/daemon/engine/,eng_pack.o eng_quant.o eng_source.o) $(addprefix $(B)/daemon/store/,sto_lora_delta.o sto_lora_rows.o): ISA_FLAGS := -O3
 
 $(B)/libmhost-all.a: $(call objs,$(LIB_SRC) $(filter-out tests/lib/t_storm.c,$(wildcard tests/lib/*.c)))
 	$(call say,AR,$@)

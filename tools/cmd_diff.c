@@ -6,14 +6,16 @@
 #include <unistd.h>
 
 #include "cmd.h"
+#include "sto_adapter.h"
 #include "sto_diff.h"
 
-static const char synopsis[] = "MODEL@VERSION MODEL@VERSION|VERSION [--store DIR] [--json]";
+static const char synopsis[] = "MODEL@VERSION MODEL@VERSION|VERSION | MODEL/ADAPTER@VERSION "
+	"MODEL/ADAPTER@VERSION|VERSION [--store DIR] [--json]";
 
 struct run {
 	const struct cmd *cmd;
 	const char *store;
-	struct { char model[MHS_NAME_BYTES], version[MHS_SEMVER_BYTES]; } a, b;
+	struct sto_adapter_ref a, b;	/* adapter empty: versions of models */
 	int shown;		/* of the bar */
 };
 
@@ -138,6 +140,60 @@ static void print_text(const json_t *result)
 	print_tensors(json_object_get(result, "tensors"));
 }
 
+static void print_adapter(const json_t *result)
+{
+	const json_t *targets = json_object_get(result, "targets"), *changed = json_object_get(targets, "changed"), *t;
+	size_t i;
+
+	printf("%s -> %s\n", json_string_value(json_object_get(result, "a")),
+	       json_string_value(json_object_get(result, "b")));
+	print_list("metadata", json_object_get(result, "metadata"));
+	print_list("lora", json_object_get(result, "lora"));
+	print_list("sources", json_object_get(result, "sources"));
+	printf("%-10s %zu changed, %lld unchanged", "targets", json_array_size(changed),
+	       (long long)json_integer_value(json_object_get(targets, "unchanged")));
+	if (json_array_size(changed) && !json_is_null(json_object_get(targets, "relative")))
+		printf(", relative %.4g over the changed", json_number_value(json_object_get(targets, "relative")));
+	putchar('\n');
+	print_names("only in A", json_object_get(targets, "only_a"));
+	print_names("only in B", json_object_get(targets, "only_b"));
+	if (json_array_size(changed))
+		printf("\n%-44s %-15s %11s %11s\n", "TARGET", "RANK", "RELATIVE", "MAX ABS");
+	json_array_foreach(changed, i, t) {
+		char rank[32];
+
+		snprintf(rank, sizeof(rank), "%lld -> %lld", (long long)json_integer_value(json_object_get(t, "rank_a")),
+			 (long long)json_integer_value(json_object_get(t, "rank_b")));
+		printf("%-44s %-15s", json_string_value(json_object_get(t, "target")), rank);
+		print_number(json_object_get(t, "relative"));
+		print_number(json_object_get(t, "max_abs"));
+		putchar('\n');
+	}
+}
+
+/* *@result as JSON, or as text by @print. */
+static int show(struct run *run, json_t *result, void (*print)(const json_t *))
+{
+	if (run->cmd->json)
+		cmd_json_print(json_incref(result));
+	else
+		print(result);
+	json_decref(result);
+	return CMD_OK;
+}
+
+static int compare_adapters(struct run *run)
+{
+	struct sto_adapter_diff diff = { .store = run->store, .a = run->a, .b = run->b,
+					 .stop = cmd_catch_signals() };
+	struct sto_error error;
+	json_t *result;
+
+	if (sto_adapter_diff(&diff, &result, &error))
+		return cmd_fail(run->cmd, CMD_FAILED, "%s", error.text);
+	return show(run, result, print_adapter);
+}
+
 static int compare(struct run *run, struct sto_version *a, struct sto_version *b)
 {
 	struct sto_diff diff = { .a = a, .b = b, .stop = cmd_catch_signals(), .arg = &run->shown };
@@ -151,19 +207,24 @@ static int compare(struct run *run, struct sto_version *a, struct sto_version *b
 	cmd_bar_clear(&run->shown);
 	if (err)
 		return cmd_fail(run->cmd, CMD_FAILED, "%s", error.text);
-	if (run->cmd->json)
-		cmd_json_print(json_incref(result));
-	else
-		print_text(result);
-	json_decref(result);
+	return show(run, result, print_text);
+}
+
+static int parse_ref(const struct run *run, const char *text, struct sto_adapter_ref *ref)
+{
+	struct sto_error error;
+
+	if (sto_ref_is_adapter(text) ?
+	    sto_adapter_ref_parse(text, 0, ref->model, ref->adapter, ref->version, &error) :
+	    sto_ref_parse(text, 0, ref->model, ref->version, &error))
+		return cmd_fail(run->cmd, CMD_USAGE, "%s", error.text);
 	return CMD_OK;
 }
 
 static int parse(struct run *run, int argc, char **argv)
 {
 	static const struct option longs[] = { { "store", required_argument, NULL, 's' }, { 0 } };
-	struct sto_error error;
-	char ref[MHS_NAME_BYTES + 256];
+	char ref[2 * MHS_NAME_BYTES + 256];
 	int opt;
 
 	while ((opt = cmd_getopt(run->cmd, argc, argv, ":", longs)) != -1) {
@@ -173,13 +234,19 @@ static int parse(struct run *run, int argc, char **argv)
 	}
 	if (argc - optind != 2)
 		return cmd_usage(run->cmd, synopsis);
-	if (sto_ref_parse(argv[optind], 0, run->a.model, run->a.version, &error))
-		return cmd_fail(run->cmd, CMD_USAGE, "%s", error.text);
-	/* The second may be a version alone, of the same model. */
-	snprintf(ref, sizeof(ref), "%s%s%.200s", strchr(argv[optind + 1], '@') ? "" : run->a.model,
-		 strchr(argv[optind + 1], '@') ? "" : "@", argv[optind + 1]);
-	if (sto_ref_parse(ref, 0, run->b.model, run->b.version, &error))
-		return cmd_fail(run->cmd, CMD_USAGE, "%s", error.text);
+	if (parse_ref(run, argv[optind], &run->a))
+		return CMD_USAGE;
+	/* The second may be a version alone, of the same model or adapter. */
+	if (strchr(argv[optind + 1], '@'))
+		snprintf(ref, sizeof(ref), "%.300s", argv[optind + 1]);
+	else
+		snprintf(ref, sizeof(ref), "%s%s%s@%.100s", run->a.model, run->a.adapter[0] ? "/" : "",
+			 run->a.adapter, argv[optind + 1]);
+	if (parse_ref(run, ref, &run->b))
+		return CMD_USAGE;
+	if (!run->a.adapter[0] != !run->b.adapter[0])
+		return cmd_fail(run->cmd, CMD_USAGE, "%s: is %s adapter, limit two versions of models or two of "
+				"adapters; compare like with like", ref, run->b.adapter[0] ? "an" : "no");
 	run->store = cmd_store(run->cmd, run->store);
 	return run->store ? CMD_OK : CMD_USAGE;
 }
@@ -193,6 +260,8 @@ int cmd_diff(struct cmd *cmd, int argc, char **argv)
 
 	if (status)
 		return status;
+	if (run.a.adapter[0])
+		return compare_adapters(&run);
 	if (sto_version_open(&a, run.store, run.a.model, run.a.version, &error))
 		return cmd_fail(cmd, CMD_FAILED, "%s", error.text);
 	if (sto_version_open(&b, run.store, run.b.model, run.b.version, &error)) {

@@ -17,8 +17,6 @@ static json_t *or_null(json_t *value)
 
 /* ---- manifests --------------------------------------------------------------------------- */
 
-static int differ_value(json_t *a, json_t *b, const char *field, json_t *list);
-
 /* Keys of both, first a's; @skip_shared: the second call, for keys of b alone. */
 static int differ_keys(json_t *a, json_t *b, const json_t *keys, bool skip_shared, const char *prefix,
 		       json_t *list)
@@ -34,7 +32,7 @@ static int differ_keys(json_t *a, json_t *b, const json_t *keys, bool skip_share
 			continue;
 		if (asprintf(&field, "%s%s%s", prefix, *prefix ? "." : "", key) < 0)
 			return -ENOMEM;
-		err = differ_value(json_object_get(a, key), json_object_get(b, key), field, list);
+		err = sto_diff_value(json_object_get(a, key), json_object_get(b, key), field, list);
 		free(field);
 		if (err)
 			break;
@@ -43,7 +41,7 @@ static int differ_keys(json_t *a, json_t *b, const json_t *keys, bool skip_share
 }
 
 /* Objects are compared key by key, anything else as a whole. */
-static int differ_value(json_t *a, json_t *b, const char *field, json_t *list)
+int sto_diff_value(json_t *a, json_t *b, const char *field, json_t *list)
 {
 	int err;
 
@@ -64,7 +62,7 @@ static int differ_merge(json_t *a, json_t *b, json_t *list)
 
 	json_object_del(x, "tensors");
 	json_object_del(y, "tensors");
-	err = differ_value(x ? x : none, y ? y : none, "merge", list);
+	err = sto_diff_value(x ? x : none, y ? y : none, "merge", list);
 	json_decref(none);
 	json_decref(x);
 	json_decref(y);
@@ -80,12 +78,12 @@ static int differ_metadata(json_t *a, json_t *b, json_t *list)
 	int err = 0;
 
 	for (size_t i = 0; i < sizeof(fields) / sizeof(fields[0]) && !err; i++)
-		err = differ_value(json_object_get(a, fields[i]), json_object_get(b, fields[i]), fields[i],
+		err = sto_diff_value(json_object_get(a, fields[i]), json_object_get(b, fields[i]), fields[i],
 				   list);
 	if (!err)
 		err = differ_merge(a, b, list);
 	if (!err)
-		err = differ_value(meta_a ? meta_a : none, meta_b ? meta_b : none, "meta", list);
+		err = sto_diff_value(meta_a ? meta_a : none, meta_b ? meta_b : none, "meta", list);
 	json_decref(none);
 	return err;
 }
@@ -120,6 +118,13 @@ static int differ_sources(const json_t *a, const json_t *b, json_t *list)
 	return err;
 }
 
+int sto_diff_manifests(json_t *a, json_t *b, json_t *metadata, json_t *sources)
+{
+	int err = differ_metadata(a, b, metadata);
+
+	return err ? err : differ_sources(a, b, sources);
+}
+
 /* ---- the whole --------------------------------------------------------------------------- */
 
 static int differ_parts(const struct sto_diff *diff, json_t *a, json_t *b, json_t *result)
@@ -127,7 +132,7 @@ static int differ_parts(const struct sto_diff *diff, json_t *a, json_t *b, json_
 	struct sto_parts x = sto_version_parts(diff->a), y = sto_version_parts(diff->b);
 	json_t *metadata = json_array(), *config = json_array(), *tokenizer = json_array();
 	json_t *template = json_array(), *sources = json_array();
-	int err = differ_metadata(a, b, metadata);
+	int err = sto_diff_manifests(a, b, metadata, sources);
 
 	if (!err)
 		err = sto_differ_config(&x, &y, config);
@@ -137,8 +142,6 @@ static int differ_parts(const struct sto_diff *diff, json_t *a, json_t *b, json_
 		err = sto_differ_tokenizer(&x, &y, tokenizer);
 	if (!err)
 		err = sto_differ_template(&x, &y, template);
-	if (!err)
-		err = differ_sources(a, b, sources);
 	json_object_set_new(result, "metadata", metadata);
 	json_object_set_new(result, "config", config);
 	json_object_set_new(result, "tokenizer", tokenizer);

@@ -1,23 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /* sto_merge_panels.c: panels of the base, and what adapters add to them. */
 #include <errno.h>
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "eng_source.h"
 #include "sto_image_priv.h"
+#include "sto_lora_delta.h"
 #include "sto_merge_priv.h"
 
-/*
- * What one adapter adds to rows of one matrix: row r gets scale * sum over k of weight(r, k) times
- * row k of @across. Of a plain matrix @across is A and the weights are B's; the embedding, whose rows
- * are A's columns, has them the other way round.
- */
 struct term {
-	struct mhs_adapter_target target;
+	struct sto_lora_delta delta;
 	float scale;
-	float *across;			/* [rank x cols] */
 };
 
 /* Rows on their way. */
@@ -31,49 +24,7 @@ struct sum {
 	uint8_t *rows;			/* one panel of rows in @source */
 };
 
-static uint32_t source_of(uint32_t type)
-{
-	return type == ENG_F32 ? ENG_SRC_F32 : type == ENG_F16 ? ENG_SRC_F16 : ENG_SRC_BF16;
-}
-
-/* B[row][k], out of its panels. */
-static float b_value(const struct mhs_adapter_target *t, uint64_t row, uint32_t k)
-{
-	uint64_t at = (row / ENG_PANEL_ROWS * t->rank + k) * ENG_PANEL_ROWS + row % ENG_PANEL_ROWS;
-
-	return eng_source_float(source_of(t->type), t->b, at);
-}
-
-static float weight(const struct term *term, uint32_t role, uint64_t row, uint32_t k)
-{
-	const struct mhs_adapter_target *t = &term->target;
-
-	if (role != MHS_ROLE_EMBED)
-		return b_value(t, row, k);
-	return eng_source_float(source_of(t->type), t->a, (uint64_t)k * t->cols + row);
-}
-
 /* ---- memory ---------------------------------------------------------------------------------- */
-
-static int term_open(struct term *term, const struct sto_tensor *t)
-{
-	const struct mhs_adapter_target *target = &term->target;
-	uint32_t source = source_of(target->type);
-	const uint8_t *a = target->a;
-
-	term->across = malloc(target->rank * t->cols * sizeof(float));
-	if (!term->across)
-		return -ENOMEM;
-	for (uint32_t k = 0; k < target->rank; k++) {
-		float *out = term->across + k * t->cols;
-
-		if (t->role != MHS_ROLE_EMBED)
-			eng_dequant_row(source, a + k * t->cols * eng_source_block_bytes(source), t->cols, out);
-		for (uint64_t c = 0; t->role == MHS_ROLE_EMBED && c < t->cols; c++)
-			out[c] = b_value(target, c, k);
-	}
-	return 0;
-}
 
 static uint64_t row_bytes(const struct sum *s)
 {
@@ -83,7 +34,7 @@ static uint64_t row_bytes(const struct sum *s)
 static void sum_close(struct sum *s)
 {
 	for (uint32_t i = 0; i < s->term_count; i++)
-		free(s->terms[i].across);
+		sto_lora_delta_close(&s->terms[i].delta);
 	free(s->panels);
 	free(s->values);
 	free(s->delta);
@@ -106,14 +57,15 @@ static int sum_open(struct sum *s, const struct merge *m, uint32_t tensor, uint6
 	if (!s->panels || !s->values || !s->delta || !s->rows)
 		return -ENOMEM;
 	for (uint32_t i = 0; i < m->part_count && !err; i++) {
+		const struct merge_part *part = &m->parts[i];
 		struct term *term = &s->terms[s->term_count];
 
-		if (mhs_adapter_find(&m->parts[i].header, m->parts[i].base, t->role, t->layer,
-				     &term->target))
-			continue;
-		term->scale = (float)((double)m->parts[i].scale * (double)term->target.scale);
-		s->term_count++;
-		err = term_open(term, t);
+		err = sto_lora_delta_open(&term->delta, &part->header, part->base, t->role, t->layer);
+		if (!err) {
+			term->scale = (float)((double)part->scale * (double)term->delta.target.scale);
+			s->term_count++;
+		}
+		err = err == -ENOENT ? 0 : err;
 	}
 	return err;
 }
@@ -123,16 +75,8 @@ static int sum_open(struct sum *s, const struct merge *m, uint32_t tensor, uint6
 /* The product first, then its scale: as PEFT rounds. */
 static void add_term(struct sum *s, const struct term *term, uint64_t row)
 {
-	const uint64_t cols = s->t->cols;
-
-	memset(s->delta, 0, cols * sizeof(float));
-	for (uint32_t k = 0; k < term->target.rank; k++) {
-		const float w = weight(term, s->t->role, row, k), *across = term->across + k * cols;
-
-		for (uint64_t c = 0; c < cols; c++)
-			s->delta[c] += w * across[c];
-	}
-	for (uint64_t c = 0; c < cols; c++)
+	sto_lora_delta_row(&term->delta, row, s->delta);
+	for (uint64_t c = 0; c < s->t->cols; c++)
 		s->values[c] += s->delta[c] * term->scale;
 }
 

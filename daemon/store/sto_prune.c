@@ -18,7 +18,7 @@
 /* ---- what the history names -------------------------------------------------------------- */
 
 struct routes {
-	const char *model;
+	const char *target;
 	json_t *flips[STO_PRUNE_FLIPS];	/* in turn */
 	uint32_t count;
 	json_t *release;		/* the last event of one */
@@ -32,16 +32,27 @@ static bool is_one_of(const char *text, const char *const *list)
 	return false;
 }
 
+/* Whether it tells of @target, "MODEL" or "MODEL/ADAPTER". */
+static bool is_of(const json_t *event, const char *target)
+{
+	const char *model = json_string_value(json_object_get(event, "model"));
+	const char *adapter = json_string_value(json_object_get(event, "adapter"));
+	char subject[2 * MHS_NAME_BYTES];
+
+	snprintf(subject, sizeof(subject), "%.63s%s%.63s", model ? model : "", adapter ? "/" : "",
+		 adapter ? adapter : "");
+	return strcmp(subject, target) == 0;
+}
+
 static int note_route(void *arg, json_t *event)
 {
 	static const char *const flips[] = { "flip", "rollback", "promote", NULL };
 	static const char *const releases[] = { "release", "step", "hold", "resume", "abort", NULL };
 	const char *kind = json_string_value(json_object_get(event, "event"));
-	const char *model = json_string_value(json_object_get(event, "model"));
 	struct routes *routes = arg;
 	json_t **place = NULL;
 
-	if (!model || strcmp(model, routes->model))
+	if (!is_of(event, routes->target))
 		return 0;
 	if (is_one_of(kind, flips))
 		place = &routes->flips[routes->count++ % STO_PRUNE_FLIPS];
@@ -79,15 +90,16 @@ static void protect_text(json_t *protect, const json_t *version, const char *why
 		json_object_set_new(protect, text, json_string(why));
 }
 
-/* The file that the last host left (mhostd(8)): a rollback history may be older than the last flips. */
-static int protect_state(const char *store, const char *model, json_t *protect, struct sto_error *error)
+/* A rollback history may be older than the last flips. */
+int sto_prune_state(const char *store, const char *target, json_t *protect, struct sto_error *error)
 {
 	const json_t *history, *version;
 	char path[PATH_BYTES];
 	json_error_t why;
 	json_t *state;
 	size_t i;
-	int n = snprintf(path, sizeof(path), "%s/state/%s.json", store, model);
+	int n = snprintf(path, sizeof(path), "%s/state/%s%s.json", store, strchr(target, '/') ? "adapters/" : "",
+			 target);
 
 	if (n < 0 || n >= (int)sizeof(path) || access(path, F_OK))
 		return 0;
@@ -108,9 +120,9 @@ static int protect_state(const char *store, const char *model, json_t *protect, 
 	return 0;
 }
 
-int sto_prune_history(const char *store, const char *model, json_t *protect, struct sto_error *error)
+int sto_prune_history(const char *store, const char *target, json_t *protect, struct sto_error *error)
 {
-	struct routes routes = { .model = model };
+	struct routes routes = { .target = target };
 	int err = sto_history_each(store, note_route, &routes, NULL, error);
 
 	for (uint32_t i = 0; i < STO_PRUNE_FLIPS; i++) {
@@ -119,7 +131,7 @@ int sto_prune_history(const char *store, const char *model, json_t *protect, str
 	}
 	protect_named(protect, routes.release);
 	json_decref(routes.release);
-	return err ? err : protect_state(store, model, protect, error);
+	return err ? err : sto_prune_state(store, target, protect, error);
 }
 
 /* ---- the choice -------------------------------------------------------------------------- */
@@ -130,11 +142,11 @@ static int note_version(void *arg, const char *model, const char *version)
 	return json_array_append_new(arg, json_string(version)) ? -ENOMEM : 0;
 }
 
-int sto_prune_choose(const char *store, const char *model, uint32_t keep, const json_t *protect,
+int sto_prune_choose(const char *store, const char *folder, uint32_t keep, const json_t *protect,
 		     json_t *remove, json_t *spared, uint32_t *count, struct sto_error *error)
 {
 	json_t *all = json_array(), *version;
-	int err = sto_versions_each(store, model, note_version, all, error);
+	int err = sto_versions_each(store, folder, note_version, all, error);
 	size_t i;
 
 	*count = (uint32_t)json_array_size(all);
@@ -211,14 +223,14 @@ static int move_away(int model_fd, int tmp_fd, const char *version, char name[64
 	return -EEXIST;
 }
 
-int sto_prune_remove(const char *store, const char *model, const char *version, uint64_t *bytes,
+int sto_prune_remove(const char *store, const char *folder, const char *version, uint64_t *bytes,
 		     struct sto_error *error)
 {
 	char path[PATH_BYTES], tmp[PATH_BYTES], name[64];
 	int model_fd, tmp_fd = -1, err;
 
 	*bytes = 0;
-	snprintf(path, sizeof(path), "%s/models/%s", store, model);
+	snprintf(path, sizeof(path), "%s/models/%s", store, folder);
 	snprintf(tmp, sizeof(tmp), "%s/tmp", store);
 	if (mkdir(tmp, 0755) && errno != EEXIST)
 		return fail(error, tmp, "made");

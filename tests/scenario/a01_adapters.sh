@@ -75,6 +75,40 @@ sed -i 's/"use_dora": false/"use_dora": true/' "$dir/dora/adapter_config.json"
 refuses 1 "use_dora: is set" import tiny/tone@2.0.0 "$dir/dora"
 eq "left behind" "$(ls "$MHOST_STORE/tmp")" ""
 
+# What differs is what they add to the base, whatever their ranks: twice the scale is all of it once more.
+"$MHOST" diff tiny/tone@1.0.0 1.1.0 --json >"$dir/diff"
+eq "diff" "$(json 'o["a"], o["targets"]["unchanged"], len(o["targets"]["changed"]), len(o["targets"]["only_a"]), [d["b"] for d in o["lora"] if d["field"] == "use_rslora"]' <"$dir/diff")" \
+	"('tiny/tone@1.0.0', 0, 12, 9, [True])"
+cp -r "$peft/r1_all" "$dir/twice"
+sed -i 's/"lora_alpha": 2/"lora_alpha": 4/' "$dir/twice/adapter_config.json"
+"$MHOST" import tiny/twice@1.0.0 "$dir/twice" >/dev/null
+"$MHOST" diff tiny/tone@1.0.0 tiny/twice@1.0.0 --json >"$dir/diff"
+eq "twice" "$(json 'round(o["targets"]["relative"], 6), {round(t["relative"], 6) for t in o["targets"]["changed"]}, len(o["targets"]["changed"])' <"$dir/diff")" "(1.0, {1.0}, 21)"
+eq "the same" "$("$MHOST" diff tiny/embeddings@1.0.0 tiny/embeddings@1.0.0 | tail -n 1)" "targets    0 changed, 5 unchanged"
+refuses 2 "compare like with like" diff tiny/tone@1.0.0 tiny@1.0.0
+refuses 1 "import the version first" diff tiny/tone@1.0.0 9.0.0
+
+# Old versions go, but none that a host serves or may go back to.
+for i in 1 2 3 4 5; do "$MHOST" import tiny/old --bump patch "$peft/lm_head" >/dev/null; done
+versions() { "$MHOST" list --adapters tiny --json | json '" ".join(a["version"] for a in o["adapters"] if a["adapter"] == "old")'; }
+eq "dry run" "$("$MHOST" prune tiny/old --keep 4 --dry-run)" "would remove tiny/old@1.0.0"
+"$MHOST" prune tiny/old --keep 4 >/dev/null
+eq "kept" "$(versions)" "1.0.1 1.0.2 1.0.3 1.0.4"
+host_start
+"$MHOST" activate tiny@1.0.0 >/dev/null
+"$MHOST" adapter swap tiny old@1.0.1 >/dev/null
+"$MHOST" adapter swap tiny old@1.0.3 >/dev/null
+"$MHOST" prune tiny/old --keep 1 --json >"$dir/out"
+eq "with a host" "$(json 'o["model"], o["adapter"], [r["version"] for r in o["removed"]], sorted(r["version"] for r in o["protected"])' <"$dir/out")" \
+	"('tiny', 'old', ['1.0.2'], ['1.0.1', '1.0.3'])"
+host_stop
+"$MHOST" prune tiny/old --keep 1 >/dev/null
+eq "after it" "$(versions)" "1.0.1 1.0.3 1.0.4"
+eq "told" "$("$MHOST" history tiny/old | grep -c "prune ")" 2
+refuses 1 "is not in the store" prune tiny/none --keep 1
+refuses 2 "usage" prune tiny/old@1.0.1 --keep 1
+rm -r "$MHOST_STORE/models/tiny/adapters/old" "$MHOST_STORE/models/tiny/adapters/twice"
+
 # A host lists and serves the model as before.
 host_start
 eq "versions" "$("$MHOST" list --json | json '[v["version"] for v in o["versions"]]')" "['1.0.0']"
