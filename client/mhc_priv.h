@@ -50,6 +50,7 @@ struct mhost {
 	struct mhs_bell bell;
 	int sleeper;			/* epoll: bell by edges, socket */
 	int epoll;			/* for the caller, all by level; -1 until mhost_fd() */
+	int timer;			/* in epoll once the host is gone; -1 before */
 	bool host_gone;
 	uint64_t gone_ns;
 	uint64_t socket_ns;		/* last look at the socket */
@@ -69,6 +70,7 @@ struct mhost {
 };
 
 uint64_t mhc_now_ns(void);
+void mhc_epoll_gone(struct mhost *s);
 int mhc_fail(struct mhost *s, int code, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
 

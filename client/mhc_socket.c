@@ -88,6 +88,7 @@ static void host_gone(struct mhost *s)
 	/* it would end every sleep at once */
 	epoll_ctl(s->sleeper, EPOLL_CTL_DEL, s->sock, NULL);
 	s->gone_ns = mhc_now_ns() + MHC_ORPHAN_NS;
+	mhc_epoll_gone(s);
 }
 
 /* 0; -EAGAIN: none; negative: refused or gone, with text. *@type is what came. */

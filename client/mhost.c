@@ -3,12 +3,14 @@
 #include "mhost.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <sched.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/timerfd.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -104,7 +106,7 @@ MHC_PUBLIC int mhost_connect(struct mhost **session, const char *socket)
 	*session = s;
 	if (!s)
 		return -ENOMEM;
-	s->sock = s->bell.fd = s->sleeper = s->epoll = -1;
+	s->sock = s->bell.fd = s->sleeper = s->epoll = s->timer = -1;
 	s->next_id = 1;
 	mhs_spin_init(&s->spin);
 	s->record = malloc(MHS_EVENT_BYTES);
@@ -134,6 +136,7 @@ MHC_PUBLIC void mhost_close(struct mhost **session)
 	/* The supervisor sees the hang-up and has the workers end what still runs. */
 	close_fd(s->sock);
 	close_fd(s->epoll);
+	close_fd(s->timer);
 	close_fd(s->bell.fd);
 	close_fd(s->sleeper);
 	while (s->requests)
@@ -150,10 +153,27 @@ MHC_PUBLIC void mhost_close(struct mhost **session)
 	free(s);
 }
 
+/* The caller's descriptor leaves the socket, which is readable for good now, for the end of the patience. */
+void mhc_epoll_gone(struct mhost *s)
+{
+	uint64_t at = s->open_count ? s->gone_ns : 1;
+	struct itimerspec when = { .it_value = { (time_t)(at / 1000000000u), (long)(at % 1000000000u) } };
+	struct epoll_event event = { .events = EPOLLIN };
+
+	if (s->epoll < 0 || s->timer >= 0)
+		return;
+	s->timer = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
+	if (s->timer >= 0 && !timerfd_settime(s->timer, TFD_TIMER_ABSTIME, &when, NULL) &&
+	    !epoll_ctl(s->epoll, EPOLL_CTL_ADD, s->timer, &event))
+		epoll_ctl(s->epoll, EPOLL_CTL_DEL, s->sock, NULL);
+}
+
 MHC_PUBLIC int mhost_fd(struct mhost *s)
 {
 	if (s->epoll < 0)
 		s->epoll = epoll_make(s, EPOLLIN);
+	if (s->host_gone)
+		mhc_epoll_gone(s);
 	mhc_lanes_arm(s);
 	return s->epoll;
 }
@@ -235,10 +255,21 @@ static void lanes_reap(struct mhost *s)
 	}
 }
 
+/* Nobody is left who could ring: what lies in the rings is all that comes. */
+static bool bell_is_dead(const struct mhost *s)
+{
+	struct pollfd p = { .fd = s->bell.fd };
+
+	return poll(&p, 1, 0) == 1 && (p.revents & POLLHUP);
+}
+
 static int look(struct mhost *s)
 {
-	int err = lanes_get(s);
+	int err;
 
+	if (s->host_gone && bell_is_dead(s))
+		s->gone_ns = 0;
+	err = lanes_get(s);
 	if (err)
 		err = lost_get(s);
 	return err;
@@ -322,6 +353,8 @@ MHC_PUBLIC int mhost_next(struct mhost *s, int timeout_ms, const struct mhost_ev
 	}
 	if (err)
 		err = look(s);
+	if (err == -EAGAIN && !s->open_count && s->epoll >= 0)
+		mhc_lanes_arm(s);	/* the caller may poll after a submit */
 	if (err == -EAGAIN && !s->open_count)
 		return s->host_gone ? mhc_fail(s, MHOST_E_GONE, "the host is gone") : -ENODATA;
 	if (err == -EAGAIN && timeout_ms)

@@ -214,9 +214,10 @@ struct mhost_event {
  */
 int mhost_next(struct mhost *session, int timeout_ms, const struct mhost_event **event);
 /*
- * A descriptor for poll(): readable when mhost_next(session, 0) may have something. Call mhost_next
- * until -EAGAIN before polling again. The session's; do not read or close it. Negative errno: no
- * descriptor left.
+ * A descriptor for poll(), select() or epoll: readable when mhost_next(session, 0) may have something,
+ * the end of the host included. Before each poll call mhost_next until it has nothing (-EAGAIN or
+ * -ENODATA), also after a submit that returned MHOST_E_BUSY. The session's, the same each time; do not
+ * read or close it. Negative errno: no descriptor left.
  */
 int mhost_fd(struct mhost *session);
 /* Open requests. */
