@@ -415,7 +415,8 @@ SCENARIOS := \
 	tests/scenario/v10_hostile.sh \
 	tests/scenario/v11_measured.sh \
 	tests/scenario/w01_watch.sh \
-	tests/scenario/w02_watch_host.sh
+	tests/scenario/w02_watch_host.sh \
+	tests/scenario/y01_python.sh
 
 MAN_PAGES := tools/mhost.1 daemon/supervisor/mhostd.8 daemon/supervisor/mhost.ini.5
 RACE_CHECKS := $(B)/tests/abi/abi_test $(B)/tests/race/explore $(B)/tests/race/r_explore \

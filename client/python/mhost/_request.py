@@ -1,0 +1,235 @@
+# SPDX-License-Identifier: MIT
+"""From Python's arguments to struct mhost_request. ctypes cuts numbers silently, so each is checked here."""
+
+from __future__ import annotations
+
+import array
+import ctypes
+import hashlib
+import math
+from typing import Any, Callable, Iterable, Optional, Sequence, TypedDict, Union
+
+from . import _abi
+from .errors import InvalidRequest
+
+U32_MAX = (1 << 32) - 1
+U64_MAX = (1 << 64) - 1
+FLOAT_MAX = 3.4028234663852886e38
+
+Prompt = Union[str, Sequence[int]]
+# "pirate", "pirate@1.2.0", or one of these with a scale.
+AdapterWanted = Union[str, "tuple[str, float]"]
+
+
+class Options(TypedDict, total=False):
+	"""What generate() and complete() take by name.
+
+	version         "1.2.0"; without it, as routed (a model may be given as "smol@1.2.0" too)
+	max_tokens      0: as many as the context allows
+	temperature     0: always the likeliest token
+	top_k, top_p, min_p, repeat_penalty, repeat_last
+	                as in mhost run: 0, 1, 0, 1 and 64 change nothing
+	seed            of the drawn tokens
+	stop            a text or up to 16: the reply ends before it
+	logprobs        True: the log-probability of each token; a number up to 64: and so many of the likeliest
+	ignore_eos      go on after the end of the text
+	special         False: no special tokens are put around a prompt given as text
+	deadline        seconds that the host has, its queue included
+	session_key     a number or a text: requests of one key stay on one side of a canary
+	adapters        a list of up to 8, added in this order: "pirate", "pirate@1.2.0", ("pirate", 0.5) with a scale
+	replay          False: a request whose worker dies before its first event is not sent to another one
+	speculate       False: one token a step; the reply is the same
+	"""
+
+	version: Optional[str]
+	max_tokens: int
+	temperature: float
+	top_k: int
+	top_p: float
+	min_p: float
+	repeat_penalty: float
+	repeat_last: int
+	seed: int
+	stop: Union[str, Sequence[str], None]
+	logprobs: Union[bool, int]
+	ignore_eos: bool
+	special: bool
+	deadline: Optional[float]
+	session_key: Union[int, str, None]
+	adapters: Union[str, Sequence[AdapterWanted], None]
+	replay: bool
+	speculate: bool
+
+
+def whole(name: str, value: Any, limit: int) -> int:
+	"""An int in 0..limit. Types that are used as an index (numpy's) are welcome, bool is not."""
+	if isinstance(value, bool) or not hasattr(value, "__index__"):
+		raise TypeError(f"{name} must be an int, not {type(value).__name__}")
+	number = int(value.__index__())
+	if not 0 <= number <= limit:
+		raise InvalidRequest(f"{name} {number}: limit 0..{limit}")
+	return number
+
+
+def real(name: str, value: Any) -> float:
+	if isinstance(value, bool) or not hasattr(value, "__float__") or isinstance(value, (str, bytes)):
+		raise TypeError(f"{name} must be a float, not {type(value).__name__}")
+	number = float(value)
+	if not abs(number) <= FLOAT_MAX:
+		raise InvalidRequest(f"{name} {number}: must be a finite float of 32 bits")
+	return number
+
+
+def text(name: str, value: Any, *, empty: bool = False) -> bytes:
+	"""UTF-8 that C takes up to its first zero byte."""
+	if not isinstance(value, str):
+		raise TypeError(f"{name} must be a str, not {type(value).__name__}")
+	if "\0" in value or not (value or empty):
+		raise InvalidRequest(f"{name} {value!r}: must have no zero byte and not be empty")
+	return utf8(name, value)
+
+
+def utf8(name: str, value: str) -> bytes:
+	try:
+		return value.encode()
+	except UnicodeEncodeError as error:
+		raise InvalidRequest(f"{name}: {error.reason} at {error.start}: it has no UTF-8") from None
+
+
+def token_array(name: str, tokens: Any) -> "array.array[int]":
+	"""Token ids as C has them. Tensors and numpy arrays come by their tolist()."""
+	if isinstance(tokens, (str, bytes)) or not (hasattr(tokens, "tolist") or isinstance(tokens, Iterable)):
+		raise TypeError(f"{name} must be token ids, not {type(tokens).__name__}")
+	ids = tokens.tolist() if hasattr(tokens, "tolist") else tokens
+	try:
+		return array.array("I", ids)
+	except OverflowError:
+		raise InvalidRequest(f"{name}: a token id is not in 0..{U32_MAX}") from None
+	except TypeError:
+		raise TypeError(f"{name} must be a flat sequence of ints") from None
+
+
+def adapter(wanted: Any) -> _abi.Adapter:
+	name, scale = (wanted, 1.0) if isinstance(wanted, str) else _pair(wanted)
+	name, at, version = name.partition("@")
+	return _abi.Adapter(text("adapter", name), text("adapter version", version) if at else None, real("scale", scale))
+
+
+def _pair(wanted: Any) -> tuple[str, Any]:
+	if not (isinstance(wanted, tuple) and len(wanted) == 2 and isinstance(wanted[0], str)):
+		raise TypeError(f"an adapter must be a str or (str, scale), not {wanted!r}")
+	return wanted
+
+
+class Prepared:
+	"""A struct mhost_request. ctypes keeps alive what is assigned to its pointers."""
+
+	def __init__(self, kind: str) -> None:
+		self.c = _abi.Request(kind=_abi.KINDS[kind], **_abi.REQUEST_INIT)
+
+	def _set_model(self, model: str) -> None:
+		name, at, version = model.partition("@") if isinstance(model, str) else (model, "", "")
+		self.c.model = text("model", name)
+		if at:
+			self.c.version = text("version", version)
+
+	def _set_prompt(self, prompt: Prompt) -> None:
+		if isinstance(prompt, str):
+			encoded = utf8("prompt", prompt)
+			self.c.text = encoded
+			self.c.text_bytes = len(encoded)
+			return
+		ids = token_array("prompt", prompt)
+		self.c.token_count = len(ids)
+		# An array without elements has no address, and NULL would mean that there are no tokens.
+		self.c.tokens = (ctypes.c_uint32 * len(ids)).from_buffer(ids) if ids else (ctypes.c_uint32 * 1)()
+
+	def _version(self, name: str, value: Any) -> None:
+		if self.c.version is not None:
+			raise InvalidRequest(f"version {value!r}: the model names one already")
+		self.c.version = text(name, value)
+
+	def _u32(self, name: str, value: Any) -> None:
+		setattr(self.c, name, whole(name, value, U32_MAX))
+
+	def _float(self, name: str, value: Any) -> None:
+		setattr(self.c, name, real(name, value))
+
+	def _seed(self, name: str, value: Any) -> None:
+		self.c.seed = whole(name, value, U64_MAX)
+
+	def _stop(self, name: str, value: Any) -> None:
+		stops = [value] if isinstance(value, str) else list(value)
+		self.c.stops = (ctypes.c_char_p * len(stops))(*[text(name, stop) for stop in stops])
+		self.c.stop_count = len(stops)
+
+	def _logprobs(self, name: str, value: Any) -> None:
+		count = 0 if isinstance(value, bool) else whole(name, value, U32_MAX)
+		if value:
+			self.c.flags |= _abi.FLAGS["LOGPROBS"]
+		self.c.top_count = count
+
+	def _deadline(self, name: str, value: Any) -> None:
+		ms = math.ceil(real(name, value) * 1000)
+		if not 1 <= ms <= U32_MAX:
+			raise InvalidRequest(f"deadline {value} s: limit 0.001..{U32_MAX // 1000}")
+		self.c.deadline_ms = ms
+
+	def _session_key(self, name: str, value: Any) -> None:
+		if isinstance(value, str):
+			digest = hashlib.blake2b(utf8(name, value), digest_size=8).digest()
+			self.c.session_key = int.from_bytes(digest, "little") or 1
+			return
+		self.c.session_key = whole(name, value, U64_MAX)
+
+	def _adapters(self, name: str, value: Any) -> None:
+		wanted = [adapter(item) for item in ([value] if isinstance(value, str) else value)]
+		self.c.adapters = (_abi.Adapter * len(wanted))(*wanted)
+		self.c.adapter_count = len(wanted)
+
+	def _flag(self, name: str, value: Any) -> None:
+		if not isinstance(value, bool):
+			raise TypeError(f"{name} must be a bool, not {type(value).__name__}")
+		flag, wanted = _FLAGS[name]
+		if value is wanted:
+			self.c.flags |= _abi.FLAGS[flag]
+
+
+def prepare(kind: str, model: str, prompt: Prompt, options: Options) -> Prepared:
+	prepared = Prepared(kind)
+	prepared._set_model(model)
+	prepared._set_prompt(prompt)
+	for name, value in options.items():
+		setter = _SETTERS.get(name)
+		if setter is None:
+			raise TypeError(f"{name!r} is no option; there are {', '.join(sorted(_SETTERS))}")
+		if value is not None:
+			setter(prepared, name, value)
+	return prepared
+
+
+# The flag of the header, and when it is set.
+_FLAGS = {
+	"ignore_eos": ("IGNORE_EOS", True),
+	"special": ("NO_SPECIAL", False),
+	"replay": ("NO_REPLAY", False),
+	"speculate": ("NO_SPECULATE", False),
+}
+
+_SETTERS: dict[str, Callable[[Prepared, str, Any], None]] = {
+	"version": Prepared._version,
+	"max_tokens": Prepared._u32,
+	"temperature": Prepared._float,
+	"top_k": Prepared._u32,
+	"top_p": Prepared._float,
+	"min_p": Prepared._float,
+	"repeat_penalty": Prepared._float,
+	"repeat_last": Prepared._u32,
+	"seed": Prepared._seed,
+	"stop": Prepared._stop,
+	"logprobs": Prepared._logprobs,
+	"adapters": Prepared._adapters,
+	"deadline": Prepared._deadline,
+	"session_key": Prepared._session_key,
+	**dict.fromkeys(_FLAGS, Prepared._flag),
+}

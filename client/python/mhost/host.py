@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: MIT
+"""A connection to a local mhost, for programs that wait."""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import TYPE_CHECKING, Iterable, Iterator, Optional, Sequence
+
+from ._call import Call
+from ._request import Options, Prepared, Prompt, prepare
+from ._session import Path, Session
+from ._stream import StreamBase, drain
+from .errors import InvalidRequest
+from .reply import Reply, Scores, Token
+
+if TYPE_CHECKING:
+	from typing_extensions import Unpack
+
+
+def connect(socket: Optional[Path] = None, *, timeout: Optional[float] = None) -> Host:
+	"""Connect to the host at a socket; without one, $MHOST_SOCKET or the library's default.
+
+	timeout is how many seconds a call waits for the next event before it raises WaitTimeout; None: for ever.
+	"""
+	return Host(socket, timeout=timeout)
+
+
+class Stream(StreamBase):
+	"""The tokens of one reply while they come. Leaving it early cancels the request: break out of the loop, close(),
+	the end of a with block, or no reference left.
+	"""
+
+	def __iter__(self) -> Stream:
+		return self
+
+	def __next__(self) -> Token:
+		while True:
+			token = self._take()
+			if token is not None:
+				return token
+			if self._is_over():
+				self._raise_failure()
+				raise StopIteration
+			self._session.wait()
+
+	def __enter__(self) -> Stream:
+		return self
+
+	def __exit__(
+		self, kind: Optional[type[BaseException]], error: Optional[BaseException], trace: Optional[TracebackType]
+	) -> None:
+		self.close()
+
+	def close(self) -> None:
+		"""Cancel, and want nothing more of it. Fine when it has ended."""
+		self._session.forget(self._call)
+
+	def result(self) -> Reply:
+		"""Wait for the end and return the whole reply, with the tokens that were read before."""
+		while not self._is_over():
+			self._session.wait()
+		return self._result()
+
+
+class Host:
+	"""One connection, used by the thread that opened it. Any number of requests run on it at a time."""
+
+	def __init__(self, socket: Optional[Path] = None, *, timeout: Optional[float] = None) -> None:
+		self._session = Session(socket, timeout)
+
+	def __enter__(self) -> Host:
+		return self
+
+	def __exit__(
+		self, kind: Optional[type[BaseException]], error: Optional[BaseException], trace: Optional[TracebackType]
+	) -> None:
+		self.close()
+
+	def close(self) -> None:
+		"""Cancels what runs. Fine a second time."""
+		self._session.close()
+
+	@property
+	def closed(self) -> bool:
+		return self._session.closed
+
+	@property
+	def worker_count(self) -> int:
+		"""Workers that this connection has lanes to now."""
+		return self._session.worker_count()
+
+	def generate(self, model: str, prompt: Prompt, **options: Unpack[Options]) -> Stream:
+		"""Begin a reply. The request is on its way when this returns; Options tells the options."""
+		return Stream(self._session, self._session.submit(prepare("GENERATE", model, prompt, options)))
+
+	def complete(self, model: str, prompt: Prompt, **options: Unpack[Options]) -> Reply:
+		"""A whole reply."""
+		return self.generate(model, prompt, **options).result()
+
+	def score(self, model: str, prompt: Prompt, **options: Unpack[Options]) -> Scores:
+		"""The log-probability of each token of the prompt. Nothing is generated."""
+		return self._finish(prepare("SCORE", model, prompt, options)).scores()
+
+	def tokenize(self, model: str, text: str, **options: Unpack[Options]) -> list[int]:
+		return self._finish(prepare("TOKENIZE", model, text, options)).prompt
+
+	def detokenize(self, model: str, tokens: Sequence[int], **options: Unpack[Options]) -> str:
+		return self._finish(prepare("DETOKENIZE", model, tokens, options)).plain_text()
+
+	def ping(self) -> None:
+		"""A round trip through one worker."""
+		self._finish(Prepared("PING"))
+
+	def _finish(self, prepared: Prepared) -> Call:
+		call = self._session.submit(prepared)
+		with Stream(self._session, call) as stream:
+			stream.result()
+		return call
+
+	def merge(self, streams: Iterable[Stream]) -> Iterator[tuple[Stream, Optional[Token]]]:
+		"""Tokens of many streams of this connection as they come. When one is over, (stream, None) comes once: its
+		error is not raised, stream.error and stream.reply tell. What is left when the loop is left goes on.
+		"""
+		pending = list(streams)
+		if any(stream._session is not self._session for stream in pending):
+			raise InvalidRequest("merge: a stream belongs to another connection")
+		while pending:
+			yield from drain(pending)
+			if pending:
+				self._session.wait()
