@@ -387,6 +387,7 @@ FUZZERS := \
 SCENARIOS := \
 	tests/scenario/a01_adapters.sh \
 	tests/scenario/a02_merge.sh \
+	tests/scenario/a04_swap_storm.sh \
 	tests/scenario/b01_serve.sh \
 	tests/scenario/b02_json.sh \
 	tests/scenario/b03_errors.sh \
@@ -425,9 +426,8 @@ JUDGE_SIMS := $(B)/tests/judge/sim $(foreach n,1 2 3 4 5 6 7,$(B)/tests/judge/si
 CHECKS    := tests/check-layers.sh $(UNIT_TESTS:%=$(B)/tests/unit/%_test) $(FUZZERS:%=$(B)/tests/fuzz/replay_%) \
 	$(RACE_CHECKS) $(JUDGE_SIMS) $(SCENARIOS) \
 	tests/reference/check.sh
-LONG_CHECKS := tools/ops/day.sh tests/scenario/v02_storm.sh tests/scenario/k01_kill.sh $(B)/tests/judge/sim
-LONG_CHECKS := tests/scenario/v02_storm.sh tests/scenario/k01_kill.sh $(B)/tests/judge/sim tests/reference/check.sh
-LONG_CHECKS := tests/scenario/v02_storm.sh tests/scenario/k01_kill.sh $(B)/tests/judge/sim tests/reference/divergence.sh
+LONG_CHECKS := tests/scenario/a04_swap_storm.sh tests/scenario/v02_storm.sh tests/scenario/k01_kill.sh \
+	$(B)/tests/judge/sim tests/reference/check.sh tests/reference/divergence.sh tools/ops/day.sh
 
 # -- flags -----------------------------------------------------------------------------------------
 WARN    := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wcast-qual -Wvla \
@@ -580,7 +580,7 @@ check: ## all tests, in minutes
 check-long: ## the long campaigns: storms, kills, releases, reference data on every ISA level
 	@tools/deps.sh check
 	@$(MAKE) --no-print-directory programs tests
-	@B=$(B) FLIPS=1000000 KILLS=2000 JUDGE_RELEASES=10000 LEVELS=all tests/run.sh -t 3600 $(LONG_CHECKS)
+	@B=$(B) FLIPS=1000000 SWAPS=10000 KILLS=2000 JUDGE_RELEASES=10000 LEVELS=all tests/run.sh -t 3600 $(LONG_CHECKS)
 
 check-race: $(RACE_TESTS) ## the epoch protocol: all interleavings, mutants, ThreadSanitizer, processes
 	@B=$(B) V=1 tests/run.sh $(RACE_CHECKS)

@@ -10,11 +10,18 @@
 
 #include "t.h"
 
-static struct mhost_request request_of(const struct storm *storm, uint32_t prompt)
+/* By the route; @adapter is the memory of the request's. */
+static struct mhost_request request_of(const struct storm *storm, uint32_t prompt,
+				       struct mhost_adapter *adapter)
 {
 	struct mhost_request rq = MHOST_REQUEST_INIT;
 
 	rq.model = storm->model;
+	if (storm->adapter) {
+		rq.adapters = adapter;
+		rq.adapter_count = 1;
+		*adapter = (struct mhost_adapter){ storm->adapter, NULL, 1 };
+	}
 	rq.tokens = storm->prompts[prompt];
 	rq.token_count = 8;
 	rq.max_tokens = STORM_TOKENS;
@@ -23,6 +30,16 @@ static struct mhost_request request_of(const struct storm *storm, uint32_t promp
 	rq.temperature = prompt % 2 ? 0.8f : 0.0f;
 	rq.seed = prompt + 1;
 	return rq;
+}
+
+/* The version that the storm is about: the adapter's, if there is one. */
+static void stamp(struct storm_reply *reply, const struct mhost_event *ev)
+{
+	bool adapted = ev->adapter_count;
+
+	snprintf(reply->version, sizeof(reply->version), "%s",
+		 adapted ? ev->adapters[0].version : ev->version);
+	memcpy(reply->hash, adapted ? ev->adapters[0].content_hash : ev->content_hash, 32);
 }
 
 /* Run one request to its END. 0, or the error of the END or of the session. */
@@ -41,8 +58,7 @@ static int collect(struct mhost *s, const struct mhost_request *rq, struct storm
 	++*submitted;
 	while ((err = mhost_next(s, 30000, &ev)) == 0) {
 		if (ev->type == MHOST_EVENT_BEGIN) {
-			snprintf(reply->version, sizeof(reply->version), "%s", ev->version);
-			memcpy(reply->hash, ev->content_hash, 32);
+			stamp(reply, ev);
 		} else if (ev->type == MHOST_EVENT_TOKEN && reply->count < STORM_TOKENS) {
 			reply->tokens[reply->count++] = ev->token;
 		} else if (ev->type == MHOST_EVENT_END) {
@@ -106,7 +122,8 @@ static void *client_main(void *arg)
 		complain(c, mhost_errmsg(s), err, 0, &reply);
 	while (!err && !atomic_load_explicit(&c->storm->stop, memory_order_relaxed)) {
 		uint32_t prompt = (uint32_t)(t_random(&c->seed) % STORM_PROMPTS);
-		struct mhost_request rq = request_of(c->storm, prompt);
+		struct mhost_adapter adapter;
+		struct mhost_request rq = request_of(c->storm, prompt, &adapter);
 		uint64_t submitted = 0;
 		int end = collect(s, &rq, &reply, &submitted);
 
@@ -126,9 +143,13 @@ static bool take_references(struct storm *storm)
 	int err = mhost_connect(&s, storm->cmd.socket);
 
 	for (uint32_t i = 0; !err && i < 2 * STORM_PROMPTS; i++) {
-		struct mhost_request rq = request_of(storm, i / 2);
+		struct mhost_adapter adapter;
+		struct mhost_request rq = request_of(storm, i / 2, &adapter);
 
-		rq.version = storm->versions[i % 2];
+		if (storm->adapter)
+			adapter.version = storm->versions[i % 2];
+		else
+			rq.version = storm->versions[i % 2];
 		err = collect(s, &rq, &storm->reference[i % 2][i / 2], &n);
 	}
 	if (err)
@@ -191,8 +212,12 @@ bool storm_finish(struct storm *storm, struct storm_client *total)
 
 bool storm_control(struct storm *storm, const char *command, const char *version)
 {
-	json_t *request = json_pack("{s:s, s:s}", "command", command, "model", storm->model);
-	json_t *answer;
+	json_t *request, *answer;
+	char target[160];
+
+	snprintf(target, sizeof(target), "%s%s%s", storm->model, storm->adapter ? "/" : "",
+		 storm->adapter ? storm->adapter : "");
+	request = json_pack("{s:s, s:s}", "command", command, "model", target);
 
 	if (version)
 		json_object_set_new(request, "version", json_string(version));

@@ -37,6 +37,7 @@ struct storm_client {
 struct storm {
 	struct cmd cmd;
 	const char *model;
+	const char *adapter;		/* NULL, or the versions are those of this adapter of @model */
 	const char *versions[2];
 	uint32_t client_count;
 	uint32_t prompts[STORM_PROMPTS][8];
@@ -50,7 +51,7 @@ struct storm {
 bool storm_start(struct storm *storm, uint32_t vocab);
 /* Stop the clients and sum them up into @total. True when no client saw anything wrong. */
 bool storm_finish(struct storm *storm, struct storm_client *total);
-/* One control command; false with the reason printed. */
+/* One control command to the model, or to its adapter; false with the reason printed. */
 bool storm_control(struct storm *storm, const char *command, const char *version);
 
 #endif

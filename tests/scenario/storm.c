@@ -6,6 +6,7 @@
  */
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 #include "t_storm.h"
@@ -16,6 +17,18 @@ static double now_s(void)
 
 	clock_gettime(CLOCK_MONOTONIC, &ts);
 	return (double)ts.tv_sec + (double)ts.tv_nsec / 1e9;
+}
+
+/* From A to B and back. */
+static bool flip(struct storm *storm, unsigned long done)
+{
+	const char *left = storm->versions[done % 2], *next = storm->versions[1 - done % 2];
+	bool ok = done % 2 ? storm_control(storm, "rollback", NULL) :
+			     storm_control(storm, "activate", next);
+
+	if (ok && storm->adapter && done % 4 >= 2)
+		ok = storm_control(storm, "unload", left);
+	return ok;
 }
 
 int main(int argc, char **argv)
@@ -29,7 +42,8 @@ int main(int argc, char **argv)
 	if (argc != 8)
 		return 2;
 	storm.cmd.socket = argv[1];
-	storm.model = argv[2];
+	storm.model = strtok(argv[2], "/");
+	storm.adapter = strtok(NULL, "/");
 	storm.versions[0] = argv[3];
 	storm.versions[1] = argv[4];
 	flips = strtoul(argv[6], NULL, 10);
@@ -37,11 +51,8 @@ int main(int argc, char **argv)
 	ok = storm_control(&storm, "load", argv[4]) &&
 	     storm_start(&storm, (uint32_t)strtoul(argv[5], NULL, 10));
 	start = now_s();
-	while (ok && done < flips) {
-		ok = done % 2 ? storm_control(&storm, "rollback", NULL) :
-				storm_control(&storm, "activate", argv[4]);
-		done++;
-	}
+	while (ok && done < flips)
+		ok = flip(&storm, done++);
 	ok = storm_finish(&storm, &total) && ok;
 	printf("%lu flips in %.1f s; %llu replies, all exact: %llu of A, %llu of B; %llu wrong\n", done,
 	       now_s() - start, (unsigned long long)total.exact, (unsigned long long)total.replies[0],
