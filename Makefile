@@ -294,6 +294,7 @@ BENCH_SHARE := \
 UNIT_TESTS := \
 	adapter_check \
 	adapter_pack \
+	adapter_shadow \
 	adapter_trial \
 	amx \
 	attach \

@@ -209,6 +209,7 @@ bool wrk_adapter_detach(struct wrk *w, uint32_t index, uint64_t serial)
 	while (*at != a)
 		at = &(*at)->next;
 	*at = a->next;
+	wrk_shadow_forget(w, index);
 	wrk_prefix_drop_contents(w, a->image->content_hash);
 	adapter_free(a);
 	return true;

@@ -55,6 +55,7 @@ struct wrk_set {
 	struct wrk_adapter *adapters[MHS_ADAPTERS_MAX];	/* pinned; NULL: not now */
 	struct eng_adapter list[MHS_ADAPTERS_MAX];	/* for the engine */
 	struct mhs_adapter_used used[MHS_ADAPTERS_MAX];	/* for the client */
+	uint64_t serials[MHS_ADAPTERS_MAX];	/* of those */
 };
 
 /* A version that a request runs on: that of its model, or of one of its adapters. */
@@ -102,6 +103,8 @@ int wrk_set_init(struct wrk_request *r);
 bool wrk_set_pin(struct wrk *w, struct wrk_request *r, const struct wrk_version *v);
 void wrk_set_unpin(struct wrk *w, struct wrk_request *r);
 bool wrk_set_is_candidate(const struct wrk_set *set);	/* some split sent it to a candidate */
+/* So far that what comes of it may be the client's own doing. */
+bool wrk_set_is_scaled_up(const struct wrk_set *set);
 /*
  * All that @r is pinned to, its version first. Who is blamed: whom a split chose as candidate; if none,
  * the adapters, since without them others are served too; nobody when the client scaled them far up.

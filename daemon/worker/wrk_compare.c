@@ -69,8 +69,8 @@ static int logits_room(struct wrk_shadow *s, uint32_t vocab)
 
 static bool job_fits(const struct wrk *w, const struct wrk_job *job, uint64_t pages)
 {
-	uint64_t bytes = eng_kv_page_bytes(&job->stable->model.config) +
-			 eng_kv_page_bytes(&job->candidate->model.config);
+	uint64_t bytes = eng_kv_page_bytes(&job->stable.version->model.config) +
+			 eng_kv_page_bytes(&job->candidate.version->model.config);
 
 	return pages * bytes <= w->limits.kv_bytes / KV_SHARE;
 }
@@ -83,7 +83,7 @@ static int job_begin(struct wrk *w, const struct wrk_job *job)
 	if (!job_fits(w, job, pages) || pass_tables(&s->stable, pages) ||
 	    pass_tables(&s->candidate, pages))
 		return -ENOMEM;
-	return logits_room(s, job->stable->model.config.vocab_count);
+	return logits_room(s, job->stable.version->model.config.vocab_count);
 }
 
 static bool pass_cover(struct wrk *w, struct wrk_pass *pass, struct wrk_pool *pool, uint32_t tokens)
@@ -108,7 +108,7 @@ static uint32_t first_output(const struct wrk_job *job)
 }
 
 static uint32_t rows_build(struct wrk *w, const struct wrk_job *job, const struct wrk_pass *pass,
-			   uint32_t rows)
+			   const struct wrk_side *side, uint32_t rows)
 {
 	uint32_t logits = 0;
 
@@ -119,6 +119,7 @@ static uint32_t rows_build(struct wrk *w, const struct wrk_job *job, const struc
 			.token = job->tokens[at], .position = at, .pages = pass->pages,
 			.is_prompt = true,
 			.logits = at >= first_output(job) ? (int32_t)logits++ : -1,
+			.adapters = side->list, .adapter_count = side->adapter_count,
 		};
 	}
 	return logits;
@@ -126,16 +127,17 @@ static uint32_t rows_build(struct wrk *w, const struct wrk_job *job, const struc
 
 /* 0, -ENOMEM: no pages, or what the engine says. The mark stays: what came out is looked at next. */
 static int pass_run(struct wrk *w, const struct wrk_job *job, struct wrk_pass *pass,
-		    struct wrk_version *v, uint32_t rows, float *logits)
+		    const struct wrk_side *side, uint32_t rows, float *logits)
 {
+	struct wrk_version *v = side->version;
 	uint64_t start, ns;
 	int err;
 
 	if (!pass_cover(w, pass, v->pool, w->shadow.computed + rows))
 		return -ENOMEM;
-	rows_build(w, job, pass, rows);
+	rows_build(w, job, pass, side, rows);
 	start = wrk_now_ns();
-	wrk_step_mark(w, v->index);
+	wrk_step_mark(w, side->parts[job->part].index);
 	err = eng_step(w->eng, &v->model, w->rows, rows, logits);
 	wrk_rehearse_step(&v->rehearsal, wrk_now_ns() - start);
 	ns = wrk_now_ns() - start;
@@ -161,7 +163,7 @@ static void tally_add(struct wrk_tally *t, const struct eng_diverge *d)
 static int piece_compare(struct wrk *w, const struct wrk_job *job)
 {
 	struct wrk_shadow *s = &w->shadow;
-	uint32_t vocab = job->stable->model.config.vocab_count, bad, row = 0;
+	uint32_t vocab = job->stable.version->model.config.vocab_count, bad, row = 0;
 	struct eng_diverge d;
 
 	for (uint32_t at = s->computed; at < s->computed + s->piece; at++) {
@@ -170,8 +172,8 @@ static int piece_compare(struct wrk *w, const struct wrk_job *job)
 		if (at < first_output(job))
 			continue;
 		/* rehearsed failures other than of numbers show in live traffic alone */
-		if (at == first_output(job))
-			(void)wrk_rehearse_token(&job->candidate->rehearsal, logits);
+		if (at == first_output(job) && job->part == 0)
+			(void)wrk_rehearse_token(&job->candidate.version->rehearsal, logits);
 		if (eng_diverge(s->logits + (size_t)row * vocab, logits, vocab, job->tokens[at + 1],
 				&d, &bad))
 			return bad & 1 ? -EINVAL : -EDOM;
@@ -185,10 +187,12 @@ static void job_note(struct wrk *w, const struct wrk_job *job, uint32_t error)
 {
 	const struct wrk_shadow *s = &w->shadow;
 	const struct wrk_tally *t = &s->tally;
+	const struct wrk_part *stable = &job->stable.parts[job->part];
+	const struct wrk_part *candidate = &job->candidate.parts[job->part];
 	double n = t->count ? t->count : 1;
 	struct mhs_reply reply = {
-		.version_serial = job->candidate->serial << 12 | job->candidate->index,
-		.stable_serial = job->stable->serial << 12 | job->stable->index,
+		.version_serial = candidate->serial << 12 | candidate->index,
+		.stable_serial = stable->serial << 12 | stable->index,
 		.kind = MHS_REPLY_COMPARED,
 		.error = error,
 		.prompt_count = job->prompt_count,
@@ -210,12 +214,12 @@ static void job_note(struct wrk *w, const struct wrk_job *job, uint32_t error)
 
 static void candidate_failed(struct wrk *w, const struct wrk_job *job)
 {
+	const struct wrk_part *candidate = &job->candidate.parts[job->part];
 	char text[MHS_MESSAGE_BYTES];
 
 	snprintf(text, sizeof(text), "logits are not finite in a comparison, after %u tokens",
 		 w->shadow.computed);
-	wrk_control_say(w, HRT_EVIDENCE, job->candidate->index, job->candidate->serial,
-			(int)MHS_ERR_NAN, text);
+	wrk_control_say(w, HRT_EVIDENCE, candidate->index, candidate->serial, (int)MHS_ERR_NAN, text);
 	job_note(w, job, MHS_ERR_NAN);
 	wrk_shadow_end(w, false);
 }
@@ -228,7 +232,7 @@ static void stable_step(struct wrk *w, const struct wrk_job *job)
 	int err = s->computed ? 0 : job_begin(w, job);
 
 	if (!err)
-		err = pass_run(w, job, &s->stable, job->stable, rows, s->logits);
+		err = pass_run(w, job, &s->stable, &job->stable, rows, s->logits);
 	if (err)
 		wrk_shadow_end(w, true);
 	else
@@ -238,7 +242,7 @@ static void stable_step(struct wrk *w, const struct wrk_job *job)
 static void candidate_step(struct wrk *w, const struct wrk_job *job)
 {
 	struct wrk_shadow *s = &w->shadow;
-	int err = pass_run(w, job, &s->candidate, job->candidate, s->piece, w->logits);
+	int err = pass_run(w, job, &s->candidate, &job->candidate, s->piece, w->logits);
 
 	if (!err)
 		err = piece_compare(w, job);
@@ -266,7 +270,7 @@ bool wrk_shadow_step(struct wrk *w)
 	if (!s->count || w->running_count || w->queued_count || w->stopping ||
 	    wrk_lanes_pending(w))
 		return false;
-	pace = &s->jobs[0].stable->pace;
+	pace = &s->jobs[0].stable.version->pace;
 	start = wrk_now_ns();
 	if (s->piece)
 		candidate_step(w, &s->jobs[0]);

@@ -135,6 +135,7 @@ static int take(struct wrk *w, struct wrk_request *r, uint32_t i, const struct w
 	r->set->list[i] = (struct eng_adapter){ &a->lora, r->set->refs[i].scale };
 	used->scale = r->set->refs[i].scale;
 	used->version_index = a->index;
+	r->set->serials[i] = a->serial;
 	memcpy(used->name, a->image->adapter, sizeof(used->name));
 	memcpy(used->semver, a->image->semver, sizeof(used->semver));
 	memcpy(used->content_hash, a->image->content_hash, sizeof(used->content_hash));
@@ -179,9 +180,9 @@ bool wrk_set_is_candidate(const struct wrk_set *set)
 	return false;
 }
 
-static bool is_scaled_up(const struct wrk_set *set)
+bool wrk_set_is_scaled_up(const struct wrk_set *set)
 {
-	for (uint32_t i = 0; i < set->count; i++)
+	for (uint32_t i = 0; set && i < set->count; i++)
 		if (fabsf(set->refs[i].scale) > SCALE_USUAL)
 			return true;
 	return false;
@@ -197,7 +198,7 @@ uint32_t wrk_set_parts(const struct wrk_request *r, struct wrk_part parts[WRK_PA
 					    split ? r->place.candidate : !set };
 	if (!set)
 		return count;
-	scaled = is_scaled_up(set);
+	scaled = wrk_set_is_scaled_up(set);
 	parts[0].blamed = parts[0].blamed && !scaled;
 	for (uint32_t i = 0; i < set->count; i++)
 		parts[count++] = (struct wrk_part){

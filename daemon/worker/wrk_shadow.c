@@ -8,9 +8,16 @@
 
 #define RESTARTS_MAX	3u	/* a job that live requests push out so often is dropped */
 
-static void count_drop(struct wrk *w, uint32_t version, uint64_t serial)
+static void count_drop(struct wrk *w, const struct wrk_job *job)
 {
-	mhs_stats_add(&mhs_stats_row(w->stats, version, serial)->shadow_dropped, 1);
+	mhs_stats_add(&wrk_part_row(w, &job->candidate.parts[job->part])->shadow_dropped, 1);
+}
+
+/* The first @count parts. */
+static void side_unpin(struct wrk *w, const struct wrk_side *side, uint32_t count)
+{
+	while (count)
+		mhs_unpin(w->slot, side->parts[--count].index);
 }
 
 static void pass_reset(struct wrk_pass *pass)
@@ -39,9 +46,9 @@ static void job_remove(struct wrk *w, uint32_t i, bool dropped)
 		s->restarts = 0;
 	}
 	if (dropped)
-		count_drop(w, job->candidate->index, job->candidate->serial);
-	mhs_unpin(w->slot, job->stable->index);
-	mhs_unpin(w->slot, job->candidate->index);
+		count_drop(w, job);
+	side_unpin(w, &job->stable, 1 + job->stable.adapter_count);
+	side_unpin(w, &job->candidate, 1 + job->candidate.adapter_count);
 	s->token_count -= job->token_count;
 	free(job->tokens);
 	s->count--;
@@ -54,17 +61,28 @@ void wrk_shadow_end(struct wrk *w, bool dropped)
 }
 
 /* In a turn, so after adopt. */
-static struct mhs_route route_of(const struct wrk *w, uint32_t model)
+static struct mhs_route route_of(const struct wrk *w, uint32_t entry)
 {
 	/* E3 after E2, as in mhs_pin_route() */
-	return mhs_route_unpack(atomic_load_explicit(&w->board->models[model].route,
+	return mhs_route_unpack(atomic_load_explicit(&w->board->models[entry].route,
 						     memory_order_seq_cst));
 }
 
 static bool route_names(const struct mhs_route *route, const struct wrk_job *job)
 {
-	return route->mode == MHS_MODE_SHADOW && route->active == job->stable->index &&
-	       route->candidate == job->candidate->index;
+	return route->mode == MHS_MODE_SHADOW && route->active == job->stable.parts[job->part].index &&
+	       route->candidate == job->candidate.parts[job->part].index;
+}
+
+/* Both sides have it, but for the part that differs, which the route vouches for. */
+static bool is_withdrawn(const struct wrk *w, const struct wrk_job *job)
+{
+	for (uint32_t i = 0; i <= job->stable.adapter_count; i++)
+		/* after E2, as E4: sees E7 */
+		if (atomic_load_explicit(&w->board->versions[job->stable.parts[i].index].state,
+					 memory_order_seq_cst) == MHS_STATE_DRAINING)
+			return true;
+	return false;
 }
 
 void wrk_shadow_look(struct wrk *w)
@@ -75,9 +93,9 @@ void wrk_shadow_look(struct wrk *w)
 		return;
 	s->epoch = w->epoch;
 	for (uint32_t i = s->count; i-- > 0;) {
-		struct mhs_route route = route_of(w, s->jobs[i].model);
+		struct mhs_route route = route_of(w, s->jobs[i].entry);
 
-		if (!route_names(&route, &s->jobs[i]))
+		if (!route_names(&route, &s->jobs[i]) || is_withdrawn(w, &s->jobs[i]))
 			job_remove(w, i, true);
 	}
 }
@@ -96,12 +114,20 @@ bool wrk_shadow_yield(struct wrk *w)
 	return true;
 }
 
-void wrk_shadow_forget(struct wrk *w, const struct wrk_version *v)
+static bool side_has(const struct wrk_side *side, uint32_t index)
+{
+	for (uint32_t i = 0; i <= side->adapter_count; i++)
+		if (side->parts[i].index == index)
+			return true;
+	return false;
+}
+
+void wrk_shadow_forget(struct wrk *w, uint32_t index)
 {
 	struct wrk_shadow *s = &w->shadow;
 
 	for (uint32_t i = s->count; i-- > 0;)
-		if (s->jobs[i].stable == v || s->jobs[i].candidate == v)
+		if (side_has(&s->jobs[i].stable, index) || side_has(&s->jobs[i].candidate, index))
 			job_remove(w, i, true);
 }
 
@@ -162,12 +188,63 @@ static bool pair_fits(const struct wrk_version *a, struct wrk_version *b)
 	return b->pair_fits;
 }
 
-/* A reply that the route chose the active version for, whole. */
-static bool is_routed_reply(const struct wrk_request *r)
+/* One to compare with: whole, and by nobody's candidate. */
+static bool is_sound_reply(const struct wrk_request *r)
 {
-	return r->kind == MHS_REC_GENERATE && r->place.placed && !r->moved && !r->rq.semver[0] && !r->set &&
+	return r->kind == MHS_REC_GENERATE && !r->moved &&
 	       (r->reason == MHS_END_STOP || r->reason == MHS_END_LENGTH) &&
-	       r->token_count > r->prompt_count && r->prompt_count;
+	       r->token_count > r->prompt_count && r->prompt_count && !wrk_set_is_scaled_up(r->set);
+}
+
+/* What @r was made with; nothing of it is pinned any more. */
+static void side_of(const struct wrk_request *r, struct wrk_side *side)
+{
+	const struct wrk_set *set = r->set;
+
+	side->adapter_count = set ? set->count : 0;
+	side->parts[0] = (struct wrk_part){ .index = r->begin.version_index, .serial = r->tokens_of };
+	for (uint32_t i = 0; i < side->adapter_count; i++) {
+		side->parts[1 + i] = (struct wrk_part){ .index = set->used[i].version_index,
+							.serial = set->serials[i], .is_adapter = true };
+		side->list[i].scale = set->refs[i].scale;
+	}
+}
+
+/* A part without a serial is whatever is there now. False: one is gone, nothing is pinned. */
+static bool side_pin(struct wrk *w, struct wrk_side *side)
+{
+	for (uint32_t i = 0; i <= side->adapter_count; i++) {
+		struct wrk_part *part = &side->parts[i];
+		uint64_t serial;
+
+		if (mhs_pin_version(w->board, w->slot, part->index)) {
+			side_unpin(w, side, i);
+			return false;
+		}
+		serial = w->board->versions[part->index].serial;
+		part->serial = part->serial ? part->serial : serial;
+		if (part->serial != serial) {
+			side_unpin(w, side, i + 1);
+			return false;
+		}
+	}
+	return true;
+}
+
+/* What is pinned, for the engine. False: it is not attached here, or does not fit together. */
+static bool side_bind(struct wrk *w, struct wrk_side *side)
+{
+	const char *field;
+
+	side->version = wrk_version_by_index(w, side->parts[0].index);
+	for (uint32_t i = 0; side->version && i < side->adapter_count; i++) {
+		struct wrk_adapter *a = w->adapters.by_index[side->parts[1 + i].index];
+
+		if (!a || wrk_adapter_fit(w, a, side->version, &field))
+			return false;
+		side->list[i].lora = &a->lora;
+	}
+	return side->version;
 }
 
 static bool has_room(const struct wrk_shadow *s, const struct wrk_request *r)
@@ -175,58 +252,70 @@ static bool has_room(const struct wrk_shadow *s, const struct wrk_request *r)
 	return s->count < WRK_SHADOW_JOBS && r->token_count <= WRK_SHADOW_TOKENS - s->token_count;
 }
 
-/* Both versions are pinned. False: it cannot be. */
-static bool job_add(struct wrk *w, struct wrk_request *r, uint32_t model,
-		    const struct mhs_route *route)
+/* Both sides are pinned. False: it cannot be. */
+static bool job_add(struct wrk *w, const struct wrk_request *r, struct wrk_job *job)
 {
 	struct wrk_shadow *s = &w->shadow;
-	struct wrk_version *stable = wrk_version_by_index(w, route->active);
-	struct wrk_version *candidate = wrk_version_by_index(w, route->candidate);
-	uint32_t *tokens;
+	size_t bytes = r->token_count * sizeof(*job->tokens);
 
-	if (!stable || !candidate || !has_room(s, r) || !pair_fits(stable, candidate) ||
-	    r->token_count - 1 > candidate->model.config.context_max)
+	if (!has_room(s, r) || !side_bind(w, &job->stable) || !side_bind(w, &job->candidate) ||
+	    (job->part == 0 && !pair_fits(job->stable.version, job->candidate.version)) ||
+	    r->token_count - 1 > job->candidate.version->model.config.context_max)
 		return false;
-	tokens = realloc(r->tokens, r->token_count * sizeof(*tokens));
-	if (!tokens)
+	job->tokens = malloc(bytes);
+	if (!job->tokens)
 		return false;
-	r->tokens = NULL;
+	memcpy(job->tokens, r->tokens, bytes);
+	job->prompt_count = r->prompt_count;
+	job->token_count = r->token_count;
 	if (!s->count)
 		passes_reset(s);
-	s->jobs[s->count++] = (struct wrk_job){
-		.model = model, .stable = stable, .candidate = candidate, .tokens = tokens,
-		.prompt_count = r->prompt_count, .token_count = r->token_count,
-	};
+	s->jobs[s->count++] = *job;
 	s->token_count += r->token_count;
 	s->epoch = w->epoch;
 	return true;
 }
 
 /*
- * The route is read anew: it is the one that the job's pins live under. A reply of a version that
- * is not active any more is nothing to compare with.
+ * The route of a part is read anew: it is the one that the job's pins live under. A reply of what is
+ * not active any more is nothing to compare with.
  */
-void wrk_shadow_offer(struct wrk *w, struct wrk_request *r)
+static void offer_part(struct wrk *w, const struct wrk_request *r, uint32_t part, const char *adapter,
+		       const struct wrk_place *place)
 {
-	int model = is_routed_reply(r) ? wrk_board_find(w, r->rq.model, "") : -1;
+	int entry = place->placed ? wrk_board_find(w, r->rq.model, adapter) : -1;
+	struct wrk_job job = { .part = part };
 	struct mhs_route route;
 
-	if (model < 0 || w->stopping)
+	if (entry < 0)
 		return;
-	route = route_of(w, (uint32_t)model);
-	if (route.mode != MHS_MODE_SHADOW || !route.candidate || r->place.point >= route.weight ||
-	    route.active != r->begin.version_index || route.candidate == route.active)
+	job.entry = (uint32_t)entry;
+	route = route_of(w, job.entry);
+	side_of(r, &job.stable);
+	if (route.mode != MHS_MODE_SHADOW || !route.candidate || place->point >= route.weight ||
+	    route.active != job.stable.parts[part].index || route.candidate == route.active)
 		return;
-	if (mhs_pin_version(w->board, w->slot, route.active))
+	job.candidate = job.stable;
+	job.candidate.parts[part].index = route.candidate;
+	job.candidate.parts[part].serial = 0;
+	if (!side_pin(w, &job.stable))
 		return;
-	if (mhs_pin_version(w->board, w->slot, route.candidate)) {
-		mhs_unpin(w->slot, route.active);
+	if (!side_pin(w, &job.candidate)) {
+		side_unpin(w, &job.stable, 1 + job.stable.adapter_count);
 		return;
 	}
-	if (w->board->versions[route.active].serial == r->tokens_of &&
-	    job_add(w, r, (uint32_t)model, &route))
+	if (job_add(w, r, &job))
 		return;
-	count_drop(w, route.candidate, w->board->versions[route.candidate].serial);
-	mhs_unpin(w->slot, route.candidate);
-	mhs_unpin(w->slot, route.active);
+	count_drop(w, &job);
+	side_unpin(w, &job.candidate, 1 + job.candidate.adapter_count);
+	side_unpin(w, &job.stable, 1 + job.stable.adapter_count);
+}
+
+void wrk_shadow_offer(struct wrk *w, struct wrk_request *r)
+{
+	if (w->stopping || !is_sound_reply(r))
+		return;
+	offer_part(w, r, 0, "", &r->place);
+	for (uint32_t i = 0; r->set && i < r->set->count; i++)
+		offer_part(w, r, 1 + i, r->set->refs[i].name, &r->set->places[i]);
 }

@@ -7,8 +7,9 @@
  * a request that comes meanwhile hardly feels it. A record of the whole goes into the ring of
  * replies.
  *
- * A job pins both versions. The turn that sees a route without them drops it, so it never holds up
- * a reclaim for longer than a piece. It takes KV pages that are free or only cached, and gives them
+ * The candidate may be an adapter's: then the reply is compared with what the same version and the same
+ * other adapters make of it. A job pins all of both sides. The turn that sees a route without the two,
+ * or any of the others withdrawn, drops it, so it never holds up a reclaim for longer than a piece. It takes KV pages that are free or only cached, and gives them
  * back when a request needs them: then it begins again.
  */
 #ifndef WRK_SHADOW_H
@@ -16,6 +17,8 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+
+#include "wrk_adapter.h"
 
 struct wrk;
 struct wrk_page;
@@ -27,9 +30,18 @@ struct wrk_version;
 #define WRK_SHADOW_TOKENS	(1u << 18)	/* of all of them */
 #define WRK_SHADOW_ROWS		32u		/* of one piece, at most */
 
+/* What a pass runs on; all of it is pinned. */
+struct wrk_side {
+	struct wrk_version *version;
+	struct eng_adapter list[MHS_ADAPTERS_MAX];
+	uint32_t adapter_count;
+	struct wrk_part parts[WRK_PARTS_MAX];	/* the version, then the adapters */
+};
+
 struct wrk_job {
-	uint32_t model;				/* on the board */
-	struct wrk_version *stable, *candidate;	/* pinned */
+	uint32_t entry;				/* on the board: whose release it is */
+	uint32_t part;				/* of the sides: the one that differs */
+	struct wrk_side stable, candidate;
 	uint32_t *tokens;			/* prompt, then output */
 	uint32_t prompt_count, token_count;
 };
@@ -65,7 +77,7 @@ struct wrk_shadow {
 };
 
 /* wrk_shadow.c: which requests are compared, and the life of a job */
-/* @r was served to its end: keep its tokens if it is in the share. Within a turn. */
+/* @r was served to its end: keep its tokens for each release in whose share it is. Within a turn. */
 void wrk_shadow_offer(struct wrk *w, struct wrk_request *r);
 /* After adopting an epoch: jobs whose versions the route names no more are dropped and unpinned. */
 void wrk_shadow_look(struct wrk *w);
@@ -73,8 +85,8 @@ void wrk_shadow_look(struct wrk *w);
 bool wrk_shadow_yield(struct wrk *w);
 /* The oldest job is over; @dropped: without a record, counted. */
 void wrk_shadow_end(struct wrk *w, bool dropped);
-/* @v is about to go: no job may name it any more. */
-void wrk_shadow_forget(struct wrk *w, const struct wrk_version *v);
+/* The version or adapter @index is about to go: no job may name it any more. */
+void wrk_shadow_forget(struct wrk *w, uint32_t index);
 void wrk_shadow_fini(struct wrk *w);
 
 /* wrk_compare.c */

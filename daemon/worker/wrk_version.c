@@ -399,7 +399,7 @@ void wrk_version_detach(struct wrk *w, uint32_t index, uint64_t serial)
 		if (v->index != index || v->serial != serial)
 			continue;
 		*at = v->next;
-		wrk_shadow_forget(w, v);
+		wrk_shadow_forget(w, v->index);
 		wrk_prefix_drop_contents(w, v->image->content_hash);
 		wrk_version_free(w, &v);
 		return;
