@@ -178,6 +178,7 @@ SUP_SRC := \
 	daemon/supervisor/sup_sock.c \
 	daemon/supervisor/sup_spawn.c \
 	daemon/supervisor/sup_status.c \
+	daemon/supervisor/sup_strand.c \
 	daemon/supervisor/sup_target.c \
 	daemon/supervisor/sup_trial.c \
 	daemon/supervisor/sup_trial_help.c \

@@ -82,9 +82,14 @@ void cmd_print_unload(const json_t *answer)
 
 void cmd_print_flip(const json_t *answer)
 {
+	const json_t *name;
+	size_t i;
+
 	printf("%s -> %s (epoch %.0f): %.1f us until every worker had it, %.0f bytes read\n",
 	       text_of(answer, "from"), text_of(answer, "version"), number_of(answer, "epoch"),
 	       number_of(answer, "flip_ns") / 1e3, number_of(answer, "read_bytes"));
+	json_array_foreach(json_object_get(answer, "stranded"), i, name)
+		printf("left behind: %s does not fit it\n", json_string_value(name));
 }
 
 static void print_models(const json_t *models)
@@ -193,7 +198,24 @@ int cmd_unload(struct cmd *cmd, int argc, char **argv)
 
 int cmd_activate(struct cmd *cmd, int argc, char **argv)
 {
-	return call_version(cmd, argc, argv, cmd_print_flip);
+	static const struct option options[] = { { "force", no_argument, NULL, 'f' }, { 0 } };
+	const char *model, *version;
+	json_t *request;
+	int opt, force = 0;
+
+	while ((opt = cmd_getopt(cmd, argc, argv, ":", options)) != -1) {
+		if (opt != 'f')
+			return CMD_USAGE;
+		force = 1;
+	}
+	if (argc - optind != 1 || !strchr(argv[optind], '@'))
+		return cmd_usage(cmd, "MODEL@VERSION [--force]");
+	if (cmd_split_ref(cmd, argv[optind], &model, &version))
+		return CMD_USAGE;
+	request = json_pack("{s:s, s:s, s:s}", "command", cmd->verb, "model", model, "version", version);
+	if (force)
+		json_object_set_new(request, "force", json_string("yes"));
+	return ctl_show(cmd, request, cmd_print_flip);
 }
 
 int cmd_rollback(struct cmd *cmd, int argc, char **argv)

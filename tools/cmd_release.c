@@ -12,7 +12,7 @@
 
 static const char synopsis[] =
 	"MODEL@VERSION [--canary] [--shadow PER_CENT] [--steps 1,5,25,50,100] [--interval 60s] [--why TEXT] "
-	"[--watch], or MODEL [--watch]";
+	"[--force] [--watch], or MODEL [--watch]";
 
 static atomic_int stop;
 
@@ -158,7 +158,7 @@ static int watch(const struct cmd *cmd, const char *model)
 
 struct options {
 	const char *shadow, *steps, *interval, *why;
-	bool canary, watch;
+	bool canary, watch, force;
 };
 
 static int parse(struct cmd *cmd, int argc, char **argv, struct options *o)
@@ -166,7 +166,8 @@ static int parse(struct cmd *cmd, int argc, char **argv, struct options *o)
 	static const struct option longs[] = {
 		{ "canary", no_argument, NULL, 'c' }, { "shadow", required_argument, NULL, 's' },
 		{ "steps", required_argument, NULL, 't' }, { "interval", required_argument, NULL, 'i' },
-		{ "why", required_argument, NULL, 'y' }, { "watch", no_argument, NULL, 'w' }, { 0 },
+		{ "why", required_argument, NULL, 'y' }, { "watch", no_argument, NULL, 'w' },
+		{ "force", no_argument, NULL, 'f' }, { 0 },
 	};
 	int opt;
 
@@ -183,6 +184,8 @@ static int parse(struct cmd *cmd, int argc, char **argv, struct options *o)
 			o->why = optarg;
 		else if (opt == 'w')
 			o->watch = true;
+		else if (opt == 'f')
+			o->force = true;
 		else
 			return CMD_USAGE;
 	}
@@ -206,6 +209,7 @@ static int begin(const struct cmd *cmd, const char *model, const char *version,
 	set_text(request, "interval", o->interval);
 	set_text(request, "shadow", o->shadow);
 	set_text(request, "why", o->why);
+	set_text(request, "force", o->force ? "yes" : NULL);
 	if (ctl_show(cmd, request, print_release))
 		return CMD_FAILED;
 	return o->watch ? watch(cmd, model) : CMD_OK;
@@ -221,7 +225,7 @@ int cmd_release(struct cmd *cmd, int argc, char **argv)
 		return status ? status : CMD_USAGE;
 	if (version)
 		return begin(cmd, model, version, &o);
-	if (o.canary || o.shadow || o.steps || o.interval || o.why)
+	if (o.canary || o.shadow || o.steps || o.interval || o.why || o.force)
 		return cmd_usage(cmd, synopsis);
 	return o.watch ? watch(cmd, model) : show_once(cmd, model);
 }

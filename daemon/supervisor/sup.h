@@ -14,6 +14,7 @@
  *	sup_client	client socket and lanes
  *	sup_control	control socket; sup_command, sup_status
  *	sup_trial	releases in progress: shadow, canary; sup_judge weighs their evidence
+ *	sup_strand	adapters that a version would leave behind
  *	sup_gate	golden cases before a version gets traffic
  *	sup_event	history and hook; sup_keep: what a restart goes on with
  */
@@ -67,6 +68,8 @@ struct sup_model {
 	char history[SUP_HISTORY_MAX][MHS_SEMVER_BYTES];
 	/* of an adapter: its route's version, in memory or not; empty: none */
 	char chosen[MHS_SEMVER_BYTES];
+	bool shapes_known;
+	struct mhs_image_config shapes;	/* of that version */
 };
 
 enum sup_phase {
@@ -231,6 +234,8 @@ void sup_notify(const char *text);
 /* sup_board.c */
 int sup_board_open(struct sup *sup, struct sto_error *error);
 void sup_board_close(struct sup *sup);
+/* The version of its route, in memory or not; empty: none. */
+const char *sup_model_current(const struct sup_model *model);
 /* Of MODEL or MODEL/ADAPTER, put on the board when new; NULL with text when the board is full. */
 struct sup_model *sup_model_get(struct sup *sup, const char *name, struct sto_error *error);
 struct sup_model *sup_model_find(struct sup *sup, const char *name);
@@ -282,7 +287,9 @@ void sup_loads_woken(struct sup_source *source, uint32_t events);
 bool sup_loads_cancel(struct sup *sup);			/* true: some still run */
 
 /* sup_release.c */
-void sup_op_activate(struct sup *sup, struct sup_conn *conn, const char *model, const char *semver);
+/* @forced: though adapters do not fit it. */
+void sup_op_activate(struct sup *sup, struct sup_conn *conn, const char *model, const char *semver,
+		     bool forced);
 /* @must: or the start fails. */
 void sup_op_activate_at_start(struct sup *sup, const char *model, const char *semver, bool must);
 /* The candidate of a release that has just ended. */

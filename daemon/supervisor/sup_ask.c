@@ -68,10 +68,15 @@ static bool is_busy(struct sup *sup, struct sup_conn *conn, const char *name)
 	return true;
 }
 
-void sup_op_activate(struct sup *sup, struct sup_conn *conn, const char *model, const char *semver)
+void sup_op_activate(struct sup *sup, struct sup_conn *conn, const char *model, const char *semver,
+		     bool forced)
 {
-	if (!is_busy(sup, conn, model))
-		op_run(op_new(sup, conn, OP_ACTIVATE, model, semver));
+	struct sup_op *op = is_busy(sup, conn, model) ? NULL : op_new(sup, conn, OP_ACTIVATE, model, semver);
+
+	if (!op)
+		return;
+	op->forced = forced;
+	op_run(op);
 }
 
 void sup_op_activate_at_start(struct sup *sup, const char *model, const char *semver, bool must)
@@ -112,12 +117,12 @@ void sup_op_rollback(struct sup *sup, struct sup_conn *conn, const char *name, c
 
 	if (model && model->trial)
 		memcpy(semver, model->trial->version->semver, sizeof(semver));
-	if (!model || !model->active) {
+	if (!model || !sup_model_current(model)[0]) {
 		sup_conn_refuse(conn, "%s: no version is active; activate one first", name);
 	} else if (!to && model->trial) {
 		sup_trial_abort(model->trial, sup_conn_uid(conn), "rolled back");
 		sup_conn_answer(conn, sup_target_show(abort_show(model, semver), name));
-	} else if (to && strcmp(to, model->active->semver) == 0) {
+	} else if (to && model->active && strcmp(to, model->active->semver) == 0) {
 		sup_conn_refuse(conn, "%s@%s is active already", name, to);
 	} else if (!to && model->history_count == 0) {
 		sup_conn_refuse(conn, "%s: no earlier version to go back to; --to VERSION names one", name);
@@ -152,7 +157,7 @@ void sup_op_promote(struct sup *sup, struct sup_conn *conn, const char *model, c
 
 	if (!op)
 		return;
-	op->ungated = true;
+	op->ungated = op->forced = true;	/* what is to be said was said at its begin */
 	op->uid = uid;
 	snprintf(op->why, sizeof(op->why), "%s", why);
 	sup_op_begin(op);
@@ -171,6 +176,7 @@ void sup_op_release(struct sup *sup, struct sup_conn *conn, const char *model, c
 		return;
 	op->plan = *plan;
 	op->ungated = plan->resumed;
+	op->forced = plan->forced;
 	op_run(op);
 }
 

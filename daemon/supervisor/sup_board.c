@@ -61,6 +61,11 @@ struct sup_model *sup_model_find(struct sup *sup, const char *name)
 	return NULL;
 }
 
+const char *sup_model_current(const struct sup_model *model)
+{
+	return model->is_adapter ? model->chosen : model->active ? model->active->semver : "";
+}
+
 struct sup_model *sup_model_get(struct sup *sup, const char *name, struct sto_error *error)
 {
 	struct sup_model *model = sup_model_find(sup, name), **bucket = bucket_of(sup, name);
@@ -230,6 +235,8 @@ uint64_t sup_model_flip(struct sup_model *model, struct sup_version *version)
 	probe_flip(model->index, version->index, epoch);
 	model->active = version;
 	memcpy(model->chosen, version->semver, sizeof(model->chosen));
+	model->shapes = version->load->header.config;
+	model->shapes_known = true;
 	if (model->candidate && model->candidate != version)
 		version_rest(model->candidate);
 	model->candidate = NULL;

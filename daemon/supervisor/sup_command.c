@@ -8,11 +8,11 @@
 
 /* Keys that a command takes, one bit each. */
 enum key { KEY_MODEL = 1, KEY_VERSION = 2, KEY_TO = 4, KEY_MODE = 8, KEY_STEPS = 16, KEY_INTERVAL = 32,
-	   KEY_SHADOW = 64, KEY_WHY = 128 };
+	   KEY_SHADOW = 64, KEY_WHY = 128, KEY_FORCE = 256 };
 
 struct args {
 	/* NULL: not given */
-	const char *model, *version, *to, *mode, *steps, *interval, *shadow, *why;
+	const char *model, *version, *to, *mode, *steps, *interval, *shadow, *why, *force;
 };
 
 typedef void (*command_fn)(struct sup *sup, struct sup_conn *conn, const struct args *args);
@@ -79,12 +79,17 @@ static void do_unload(struct sup *sup, struct sup_conn *conn, const struct args 
 	sup_op_unload(sup, conn, args->model, args->version);
 }
 
+static bool is_forced(const struct args *args)
+{
+	return args->force && strcmp(args->force, "yes") == 0;
+}
+
 static void do_activate(struct sup *sup, struct sup_conn *conn, const struct args *args)
 {
 	const char *version = version_of(sup, conn, args, false);
 
 	if (version)
-		sup_op_activate(sup, conn, args->model, version);
+		sup_op_activate(sup, conn, args->model, version, is_forced(args));
 }
 
 static void do_rollback(struct sup *sup, struct sup_conn *conn, const struct args *args)
@@ -124,6 +129,7 @@ static int plan_make(const struct sup_release_conf *conf, const struct args *arg
 
 	plan->shadow = strncmp(mode, "shadow", 6) == 0;
 	plan->canary = strcmp(mode, "shadow") != 0;
+	plan->forced = is_forced(args);
 	plan->steps = conf->steps;
 	plan->shadow_weight = conf->shadow_weight;
 	snprintf(plan->why, sizeof(plan->why), "%s", args->why ? args->why : "");
@@ -218,14 +224,14 @@ static const struct command {
 	uint32_t needs, takes;		/* enum key */
 } commands[] = {
 	{ "abort", do_abort, KEY_MODEL, KEY_WHY },
-	{ "activate", do_activate, KEYS_VERSION, 0 },
+	{ "activate", do_activate, KEYS_VERSION, KEY_FORCE },
 	{ "adapters", do_adapters, 0, KEY_MODEL },
 	{ "hold", do_hold, KEY_MODEL, KEY_WHY },
 	{ "list", do_list, 0, 0 },
 	{ "load", do_load, KEYS_VERSION, 0 },
 	{ "promote", do_promote, KEY_MODEL, KEY_WHY },
 	{ "release", do_release, KEYS_VERSION,
-	  KEY_MODE | KEY_STEPS | KEY_INTERVAL | KEY_SHADOW | KEY_WHY },
+	  KEY_MODE | KEY_STEPS | KEY_INTERVAL | KEY_SHADOW | KEY_WHY | KEY_FORCE },
 	{ "releases", do_releases, 0, KEY_MODEL },
 	{ "resume", do_resume, KEY_MODEL, KEY_WHY },
 	{ "rollback", do_rollback, KEY_MODEL, KEY_TO },
@@ -256,6 +262,7 @@ static const char **arg_of(const struct command *command, struct args *args, con
 		{ "to", KEY_TO, &args->to }, { "mode", KEY_MODE, &args->mode },
 		{ "steps", KEY_STEPS, &args->steps }, { "interval", KEY_INTERVAL, &args->interval },
 		{ "shadow", KEY_SHADOW, &args->shadow }, { "why", KEY_WHY, &args->why },
+		{ "force", KEY_FORCE, &args->force },
 	};
 
 	for (size_t i = 0; i < sizeof(places) / sizeof(places[0]); i++)

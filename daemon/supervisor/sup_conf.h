@@ -32,6 +32,7 @@ struct sup_access {
 	struct sup_ids users, groups;
 };
 
+enum sup_strand { SUP_STRAND_REFUSE, SUP_STRAND_TELL };
 enum sup_on_new { SUP_NEW_IMPORT, SUP_NEW_SHADOW, SUP_NEW_CANARY, SUP_NEW_ACTIVATE };
 
 struct sup_model_conf {
@@ -41,6 +42,7 @@ struct sup_model_conf {
 	char probes[SUP_PATH_BYTES];	/* prompts for when traffic is low; empty: golden's */
 	char watch[SUP_PATH_BYTES];	/* directory of checkpoints; empty: none */
 	uint32_t on_new;		/* enum sup_on_new */
+	uint32_t strand;		/* enum sup_strand */
 };
 
 #define SUP_STEPS_MAX		32u

@@ -140,6 +140,7 @@ int sup_conf_set(struct sup_conf *conf, const char *section, const char *key, co
 	return -ENOENT;
 }
 
+static const char *const strand_names[] = { "refuse", "tell", NULL };
 static const char *const on_new_names[] = { "import", "shadow", "canary", "activate", NULL };
 
 #define OF(field)	offsetof(struct sup_model_conf, field)
@@ -150,6 +151,7 @@ static const struct sup_key model_keys[] = {
 	{ "", "probes", sup_set_text, OF(probes), 1, SUP_PATH_BYTES, NULL, 0, 0 },
 	{ "", "watch", sup_set_text, OF(watch), 1, SUP_PATH_BYTES, NULL, 0, 0 },
 	{ "", "on_new", sup_set_name, OF(on_new), 0, 0, on_new_names, 0, 0 },
+	{ "", "strand", sup_set_name, OF(strand), 0, 0, strand_names, 0, 0 },
 };
 
 int sup_conf_set_model(struct sup_model_conf *model, const char *key, const char *value,
@@ -159,7 +161,7 @@ int sup_conf_set_model(struct sup_model_conf *model, const char *key, const char
 		if (strcmp(model_keys[i].name, key) == 0)
 			return model_keys[i].set(&model_keys[i], (char *)model + model_keys[i].offset,
 						 value, error);
-	sto_fail(error, "unknown key; a model has active, golden, probes, watch and on_new");
+	sto_fail(error, "unknown key; a model has active, golden, probes, watch, on_new and strand");
 	return -ENOENT;
 }
 

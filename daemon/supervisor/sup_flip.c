@@ -152,16 +152,20 @@ void sup_op_flip(struct sup_op *op)
 
 static void flip_tell(struct sup_op *op)
 {
+	json_t *more;
+
 	op->told = true;
 	log_line(op->at_start ? LOG_LVL_NOTICE : LOG_LVL_INFO, "%s: %s%s%s is active, epoch %llu",
 		 op->model, op->from, op->from[0] ? " -> " : "", op->semver,
 		 (unsigned long long)op->epoch);
 	if (op->returns)
 		return;		/* in the store's eyes it never went */
+	more = json_pack("{s:s?, s:I, s:I}", "from", op->from[0] ? op->from : NULL, "epoch",
+			 (json_int_t)op->epoch, "read_bytes", (json_int_t)op->read_bytes);
+	if (json_array_size(op->stranded))
+		json_object_set(more, "stranded", op->stranded);
 	sup_event(op->sup, op->kind == OP_ROLLBACK ? "rollback" : "flip", op->model, op->semver,
-		  op->uid, op->why, json_pack("{s:s?, s:I, s:I}", "from", op->from[0] ? op->from : NULL,
-					      "epoch", (json_int_t)op->epoch, "read_bytes",
-					      (json_int_t)op->read_bytes));
+		  op->uid, op->why, more);
 	if (!op->at_start)	/* else it still has to take what was kept */
 		sup_keep_model(sup_model_find(op->sup, op->model));
 }

@@ -42,7 +42,7 @@ static const char *configured(const struct sup *sup, const char *model)
 /* An adapter's route outlives its version's stay in memory, and goes when it is withdrawn. */
 void sup_keep_model(struct sup_model *model)
 {
-	const char *active = model->is_adapter ? model->chosen : model->active ? model->active->semver : "";
+	const char *active = sup_model_current(model);
 	struct sup *sup = model->sup;
 	json_t *state, *history;
 

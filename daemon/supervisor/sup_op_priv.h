@@ -30,6 +30,8 @@ struct sup_op {
 	enum mhs_pages rung;
 	struct sup_trial_plan plan;	/* of OP_RELEASE */
 	/* of adapters */
+	bool forced;			/* whatever becomes of them */
+	json_t *stranded;		/* those that do not fit the version; NULL: not asked yet */
 	struct sup_want *wants;		/* of OP_WANT: who waits */
 	bool named;			/* of OP_WANT: this version and no other */
 	bool returns;			/* to the version that its route had before */
@@ -63,6 +65,11 @@ void sup_op_kick(struct sup_op *op);		/* step soon */
 /* sup_adapter.c */
 /* Loaded, it gets the route that nothing has: the first version, or the one that had it before. */
 bool sup_adapter_takes_route(const struct sup_op *op);
+
+/* sup_strand.c: "MODEL/ADAPTER@VERSION" of all routed ones that do not fit; @first: one and why. */
+json_t *sup_stranded(struct sup_version *version, struct sto_error *first);
+/* True: refused. Else those are told in the answer. */
+bool sup_op_strands(struct sup_op *op);
 
 /* sup_want.c: tell all that wait. */
 void sup_want_over(struct sup_op *op, int status, const char *text);

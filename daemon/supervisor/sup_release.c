@@ -25,6 +25,7 @@ static void op_free(struct sup_op *op)
 	*at = op->next;
 	sup_timer_off(&op->sup->loop, &op->timer);
 	sup_child_drop(&op->gate);
+	json_decref(op->stranded);
 	free(op);
 }
 
@@ -76,6 +77,8 @@ void sup_op_answer(struct sup_op *op, json_t *answer)
 	char model[SUP_NAME_BYTES];
 
 	memcpy(model, op->model, sizeof(model));
+	if (json_array_size(op->stranded))
+		json_object_set(answer, "stranded", op->stranded);
 	sup_conn_answer(op->conn, sup_target_show(answer, op->model));
 	op_free(op);
 	if (!at_start)
@@ -241,7 +244,7 @@ static void op_route(struct sup_op *op)
 		sup_trial_overtaken(model->trial, op->uid, "rolled back");
 	else if (op->kind == OP_ROLLBACK && model->trial)
 		sup_trial_abort(model->trial, op->uid, "rolled back");
-	if (is_overtaken(op, model) || is_misfit(op)) {
+	if (is_overtaken(op, model) || is_misfit(op) || sup_op_strands(op)) {
 		op_refuse(op);
 		return;
 	}

@@ -20,7 +20,7 @@
 
 /* What was asked for. */
 struct sup_trial_plan {
-	bool shadow, canary;
+	bool shadow, canary, forced;	/* forced: though adapters do not fit it */
 	uint32_t shadow_weight;		/* basis points */
 	struct sup_steps steps;
 	uint32_t interval_s;
