@@ -168,6 +168,7 @@ SUP_SRC := \
 	daemon/supervisor/sup_packs.c \
 	daemon/supervisor/sup_pages.c \
 	daemon/supervisor/sup_place.c \
+	daemon/supervisor/sup_push.c \
 	daemon/supervisor/sup_read.c \
 	daemon/supervisor/sup_read_ring.c \
 	daemon/supervisor/sup_read_threads.c \
@@ -221,6 +222,7 @@ WRK_SRC := \
 CLIENT_SRC := \
 	client/mhc_event.c \
 	client/mhc_lane.c \
+	client/mhc_push.c \
 	client/mhc_request.c \
 	client/mhc_socket.c \
 	client/mhost.c
@@ -260,6 +262,7 @@ TOOL_SRC := \
 	tools/cmd_merge.c \
 	tools/cmd_probe.c \
 	tools/cmd_prune.c \
+	tools/cmd_push.c \
 	tools/cmd_release.c \
 	tools/cmd_run.c \
 	tools/cmd_shadow.c \

@@ -100,4 +100,7 @@ int mhc_event_take(struct mhost *s, uint32_t type, uint32_t bytes);
 /* Make an END by hand for a request whose worker or host is gone. */
 void mhc_event_lost(struct mhost *s, struct mhc_request *r, int error, const char *message);
 
+/* mhost.c: @given, or the environment's, or the default. */
+const char *mhc_socket_path(const char *given);
+
 #endif

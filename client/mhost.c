@@ -75,7 +75,7 @@ MHC_PUBLIC const char *mhost_errmsg(const struct mhost *s)
 	return s ? s->error : "out of memory";
 }
 
-static const char *socket_path(const char *given)
+const char *mhc_socket_path(const char *given)
 {
 	const char *env = getenv("MHOST_SOCKET");
 
@@ -113,7 +113,7 @@ MHC_PUBLIC int mhost_connect(struct mhost **session, const char *socket)
 	s->scratch = malloc(MHS_EVENT_BYTES);
 	if (!s->record || !s->scratch)
 		return mhc_fail(s, -ENOMEM, "out of memory");
-	err = mhc_socket_open(s, socket_path(socket));
+	err = mhc_socket_open(s, mhc_socket_path(socket));
 	if (err)
 		return err;
 	s->sleeper = epoll_make(s, EPOLLIN | EPOLLET);

@@ -225,6 +225,51 @@ uint32_t mhost_open_count(const struct mhost *session);
 /* Workers this session has lanes to now. */
 uint32_t mhost_worker_count(const struct mhost *session);
 
+/* ---- adapters out of memory ------------------------------------------------------------------- */
+
+#define MHOST_PUSH_LOAD_ONLY	(1u << 0)	/* into memory, without traffic; a swap routes it */
+#define MHOST_PUSH_KEEP		(1u << 1)	/* into the store too: it outlives a restart; slower */
+
+/*
+ * A LoRA adapter as PEFT has it, to be served without a file. Start from MHOST_PUSH_INIT; borrowed
+ * pointers. The user needs control access to the host (mhost.ini(5)).
+ */
+struct mhost_push {
+	size_t size;		/* sizeof(struct mhost_push) */
+	const char *socket;	/* as in mhost_connect(); the control socket beside it is used */
+	const char *model, *adapter;
+	const char *version;	/* NULL: the next patch */
+	const char *config;	/* adapter_config.json, the text; at most 60 KiB */
+	/*
+	 * The bytes of adapter_model.safetensors: in a memfd, which is sealed against changes if it is
+	 * not yet (nothing may map it for writing), or -1: at weights, copied.
+	 */
+	int weights_fd;
+	const void *weights;
+	size_t weights_bytes;
+	uint32_t flags;		/* MHOST_PUSH_... */
+	int timeout_ms;		/* -1: for ever */
+};
+
+#define MHOST_PUSH_INIT { sizeof(struct mhost_push), NULL, NULL, NULL, NULL, NULL, -1, NULL, 0, 0, -1 }
+
+struct mhost_pushed {
+	char version[48];
+	uint8_t content_hash[32];	/* as in the stamp of replies that are made with it */
+	uint64_t epoch;			/* of its flip; 0 with MHOST_PUSH_LOAD_ONLY */
+	uint64_t load_ns;		/* from the bytes to sealed memory */
+	char message[512];		/* what went wrong, else "" */
+};
+
+/*
+ * Make an adapter's next version out of @push and, unless MHOST_PUSH_LOAD_ONLY, route to it: when this
+ * returns, each request that begins gets the new weights, and those that run keep theirs. Needs no
+ * session; any thread. 0; MHOST_E_INVALID; MHOST_E_REFUSED: the host's word is in message; -ENOENT,
+ * -ECONNREFUSED, -EACCES, -ETIMEDOUT (the host may still do it), -ENOMEM; MHOST_E_GONE;
+ * MHOST_E_PROTOCOL. Since 2.0.
+ */
+int mhost_adapter_push(const struct mhost_push *push, struct mhost_pushed *pushed);
+
 #ifdef __cplusplus
 }
 #endif

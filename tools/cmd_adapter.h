@@ -12,6 +12,7 @@ int cmd_adapter_import(const struct cmd *cmd, struct sto_adapter_import *import,
 int cmd_adapter_show(const struct cmd *cmd, int argc, char **argv);
 int cmd_adapter_list(const struct cmd *cmd, int argc, char **argv);
 /* `mhost adapter merge MODEL@VERSION ADAPTER@VERSION...`; argv[0] is "merge". */
+int cmd_adapter_push(struct cmd *cmd, int argc, char **argv);
 int cmd_adapter_merge(const struct cmd *cmd, int argc, char **argv);
 
 /* Append a row for each stored version of each adapter of @model (NULL: of all). 0 or negative errno. */

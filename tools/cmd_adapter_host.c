@@ -185,6 +185,8 @@ static void print_adapters(const json_t *answer)
 		       json_number_value(bytes) / 1e6);
 		if (json_object_get(row, "uses"))
 			printf(" %8.0f %9.1f", number_of(row, "uses"), number_of(row, "unused_s"));
+		if (json_is_true(json_object_get(row, "pushed")))
+			printf("  in memory alone");
 		printf("%s%s\n", *text_of(row, "problem") ? "  DAMAGED: " : "", text_of(row, "problem"));
 	}
 	printf("in memory: %.2f MB of %.0f MB (adapter_bytes)\n", number_of(answer, "bytes") / 1e6,
@@ -231,6 +233,7 @@ static const struct {
 	{ "list", "adapter list", do_list },
 	{ "load", "adapter load", do_load },
 	{ "merge", "adapter", do_merge },
+	{ "push", "adapter push", cmd_adapter_push },
 	{ "rollback", "adapter rollback", do_rollback },
 	{ "swap", "adapter swap", do_swap },
 	{ "unload", "adapter unload", do_unload },
@@ -244,5 +247,5 @@ int cmd_adapter(struct cmd *cmd, int argc, char **argv)
 		cmd->verb = verbs[i].verb;
 		return verbs[i].fn(cmd, argc - 1, argv + 1);
 	}
-	return cmd_usage(cmd, "list | load | merge | rollback | swap | unload ...; see mhost(1)");
+	return cmd_usage(cmd, "list | load | merge | push | rollback | swap | unload ...; see mhost(1)");
 }

@@ -18,7 +18,7 @@ static const struct {
 } verbs[] = {
 	{ "abort", cmd_abort, "MODEL [--why TEXT]: end a release, all traffic on the active version" },
 	{ "activate", cmd_activate, "MODEL@VERSION: load if needed, then route traffic to it" },
-	{ "adapter", cmd_adapter, "list | load | merge | rollback | swap | unload MODEL NAME[@VERSION]" },
+	{ "adapter", cmd_adapter, "list | load | merge | push | rollback | swap | unload MODEL NAME[@VERSION]" },
 	{ "bench", cmd_bench, "[MODEL]: measure load, flip, round trip, speed, memory" },
 	{ "detokenize", cmd_detokenize, "MODEL --tokens 1,2,3" },
 	{ "diff", cmd_diff, "MODEL[/ADAPTER]@VERSION VERSION: what differs, weights included" },

@@ -68,6 +68,7 @@ struct sup_model {
 	char history[SUP_HISTORY_MAX][MHS_SEMVER_BYTES];
 	/* of an adapter: its route's version, in memory or not; empty: none */
 	char chosen[MHS_SEMVER_BYTES];
+	char last_push[MHS_SEMVER_BYTES];	/* a number is given once */
 	bool shapes_known;
 	struct mhs_image_config shapes;	/* of that version */
 };
@@ -97,6 +98,7 @@ struct sup_version {
 	bool load_started;
 	uint32_t attach_deaths;		/* workers that died while attaching it */
 	uint8_t attach[MHS_WORKER_MAX];	/* enum sup_attach, of the worker's present life */
+	bool pushed;			/* of an adapter: in no store */
 	bool by_hand;			/* `load` asked for it: it stays until it is unloaded */
 	uint64_t room_bytes;		/* of an adapter: its file, held against adapter_bytes */
 	uint64_t ready_ns;		/* when it could be used first */
@@ -272,7 +274,8 @@ bool sup_target_latest(const struct sup *sup, const char *target, char semver[MH
 json_t *sup_target_show(json_t *object, const char *target);
 
 /* sup_version.c */
-void sup_version_load(struct sup_version *version);	/* have it loaded, attached, published */
+/* Have it loaded, attached, published. @push (taken, may be NULL): instead of a file of the store. */
+void sup_version_load(struct sup_version *version, struct sup_push *push);
 void sup_version_drain(struct sup_version *version);	/* withdraw and free */
 /* take a drain back, if nobody detached yet */
 bool sup_version_revive(struct sup_version *version);
@@ -299,6 +302,9 @@ void sup_op_release(struct sup *sup, struct sup_conn *conn, const char *model, c
 		    const struct sup_trial_plan *plan);
 void sup_op_rollback_self(struct sup *sup, struct sup_model *model, const char *why);
 void sup_op_load(struct sup *sup, struct sup_conn *conn, const char *model, const char *semver);
+/* @push is taken. @semver NULL: the next patch; @only: without traffic. */
+void sup_op_push(struct sup *sup, struct sup_conn *conn, const char *target, const char *semver,
+		 struct sup_push *push, bool only);
 void sup_op_unload(struct sup *sup, struct sup_conn *conn, const char *model, const char *semver);
 void sup_op_rollback(struct sup *sup, struct sup_conn *conn, const char *model, const char *to);
 void sup_ops_version_ready(struct sup_version *version);

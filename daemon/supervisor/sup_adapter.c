@@ -81,7 +81,7 @@ bool sup_adapter_takes_route(const struct sup_op *op)
 		return false;
 	if (model->chosen[0])
 		return strcmp(model->chosen, op->semver) == 0;
-	return op->kind == OP_LOAD || !op->named;
+	return !op->named;
 }
 
 /* ---- room --------------------------------------------------------------------------------------- */
@@ -142,6 +142,8 @@ static struct sup_version *least_used(struct sup *sup)
 
 		if (!v->model->is_adapter || !sup_version_is_public(v) || v->by_hand || v->model->trial)
 			continue;
+		if (v->pushed && v->model->active == v)
+			continue;	/* it would be lost */
 		ms = sup_version_unused_ms(v);
 		if ((found && ms <= longest) || is_pinned(v) || is_awaited(v))
 			continue;

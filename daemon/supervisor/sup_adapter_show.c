@@ -24,9 +24,9 @@ static uint64_t uses_of(const struct sup_version *version)
 static void add_version(json_t *list, const struct sup_version *v)
 {
 	const struct sup_load *load = v->phase >= SUP_READY ? v->load : NULL;
-	json_t *row = json_pack("{s:s, s:s, s:b, s:b, s:I}", "version", v->semver, "state",
+	json_t *row = json_pack("{s:s, s:s, s:b, s:b, s:b, s:I}", "version", v->semver, "state",
 				sup_version_state(v), "routed", strcmp(v->model->chosen, v->semver) == 0,
-				"by_hand", v->by_hand, "bytes", (json_int_t)v->room_bytes);
+				"by_hand", v->by_hand, "pushed", v->pushed, "bytes", (json_int_t)v->room_bytes);
 
 	if (load)
 		json_object_update_new(row, json_pack("{s:i, s:i, s:I, s:f}", "rank_min", (int)load->rank_min,

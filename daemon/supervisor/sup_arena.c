@@ -168,8 +168,6 @@ static int arena_seal(struct sup_load *load, int fd)
 		usleep(1000);
 		err = mhs_seg_seal_arena(fd);
 	}
-	if (!err)
-		err = mhs_seg_check_seals(fd, SEALS);
 	if (err)
 		sto_fail(&load->error, "sealing the arena: %s", strerror(-err));
 	return err;
@@ -193,14 +191,15 @@ static int arena_check(struct sup_load *load, int fd, uint64_t file_bytes,
 	return err;
 }
 
-/* Seal, check and keep a filled arena. The descriptor is the callee's. */
-static int arena_finish(struct sup_load *load, int fd, struct sup_arena arena,
-			int (*check)(struct sup_load *load, const void *base),
-			struct sup_arenas *arenas)
+/* Check and keep a sealed arena. The descriptor is the callee's. */
+static int arena_keep(struct sup_load *load, int fd, struct sup_arena arena,
+		      int (*check)(struct sup_load *load, const void *base), struct sup_arenas *arenas)
 {
-	int err = arena_seal(load, fd);
+	int err = mhs_seg_check_seals(fd, SEALS);
 
-	if (!err)
+	if (err)
+		sto_fail(&load->error, "sealing the arena: %s", strerror(-err));
+	else
 		err = arena_check(load, fd, arenas->file_bytes, check);
 	if (!err) {
 		arena.fd = mhs_seg_reopen_ro(fd);
@@ -211,6 +210,19 @@ static int arena_finish(struct sup_load *load, int fd, struct sup_arena arena,
 	close(fd);
 	if (!err)
 		arenas->each[arenas->count++] = arena;
+	return err;
+}
+
+/* The same of a filled one, sealed first. */
+static int arena_finish(struct sup_load *load, int fd, struct sup_arena arena,
+			int (*check)(struct sup_load *load, const void *base),
+			struct sup_arenas *arenas)
+{
+	int err = arena_seal(load, fd);
+
+	if (!err)
+		return arena_keep(load, fd, arena, check, arenas);
+	close(fd);
 	return err;
 }
 
@@ -345,6 +357,14 @@ int sup_arenas_small(struct sup_load *load, int fd, uint64_t file_bytes,
 				    check, arenas);
 	close(memory);
 	return err;
+}
+
+int sup_arenas_take(struct sup_load *load, int fd, uint64_t seg_bytes,
+		    int (*check)(struct sup_load *load, const void *base), struct sup_arenas *arenas)
+{
+	*arenas = (struct sup_arenas){ .file_bytes = load->header.image_bytes, .rung = MHS_PAGES_4K,
+				       .method = SUP_METHOD_BUFFERED };
+	return arena_keep(load, fd, (struct sup_arena){ -1, SUP_NODE_ANY, seg_bytes }, check, arenas);
 }
 
 const struct sup_arena *sup_arenas_on(const struct sup_arenas *arenas, uint32_t node)

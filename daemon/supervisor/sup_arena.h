@@ -50,6 +50,9 @@ int sup_arenas_read(struct sup_load *load, const struct sup_file *file, struct s
 /* The first file_bytes of @fd, all of them, on pages of 4 KiB: small parts, not worth more. */
 int sup_arenas_small(struct sup_load *load, int fd, uint64_t file_bytes,
 		     int (*check)(struct sup_load *load, const void *base), struct sup_arenas *arenas);
+/* Memory that is sealed already, and filled: @fd is taken in every case. */
+int sup_arenas_take(struct sup_load *load, int fd, uint64_t seg_bytes,
+		    int (*check)(struct sup_load *load, const void *base), struct sup_arenas *arenas);
 /* The copy for a worker on @node. */
 const struct sup_arena *sup_arenas_on(const struct sup_arenas *arenas, uint32_t node);
 uint64_t sup_arenas_bytes(const struct sup_arenas *arenas);

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "log.h"
 #include "sup_op_priv.h"
@@ -232,4 +233,101 @@ void sup_op_unload(struct sup *sup, struct sup_conn *conn, const char *model, co
 	op->state = OP_WAIT_GONE;
 	if (sup_version_is_public(version))
 		sup_version_drain(version);
+}
+
+/* ---- pushed from memory ---------------------------------------------------------------------- */
+
+static void take_greater(char semver[MHS_SEMVER_BYTES], const char *other)
+{
+	if (other[0] && (!semver[0] || sto_semver_compare(other, semver) > 0))
+		snprintf(semver, MHS_SEMVER_BYTES, "%s", other);
+}
+
+/* The patch after all that have been: a number is never given twice. */
+static int push_next(struct sup *sup, const char *target, char semver[MHS_SEMVER_BYTES])
+{
+	const struct sup_model *model = sup_model_find(sup, target);
+	char greatest[MHS_SEMVER_BYTES];
+
+	sup_target_latest(sup, target, greatest);
+	if (model)
+		take_greater(greatest, model->last_push);
+	for (const struct sup_version *v = model ? model->versions : NULL; v; v = v->sibling)
+		take_greater(greatest, v->semver);
+	return sto_semver_bump(greatest, STO_BUMP_PATCH, semver);
+}
+
+/* Which number it gets, and the version whose shapes count. 0 or -1 with text. */
+static int push_place(struct sup *sup, const char *target, const char *asked, struct sup_push *push,
+		      char semver[MHS_SEMVER_BYTES], struct sto_error *error)
+{
+	char name[MHS_NAME_BYTES], adapter[MHS_NAME_BYTES], path[4096];
+	const struct sup_model *base;
+
+	sup_target_split(target, name, adapter);
+	base = sup_model_find(sup, name);
+	if (!base || !base->active) {
+		sto_fail(error, "%s: no version of %s is active, and one's shapes are needed; activate one", target,
+			 name);
+		return -1;
+	}
+	snprintf(push->base, sizeof(push->base), "%s", base->active->semver);
+	if (!asked && push_next(sup, target, semver)) {
+		sto_fail(error, "%s: no greater version can be counted; give one", target);
+		return -1;
+	}
+	if (asked)
+		snprintf(semver, MHS_SEMVER_BYTES, "%s", asked);
+	if (!sup_version_find(sup, target, semver) &&
+	    (sup_target_path(sup, target, semver, NULL, path, sizeof(path)) || access(path, F_OK)))
+		return 0;
+	sto_fail(error, "%s@%s is there already, and a version never changes; give another one", target, semver);
+	return -1;
+}
+
+/* Its place on the board and in memory, and the loader. 0 or -1 with text; @push is taken in every case. */
+static int push_begin(struct sup_op *op, struct sup_push *push, struct sto_error *error)
+{
+	struct sup *sup = op->sup;
+	uint64_t bytes = sup_push_bytes(push);
+	struct sup_model *model = NULL;
+
+	if (sup_adapters_room(sup, bytes, error) == 0)
+		model = sup_model_get(sup, op->model, error);
+	op->version = model ? sup_version_new(sup, model, op->semver, error) : NULL;
+	if (!op->version) {
+		sup_push_free(&push);
+		return -1;
+	}
+	take_greater(model->last_push, op->semver);
+	op->version->pushed = !push->keep;
+	op->version->room_bytes = bytes;
+	op->loaded = true;
+	op->state = OP_WAIT_READY;
+	sup_version_load(op->version, push);
+	return 0;
+}
+
+void sup_op_push(struct sup *sup, struct sup_conn *conn, const char *target, const char *semver,
+		 struct sup_push *push, bool only)
+{
+	char number[MHS_SEMVER_BYTES];
+	struct sto_error error;
+	struct sup_op *op;
+
+	bool busy = !only && is_busy(sup, conn, target);
+
+	if (!busy && push_place(sup, target, semver, push, number, &error)) {
+		sup_conn_refuse(conn, "%s", error.text);
+		busy = true;
+	}
+	op = busy ? NULL : op_new(sup, conn, only ? OP_LOAD : OP_ACTIVATE, target, number);
+	if (!op) {
+		sup_push_free(&push);
+		return;
+	}
+	op->named = only;
+	if (push_begin(op, push, &error))
+		sup_op_fail(op, "%s@%s: %.400s", target, number, error.text);
+	sup_op_kick(op);
 }

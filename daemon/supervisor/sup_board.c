@@ -181,8 +181,10 @@ void sup_version_delete(struct sup_version *version)
 	*at = version->sibling;
 	sup->at[version->index] = NULL;
 	sup_timer_off(&sup->loop, &version->timer);
-	if (version->load)
+	if (version->load) {
+		sup_push_free(&version->load->push);
 		sup_load_drop(version->load);
+	}
 	free(version->load);
 	mhs_version_set_state(sup->board, version->index, MHS_STATE_FREE);
 	free(version);

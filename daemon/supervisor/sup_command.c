@@ -2,17 +2,19 @@
 /* sup_command.c: one request, checked key by key, then done (CONTROL.md). */
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "log.h"
 #include "sup_trial.h"
 
 /* Keys that a command takes, one bit each. */
 enum key { KEY_MODEL = 1, KEY_VERSION = 2, KEY_TO = 4, KEY_MODE = 8, KEY_STEPS = 16, KEY_INTERVAL = 32,
-	   KEY_SHADOW = 64, KEY_WHY = 128, KEY_FORCE = 256 };
+	   KEY_SHADOW = 64, KEY_WHY = 128, KEY_FORCE = 256,
+	   KEY_CONFIG = 512, KEY_KEEP = 1024, KEY_ROUTE = 2048 };
 
 struct args {
 	/* NULL: not given */
-	const char *model, *version, *to, *mode, *steps, *interval, *shadow, *why, *force;
+	const char *model, *version, *to, *mode, *steps, *interval, *shadow, *why, *force, *config, *keep, *route;
 };
 
 typedef void (*command_fn)(struct sup *sup, struct sup_conn *conn, const struct args *args);
@@ -52,6 +54,11 @@ static void do_show(struct sup *sup, struct sup_conn *conn, const struct args *a
 		sup_conn_refuse(conn, "%s", error.text);
 }
 
+static bool is_yes(const char *value)
+{
+	return value && strcmp(value, "yes") == 0;
+}
+
 /* An adapter may be asked for without a version: that of its route (@routed), or the latest. */
 static const char *version_of(struct sup *sup, struct sup_conn *conn, const struct args *args, bool routed)
 {
@@ -79,17 +86,33 @@ static void do_unload(struct sup *sup, struct sup_conn *conn, const struct args 
 	sup_op_unload(sup, conn, args->model, args->version);
 }
 
-static bool is_forced(const struct args *args)
-{
-	return args->force && strcmp(args->force, "yes") == 0;
-}
-
 static void do_activate(struct sup *sup, struct sup_conn *conn, const struct args *args)
 {
 	const char *version = version_of(sup, conn, args, false);
 
 	if (version)
-		sup_op_activate(sup, conn, args->model, version, is_forced(args));
+		sup_op_activate(sup, conn, args->model, version, is_yes(args->force));
+}
+
+static void do_push(struct sup *sup, struct sup_conn *conn, const struct args *args)
+{
+	int fd = sup_conn_take_fd(conn);
+	struct sto_error error;
+	struct sup_push *push;
+
+	if (fd < 0 || !sup_target_is_adapter(args->model)) {
+		sup_conn_refuse(conn, "push: %s", fd < 0 ? "no descriptor came with it; send the weights in a "
+				"sealed memfd" : "only adapters can be pushed; name MODEL/ADAPTER");
+		if (fd >= 0)
+			close(fd);
+		return;
+	}
+	push = sup_push_new(fd, args->config, sup->conf.adapter_bytes, is_yes(args->keep), &error);
+	if (push)
+		sup_op_push(sup, conn, args->model, args->version, push,
+			    args->route && !is_yes(args->route));
+	else
+		sup_conn_refuse(conn, "%s: %s", args->model, error.text);
 }
 
 static void do_rollback(struct sup *sup, struct sup_conn *conn, const struct args *args)
@@ -129,7 +152,7 @@ static int plan_make(const struct sup_release_conf *conf, const struct args *arg
 
 	plan->shadow = strncmp(mode, "shadow", 6) == 0;
 	plan->canary = strcmp(mode, "shadow") != 0;
-	plan->forced = is_forced(args);
+	plan->forced = is_yes(args->force);
 	plan->steps = conf->steps;
 	plan->shadow_weight = conf->shadow_weight;
 	snprintf(plan->why, sizeof(plan->why), "%s", args->why ? args->why : "");
@@ -230,6 +253,7 @@ static const struct command {
 	{ "list", do_list, 0, 0 },
 	{ "load", do_load, KEYS_VERSION, 0 },
 	{ "promote", do_promote, KEY_MODEL, KEY_WHY },
+	{ "push", do_push, KEY_MODEL | KEY_CONFIG, KEY_VERSION | KEY_KEEP | KEY_ROUTE },
 	{ "release", do_release, KEYS_VERSION,
 	  KEY_MODE | KEY_STEPS | KEY_INTERVAL | KEY_SHADOW | KEY_WHY | KEY_FORCE },
 	{ "releases", do_releases, 0, KEY_MODEL },
@@ -262,7 +286,8 @@ static const char **arg_of(const struct command *command, struct args *args, con
 		{ "to", KEY_TO, &args->to }, { "mode", KEY_MODE, &args->mode },
 		{ "steps", KEY_STEPS, &args->steps }, { "interval", KEY_INTERVAL, &args->interval },
 		{ "shadow", KEY_SHADOW, &args->shadow }, { "why", KEY_WHY, &args->why },
-		{ "force", KEY_FORCE, &args->force },
+		{ "force", KEY_FORCE, &args->force }, { "config", KEY_CONFIG, &args->config },
+		{ "keep", KEY_KEEP, &args->keep }, { "route", KEY_ROUTE, &args->route },
 	};
 
 	for (size_t i = 0; i < sizeof(places) / sizeof(places[0]); i++)
@@ -308,9 +333,10 @@ static int args_read(const struct command *command, const json_t *request, struc
 		*arg = json_string_value(value);
 	}
 	if ((command->needs & KEY_MODEL && !args->model) ||
+	    (command->needs & KEY_CONFIG && !args->config) ||
 	    (command->needs & KEY_VERSION && !args->version && !may_lack_version(command, args))) {
-		sto_fail(error, "%s: needs model%s", command->name,
-			 command->needs & KEY_VERSION ? " and version" : "");
+		sto_fail(error, "%s: needs model%s", command->name, command->needs & KEY_VERSION ?
+			 " and version" : command->needs & KEY_CONFIG ? " and config" : "");
 		return -1;
 	}
 	if (args->model && sup_target_check(args->model, error))
@@ -327,7 +353,7 @@ void sup_command(struct sup *sup, struct sup_conn *conn, const json_t *request)
 
 	if (!command) {
 		sup_conn_refuse(conn, "request: %s \"%.60s\"; there are abort, activate, adapters, hold, list, load, "
-				"promote, release, releases, resume, rollback, show, status, stop, unload "
+				"promote, push, release, releases, resume, rollback, show, status, stop, unload "
 				"and workers", name ? "unknown command" :
 				"no text under \"command\"", name ? name : "");
 		return;

@@ -29,6 +29,7 @@ struct sup_conn {
 	bool busy;			/* a request runs */
 	bool ending;			/* close once everything is written */
 	bool hung_up;			/* no more input */
+	int fd;				/* that came with the input, one at a time; -1: none */
 	size_t in_bytes, out_bytes, out_cap;
 	char *out;
 	char in[LINE_BYTES + 1];
@@ -46,6 +47,8 @@ static void conn_free(struct sup_conn *conn)
 	sup_ops_forget(sup, conn);
 	sup_timer_off(&sup->loop, &conn->timer);
 	sup_source_close(&sup->loop, &conn->sock);
+	if (conn->fd >= 0)
+		close(conn->fd);
 	free(conn->out);
 	free(conn);
 }
@@ -156,6 +159,15 @@ json_t *sup_json_text(const char *text)
 	return string;
 }
 
+json_t *sup_json_hash(const uint8_t *hash)
+{
+	char text[2 * MHS_HASH_BYTES + 1];
+
+	for (uint32_t i = 0; i < MHS_HASH_BYTES; i++)
+		snprintf(text + 2 * i, 3, "%02x", hash[i]);
+	return json_string(text);
+}
+
 void sup_conn_progress(struct sup_conn *conn, json_t *progress)
 {
 	if (!conn || conn->out_bytes > PROGRESS_MAX || conn->ending)
@@ -243,6 +255,47 @@ static void conn_lines(struct sup_timer *timer)
 	free(line);
 }
 
+int sup_conn_take_fd(struct sup_conn *conn)
+{
+	int fd = conn->fd;
+
+	conn->fd = -1;
+	return fd;
+}
+
+/* Of the descriptors in @msg the first is kept, unless one waits already; the kernel may have cut more off. */
+static void fds_take(struct sup_conn *conn, struct msghdr *msg)
+{
+	for (struct cmsghdr *c = CMSG_FIRSTHDR(msg); c; c = CMSG_NXTHDR(msg, c)) {
+		size_t count = c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS ?
+			       (c->cmsg_len - CMSG_LEN(0)) / sizeof(int) : 0;
+
+		for (size_t i = 0; i < count; i++) {
+			int fd;
+
+			memcpy(&fd, CMSG_DATA(c) + i * sizeof(fd), sizeof(fd));
+			if (conn->fd < 0)
+				conn->fd = fd;
+			else
+				close(fd);
+		}
+	}
+}
+
+/* As read(), with what comes beside the bytes. */
+static ssize_t conn_read(struct sup_conn *conn)
+{
+	union { struct cmsghdr align; char bytes[CMSG_SPACE(4 * sizeof(int))]; } control;
+	struct iovec iov = { conn->in + conn->in_bytes, LINE_BYTES - conn->in_bytes };
+	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = control.bytes,
+			      .msg_controllen = sizeof(control.bytes) };
+	ssize_t n = recvmsg(conn->sock.fd, &msg, MSG_CMSG_CLOEXEC);
+
+	if (n >= 0)
+		fds_take(conn, &msg);
+	return n;
+}
+
 static void conn_event(struct sup_source *source, uint32_t events)
 {
 	struct sup_conn *conn = sup_owner(source, struct sup_conn, sock);
@@ -256,7 +309,7 @@ static void conn_event(struct sup_source *source, uint32_t events)
 		conn_flush(conn);
 	if (!(events & EPOLLIN) || conn->ending)
 		return;
-	n = read(source->fd, conn->in + conn->in_bytes, LINE_BYTES - conn->in_bytes);
+	n = conn_read(conn);
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
 		return;
 	if (n < 0) {
@@ -281,6 +334,7 @@ static void conn_new(struct sup *sup, int fd, uint32_t uid, const char *refusal)
 		return;
 	}
 	conn->sup = sup;
+	conn->fd = -1;
 	conn->uid = uid;
 	conn->next = sup->conns;
 	sup->conns = conn;

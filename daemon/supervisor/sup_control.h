@@ -20,7 +20,10 @@ void sup_conn_refuse(struct sup_conn *conn, const char *format, ...)
 uint32_t sup_conn_uid(const struct sup_conn *conn);	/* SUP_UID_SELF for NULL */
 
 /* A JSON string of any bytes: what is not UTF-8 becomes '?'. */
+/* The descriptor that came along with the request, the caller's now; -1: none did. */
+int sup_conn_take_fd(struct sup_conn *conn);
 json_t *sup_json_text(const char *text);
+json_t *sup_json_hash(const uint8_t *hash);	/* MHS_HASH_BYTES in hexadecimal */
 
 /* sup_command.c: act on one request object (borrowed). */
 void sup_command(struct sup *sup, struct sup_conn *conn, const json_t *request);

@@ -7,6 +7,7 @@
 #include <dirent.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "log.h"
 #include "sup_trial.h"
@@ -56,6 +57,8 @@ void sup_keep_model(struct sup_model *model)
 		json_array_append_new(history, json_string(model->history[i]));
 	state = json_pack("{s:s, s:s, s:o}", "active", active, "configured",
 			  configured(sup, model->name), "history", history);
+	if (model->last_push[0])
+		json_object_set_new(state, "last_push", json_string(model->last_push));
 	if (model->trial)
 		json_object_set_new(state, "release", trial_json(model->trial));
 	sup_scribe_state(&sup->scribe, model->name, state);
@@ -90,22 +93,55 @@ static void history_restore(struct sup_model *model, const json_t *state)
 	}
 }
 
+static bool is_stored(const struct sup *sup, const char *name, const char *semver)
+{
+	char path[4096];
+
+	return sup_target_path(sup, name, semver, STO_IMAGE_NAME, path, sizeof(path)) == 0 &&
+	       access(path, F_OK) == 0;
+}
+
+/* What was pushed into memory alone is lost: back to what was routed before, if the store has it. */
+static void adapter_fall_back(struct sup *sup, struct sup_model *model, const char *lost)
+{
+	char why[128];
+
+	while (model->history_count) {
+		const char *before = model->history[--model->history_count];
+
+		if (!is_stored(sup, model->name, before))
+			continue;
+		memcpy(model->chosen, before, sizeof(model->chosen));
+		break;
+	}
+	snprintf(why, sizeof(why), "%s was in memory alone and is lost", lost);
+	log_warning("%s: %s; routed is %s", model->name, why, model->chosen[0] ? model->chosen : "nothing");
+	sup_event(sup, "lost", model->name, model->chosen, SUP_UID_SELF, why, NULL);
+	sup_keep_model(model);
+}
+
 /* Of an adapter without a release the route is enough: its version comes when it is used. */
 static void adapter_restore(struct sup *sup, const char *name, json_t *state)
 {
 	struct sto_error error;
 	struct sup_model *model = sup_model_get(sup, name, &error);
-	const char *active = text_of(state, "active");
+	const char *active = text_of(state, "active"), *last_push = text_of(state, "last_push");
+	bool stored = is_stored(sup, name, active);
 
 	if (!model) {
 		log_error("%s", error.text);
-	} else if (json_object_get(state, "release")) {
+	} else if (stored && json_object_get(state, "release")) {
 		json_object_set(sup->kept, name, state);
 		sup_op_activate_at_start(sup, name, active, false);
 	} else {
-		snprintf(model->chosen, sizeof(model->chosen), "%s", active);
 		history_restore(model, state);
+		if (stored)
+			snprintf(model->chosen, sizeof(model->chosen), "%s", active);
+		else
+			adapter_fall_back(sup, model, active);
 	}
+	if (model && is_version(last_push))
+		snprintf(model->last_push, sizeof(model->last_push), "%s", last_push);
 	json_decref(state);
 }
 

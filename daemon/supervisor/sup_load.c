@@ -138,6 +138,20 @@ static int adapter_check(struct sup_load *load, const void *base)
 	return err;
 }
 
+static int pushed_check(struct sup_load *load, const void *base)
+{
+	ranks_note(load, base);		/* all else was checked when it was made, of this very memory */
+	return 0;
+}
+
+static void push_run(struct sup_load *load)
+{
+	size_t seg_bytes = 0;
+	int fd = sup_push_pack(load, &seg_bytes);
+
+	load->status = fd < 0 ? fd : sup_arenas_take(load, fd, seg_bytes, pushed_check, &load->own);
+}
+
 /* Small, and often in the page cache: one copy through it, hashed where nobody can change it. */
 static int adapter_load(struct sup_load *load, int fd)
 {
@@ -214,19 +228,30 @@ static int image_open(struct sup_load *load)
 	return sto_image_open(load->store, load->model, load->version, &load->header, &load->error);
 }
 
-int sup_load_run(struct sup_load *load)
+static void file_run(struct sup_load *load)
 {
-	uint64_t begin = now_ns();
 	int fd = image_open(load);
 
 	if (fd < 0) {
-		load->status = fd;	/* the text names it already */
-		goto out;
+		load->status = fd;
+		return;
 	}
 	load->status = load->adapter[0] ? adapter_load(load, fd) :
 		       load->header.features & MHS_IMAGE_PACKED ? packed_load(load, fd) :
 								  whole_load(load, fd);
 	close(fd);
+}
+
+int sup_load_run(struct sup_load *load)
+{
+	uint64_t begin = now_ns();
+
+	load->status = load->push && load->push->keep ? sup_push_import(load) : 0;
+	if (!load->status && load->push && !load->push->keep)
+		push_run(load);
+	else if (!load->status)
+		file_run(load);
+	sup_push_free(&load->push);
 	if (load->status) {
 		fail(load);
 		sup_load_drop(load);
@@ -234,7 +259,6 @@ int sup_load_run(struct sup_load *load)
 		describe(load);
 	}
 	load->load_ns = now_ns() - begin;
-out:
 	/* release: who sees over sees the result */
 	atomic_store_explicit(&load->over, true, memory_order_release);
 	sup_load_wake(load);

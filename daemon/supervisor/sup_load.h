@@ -10,6 +10,7 @@
 
 #include "sup_conf.h"
 #include "sup_packs.h"
+#include "sup_push.h"
 
 struct sup_load {
 	/* wanted */
@@ -17,6 +18,7 @@ struct sup_load {
 	char model[MHS_NAME_BYTES];
 	char adapter[MHS_NAME_BYTES];	/* of the model; empty: a version of the model itself */
 	char version[MHS_SEMVER_BYTES];
+	struct sup_push *push;		/* what is to become an image; NULL: the store has one */
 	uint32_t hugepages, numa, numa_node;
 	/* eventfd, borrowed: rung on progress and at the end; -1: none */
 	int wake_fd;

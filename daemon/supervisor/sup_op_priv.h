@@ -33,7 +33,7 @@ struct sup_op {
 	bool forced;			/* whatever becomes of them */
 	json_t *stranded;		/* those that do not fit the version; NULL: not asked yet */
 	struct sup_want *wants;		/* of OP_WANT: who waits */
-	bool named;			/* of OP_WANT: this version and no other */
+	bool named;			/* this version is meant, and no route */
 	bool returns;			/* to the version that its route had before */
 	/* gate */
 	bool ungated;			/* it went through before, or must not wait */

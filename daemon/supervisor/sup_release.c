@@ -77,6 +77,9 @@ void sup_op_answer(struct sup_op *op, json_t *answer)
 	char model[SUP_NAME_BYTES];
 
 	memcpy(model, op->model, sizeof(model));
+	if (op->version && op->version->model->is_adapter && op->version->load)
+		json_object_set_new(answer, "content_hash",
+				    sup_json_hash(op->version->load->header.content_hash));
 	if (json_array_size(op->stranded))
 		json_object_set(answer, "stranded", op->stranded);
 	sup_conn_answer(op->conn, sup_target_show(answer, op->model));
@@ -146,7 +149,7 @@ static void op_load_new(struct sup_op *op)
 	op->version->room_bytes = (uint64_t)st.st_size;
 	op->loaded = true;
 	op->state = OP_WAIT_READY;
-	sup_version_load(op->version);
+	sup_version_load(op->version, NULL);
 }
 
 /* Find the version, or have it loaded. */
@@ -185,7 +188,7 @@ static void load_numbers(struct sup_op *op)
 static void tell_load(struct sup_op *op)
 {
 	op->told_load = true;
-	sup_event(op->sup, "load", op->model, op->semver, op->uid, NULL,
+	sup_event(op->sup, op->version->pushed ? "push" : "load", op->model, op->semver, op->uid, NULL,
 		  json_pack("{s:I, s:I}", "bytes", (json_int_t)op->bytes, "read_bytes",
 			    (json_int_t)op->read_bytes));
 }

@@ -301,15 +301,6 @@ json_t *sup_status_list(struct sup *sup, struct sto_error *error)
 	return json_pack("{s:o}", "versions", listing.list);
 }
 
-static json_t *show_hash(const uint8_t *hash)
-{
-	char text[2 * MHS_HASH_BYTES + 1];
-
-	for (uint32_t i = 0; i < MHS_HASH_BYTES; i++)
-		snprintf(text + 2 * i, 3, "%02x", hash[i]);
-	return json_string(text);
-}
-
 static json_t *show_config(const struct mhs_image_header *header)
 {
 	const struct mhs_image_config *c = &header->config;
@@ -355,7 +346,7 @@ static void show_segment(json_t *list, const struct sup_load *load, uint32_t seg
 			"length_bytes", (json_int_t)arenas->file_bytes,
 			"segment_bytes", (json_int_t)arena->seg_bytes,
 			"rung", mhs_pages_name(arenas->rung), "pack",
-			segment ? show_hash(load->packs[segment - 1]->content_hash) : json_null(),
+			segment ? sup_json_hash(load->packs[segment - 1]->content_hash) : json_null(),
 			"versions", segment ? (int)sup_pack_versions(load->packs[segment - 1]) : 1));
 	}
 }
@@ -383,7 +374,7 @@ static json_t *show_packs(struct sto_version *v)
 		if (sto_version_path(v->store, v->model, v->version, name, path, sizeof(path)) == 0)
 			lstat(path, &st);
 		json_array_append_new(list, json_pack("{s:o, s:I, s:i}", "pack",
-			show_hash(pack->content_hash), "bytes", (json_int_t)pack->pack_bytes, "links",
+			sup_json_hash(pack->content_hash), "bytes", (json_int_t)pack->pack_bytes, "links",
 			(int)st.st_nlink));
 	}
 	return list;
@@ -408,7 +399,7 @@ json_t *sup_status_show(struct sup *sup, const char *model, const char *semver,
 	header = &v.header;
 	answer = json_pack("{s:s, s:s, s:s, s:I, s:o, s:o, s:o, s:o, s:o}", "model", model, "version", semver,
 		"state", state_of(sup, model, semver), "bytes", (json_int_t)header->image_bytes,
-		"content_hash", show_hash(header->content_hash), "path", sup_json_text(path),
+		"content_hash", sup_json_hash(header->content_hash), "path", sup_json_text(path),
 		"config", show_config(header), "manifest", show_manifest(sup, model, semver), "packs",
 		show_packs(&v));
 	sto_version_close(&v);

@@ -50,12 +50,13 @@ static void version_fail(struct sup_version *version, const char *text)
 
 /* ---- load ----------------------------------------------------------------------------------- */
 
-void sup_version_load(struct sup_version *version)
+void sup_version_load(struct sup_version *version, struct sup_push *push)
 {
 	struct sup *sup = version->sup;
 	struct sup_load *load = calloc(1, sizeof(*load));
 
 	if (!load) {
+		sup_push_free(&push);
 		version_fail(version, "out of memory");
 		return;
 	}
@@ -66,6 +67,7 @@ void sup_version_load(struct sup_version *version)
 	load->numa = sup->conf.numa;
 	load->numa_node = sup->conf.numa_node;
 	load->wake_fd = sup->loads.fd;
+	load->push = push;
 	version->load = load;
 	loads_start(sup);
 }
@@ -130,6 +132,8 @@ static void attach_begin(struct sup_version *version)
 		version_fail(version, error.text);
 		return;
 	}
+	if (version->model->is_adapter)
+		version->room_bytes = version->load->own.each[0].seg_bytes;
 	sup_version_describe(version);
 	version->phase = SUP_ATTACHING;
 	version->attach_begin_ns = sup_now_ns();
