@@ -66,7 +66,7 @@ keys "an alternative" 'o["logprobs"][0]["top"][0]' id logprob <"$dir/logprobs"
 eq "hash of a reply" "$(json 'o["content_hash"]' <"$dir/run")" "$(json 'o["content_hash"]' <"$dir/show")"
 eq "adapters" "$(json 'o["adapters"]' <"$dir/run")" "[]"
 
-"$MHOST" score tiny "A cow is" --json | keys score o model version content_hash tokens logprobs sum_logprob
+"$MHOST" score tiny "A cow is" --json | keys score o model version content_hash adapters tokens logprobs sum_logprob
 "$MHOST" tokenize tiny "A cow is" --json | keys tokenize o model version tokens
 "$MHOST" detokenize tiny --tokens 40,41 --json | keys detokenize o model version text
 # The baseline of loading is io_uring past the page cache: only where the loader itself got that.
