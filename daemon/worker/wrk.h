@@ -79,7 +79,8 @@ struct wrk_version {
 	bool float_rows;
 	struct wrk_pool *pool;			/* KV pages of this size */
 	struct wrk_costs costs;
-	struct wrk_speed speed[2];		/* of steps after its own, after another version's */
+	/* of steps without and with adapters; after its own, after another version's */
+	struct wrk_speed speed[2][2];
 	struct wrk_pace pace;
 	struct wrk_rehearsal rehearsal;
 	uint64_t paired_with;			/* as a candidate: serial of the active version, 0: none yet */

@@ -7,6 +7,9 @@
  * it too; what one more row costs (the shape) slowly, since that belongs to the model. Steps that
  * follow one of another version are a class of their own: one that follows its like finds its weights
  * in the cache, and the version with little traffic seldom does.
+ *
+ * Steps with adapters are a class too. Rows of an adapter and of its candidate share them, and what they
+ * take: a slower candidate shows in those that its rows have for themselves.
  */
 #include <math.h>
 
@@ -73,7 +76,6 @@ static const struct wrk_version *active_of(struct wrk *w, struct wrk_version *v)
 	return wrk_version_by_index(w, route.active);
 }
 
-/* Adapters take time of their own, which says nothing about the version below. */
 static bool has_adapters(const struct wrk *w)
 {
 	for (uint32_t i = 0; i < w->row_count; i++)
@@ -84,12 +86,19 @@ static bool has_adapters(const struct wrk *w)
 
 void wrk_speed_note(struct wrk *w, struct wrk_version *v, uint64_t ns)
 {
-	uint32_t class = w->stepped != v->serial;
-	const struct wrk_version *active = has_adapters(w) ? NULL : active_of(w, v);
+	uint32_t after = w->stepped != v->serial;
+	bool adapted = has_adapters(w);
+	const struct wrk_version *active = active_of(w, v);
+	const struct wrk_speed *speed;
 	float usual = 0;
 
-	if (active)
-		usual = active->speed[class].level * shape_of(&active->speed[class], w->row_count);
+	/* an adapter may have a candidate while the version below has none */
+	if (!active && adapted)
+		active = v;
+	if (active) {
+		speed = &active->speed[adapted][after];
+		usual = speed->level * shape_of(speed, w->row_count);
+	}
 	for (uint32_t i = 0; usual > 0 && i < w->row_count; i++) {
 		struct wrk_request *r = w->row_owner[i];
 
@@ -99,7 +108,7 @@ void wrk_speed_note(struct wrk *w, struct wrk_version *v, uint64_t ns)
 		r->usual_ns += (uint64_t)usual;
 	}
 	if (active == v)
-		learn(&v->speed[class], w->row_count, (float)ns);
+		learn(&v->speed[adapted][after], w->row_count, (float)ns);
 	w->stepped = v->serial;
 }
 

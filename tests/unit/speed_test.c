@@ -50,6 +50,7 @@ static double ratio(const struct wrk_request *r)
 }
 
 #define REPLIES	300
+#define SHARED	4
 #define STEPS	12
 
 struct means {
@@ -142,11 +143,46 @@ static void rows_never_seen(void)
 	t_eq(wrk_speed_own_ns(&b[0]), 0);
 }
 
+/*
+ * Requests of an adapter (0) and of its candidate (1) on one version that has no candidate: alone in a step,
+ * or together, when both have what the slower one costs.
+ */
+static void adapters_share_steps(void)
+{
+	static struct wrk_request requests[2];
+	double sum[2] = { 0 };
+
+	fresh(MHS_MODE_CANARY);
+	mhs_flip(&board, 0, &(struct mhs_route){ .active = 1 });
+	for (uint32_t reply = 0; reply < REPLIES; reply++) {
+		memset(requests, 0, sizeof(requests));
+		for (uint32_t s = 0; s < 3 * SHARED; s++) {
+			uint32_t who = s % 3, rows = who < 2 ? 1 : 2;
+
+			w.row_count = rows;
+			for (uint32_t i = 0; i < rows; i++) {
+				w.row_owner[i] = &requests[who < 2 ? who : i];
+				w.rows[i].adapter_count = 1;
+			}
+			wrk_speed_note(&w, &versions[0], (uint64_t)(1e6 * (who ? 1.3 : 1) *
+				       (0.95 + 0.1 * uniform()) * (0.9 + 0.1 * rows)));
+		}
+		for (uint32_t v = 0; v < 2 && reply > 30; v++) {
+			t_eq(requests[v].compared, 2 * SHARED);
+			sum[v] += ratio(&requests[v]);
+		}
+	}
+	printf("# an adapter 30 %% slower, half of the steps shared: %.3f\n", sum[1] / sum[0]);
+	t_ok(sum[1] / sum[0] > 1.08 && sum[1] / sum[0] < 1.3);
+	t_eq(versions[0].speed[0][0].count[1], 0);	/* says nothing about steps without */
+}
+
 int main(void)
 {
 	T_RUN(equal_ones);
 	T_RUN(slower_ones);
 	T_RUN(without_a_candidate);
 	T_RUN(rows_never_seen);
+	T_RUN(adapters_share_steps);
 	return t_done();
 }
