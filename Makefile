@@ -393,6 +393,7 @@ SCENARIOS := \
 	tests/scenario/a01_adapters.sh \
 	tests/scenario/a02_merge.sh \
 	tests/scenario/a04_swap_storm.sh \
+	tests/scenario/a05_adapter_release.sh \
 	tests/scenario/b01_serve.sh \
 	tests/scenario/b02_json.sh \
 	tests/scenario/b03_errors.sh \

@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# 4 workers, 8 clients, SWAPS swaps of an adapter (default 400; the long campaign does 10,000; a multiple of 4), half of them from the
+# 4 workers, 8 clients, SWAPS swaps of an adapter (default 200; the long campaign does 10,000; a multiple of 4), half of them from the
 # store: every reply is that of the one adapter version it is stamped with, and all pages and descriptors come back.
 . "$(dirname "$0")/../lib/host.sh"
 peft=$here/tests/reference/data/peft
@@ -22,7 +22,7 @@ held() {
 # Once round, so that what is made at the first use of anything is there.
 "$B/tests/scenario/storm" "$MHOST_SOCKET" tiny/style 1.0.0 2.0.0 768 4 8 >/dev/null
 before=$(held)
-"$B/tests/scenario/storm" "$MHOST_SOCKET" tiny/style 1.0.0 2.0.0 768 "${SWAPS:-400}" 8
+"$B/tests/scenario/storm" "$MHOST_SOCKET" tiny/style 1.0.0 2.0.0 768 "${SWAPS:-200}" 8
 eq "restarts" "$("$MHOST" workers --json | json 'sum(w["restarts"] for w in o)')" 0
 eq "pins left" "$("$MHOST" workers --json | json 'sum(sum(w["pins"].values()) for w in o)')" 0
 eq "held" "$(held)" "$before"
