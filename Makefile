@@ -129,6 +129,24 @@ STORE_SRC := \
 	daemon/store/sto_version.c \
 	daemon/store/sto_work.c
 
+GRAMMAR_SRC := \
+	daemon/grammar/gra.c \
+	daemon/grammar/gra_build.c \
+	daemon/grammar/gra_check.c \
+	daemon/grammar/gra_parse.c \
+	daemon/grammar/gra_regex.c \
+	daemon/grammar/gra_schema.c \
+	daemon/grammar/gra_schema_merge.c \
+	daemon/grammar/gra_schema_number.c \
+	daemon/grammar/gra_schema_object.c \
+	daemon/grammar/gra_schema_string.c \
+	daemon/grammar/gra_schema_type.c \
+	daemon/grammar/gra_state.c \
+	daemon/grammar/gra_text.c \
+	daemon/grammar/gra_tree.c \
+	daemon/grammar/gra_utf8.c \
+	daemon/grammar/gra_vocab.c
+
 COMMON_SRC := \
 	daemon/common/hrt_io.c \
 	daemon/common/log.c
@@ -317,6 +335,8 @@ UNIT_TESTS := \
 	gguf \
 	gguf_cut \
 	gguf_parts \
+	gra \
+	gra_schema \
 	hf_config \
 	history \
 	hrt \
@@ -460,7 +480,7 @@ LIBS += -fsanitize=thread
 endif
 
 objs = $(patsubst %.c,$(B)/%.o,$(1))
-LIB_SRC := $(SHM_SRC) $(ENGINE_SRC) $(STORE_SRC) $(COMMON_SRC) $(SUP_SRC) $(WRK_SRC) $(CLIENT_SRC) $(TOOL_SRC)
+LIB_SRC := $(SHM_SRC) $(ENGINE_SRC) $(GRAMMAR_SRC) $(STORE_SRC) $(COMMON_SRC) $(SUP_SRC) $(WRK_SRC) $(CLIENT_SRC) $(TOOL_SRC)
 PROGRAMS := $(if $(SUP_SRC),$(B)/mhostd) $(if $(WRK_SRC),$(B)/mhost-worker) $(if $(TOOL_SRC),$(B)/mhost) \
 	$(if $(CLIENT_SRC),$(B)/libmhost.so)
 TESTS   := $(UNIT_TESTS:%=$(B)/tests/unit/%_test)
