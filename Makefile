@@ -218,6 +218,7 @@ WRK_SRC := \
 	daemon/worker/wrk_control.c \
 	daemon/worker/wrk_draft.c \
 	daemon/worker/wrk_emit.c \
+	daemon/worker/wrk_grammar.c \
 	daemon/worker/wrk_kv.c \
 	daemon/worker/wrk_lane.c \
 	daemon/worker/wrk_loop.c \
@@ -425,6 +426,7 @@ SCENARIOS := \
 	tests/scenario/d01_speculate.sh \
 	tests/scenario/g01_golden.sh \
 	tests/scenario/g02_probe.sh \
+	tests/scenario/j01_grammar.sh \
 	tests/scenario/k01_kill.sh \
 	tests/scenario/m01_memory.sh \
 	tests/scenario/m02_shared.sh \
@@ -459,7 +461,7 @@ LONG_CHECKS := tests/scenario/a04_swap_storm.sh tests/scenario/v02_storm.sh test
 WARN    := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wcast-qual -Wvla \
 	-Wno-unused-parameter
 PKGS    := liburing inih jansson libxxhash libpcre2-8 libutf8proc openblas libcrypto
-DIRS    := shm client daemon/common daemon/engine daemon/engine/kernels daemon/store daemon/supervisor tests/lib
+DIRS    := shm client daemon/common daemon/engine daemon/engine/kernels daemon/grammar daemon/store daemon/supervisor tests/lib
 CFLAGS  ?= -O2 -g
 # One rounding per operation: the same bits on every ISA.
 ALL_CFLAGS := -std=gnu11 -D_GNU_SOURCE -DMHOST_VERSION='"$(VERSION)"' $(WARN) $(if $(WERROR),-Werror) -fPIC \

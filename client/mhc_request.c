@@ -48,6 +48,13 @@ static size_t adapter_bytes(const struct mhost_request *rq)
 	return rq->adapter_count * sizeof(struct mhs_adapter_ref);
 }
 
+static size_t grammar_bytes(const struct mhost_request *rq)
+{
+	if (!rq->grammar || rq->grammar_kind == MHOST_GRAMMAR_NONE)
+		return 0;
+	return rq->grammar_bytes ? rq->grammar_bytes : strlen(rq->grammar);
+}
+
 static int check_adapters(struct mhost *s, const struct mhost_request *rq)
 {
 	if (rq->adapter_count > MHS_ADAPTERS_MAX)
@@ -89,9 +96,14 @@ static int check(struct mhost *s, const struct mhost_request *rq)
 					i + 1, MHS_STOP_BYTES);
 	if (check_adapters(s, rq))
 		return MHOST_E_INVALID;
-	if (prompt_bytes(rq) + stop_bytes(rq) + adapter_bytes(rq) > BODY_MAX - sizeof(struct mhs_request))
-		return mhc_fail(s, MHOST_E_TOO_LONG, "prompt has %zu bytes, at most %zu fit",
-				prompt_bytes(rq), BODY_MAX - sizeof(struct mhs_request));
+	if (rq->grammar_kind > MHOST_GRAMMAR_JSON ||
+	    (rq->grammar_kind && rq->grammar_kind != MHOST_GRAMMAR_JSON && !rq->grammar))
+		return mhc_fail(s, MHOST_E_INVALID, "grammar kind %u is not known, or its text is missing",
+				rq->grammar_kind);
+	if (prompt_bytes(rq) + stop_bytes(rq) + adapter_bytes(rq) + grammar_bytes(rq) >
+	    BODY_MAX - sizeof(struct mhs_request))
+		return mhc_fail(s, MHOST_E_TOO_LONG, "prompt has %zu bytes and grammar %zu, at most %zu fit",
+				prompt_bytes(rq), grammar_bytes(rq), BODY_MAX - sizeof(struct mhs_request));
 	return 0;
 }
 
@@ -122,6 +134,8 @@ static void numbers_copy(struct mhs_request *to, const struct mhost_request *rq)
 	to->repeat_penalty = rq->repeat_penalty;
 	to->repeat_last = rq->repeat_last;
 	to->adapter_count = rq->adapter_count;
+	to->grammar = rq->grammar_kind;
+	to->grammar_bytes = (uint32_t)grammar_bytes(rq);
 }
 
 static void payload_copy(uint8_t *at, const struct mhost_request *rq)
@@ -143,6 +157,8 @@ static void payload_copy(uint8_t *at, const struct mhost_request *rq)
 		strcpy(ref.semver, rq->adapters[i].version ? rq->adapters[i].version : "");
 		memcpy(at, &ref, sizeof(ref));
 	}
+	if (grammar_bytes(rq))
+		memcpy(at, rq->grammar, grammar_bytes(rq));
 }
 
 /* The whole record body in private memory, so that it can be sent again. */
@@ -164,7 +180,7 @@ static int body_make(struct mhost *s, struct mhc_request *r, const struct mhost_
 	if (err)
 		return err;
 	r->body_bytes = (uint32_t)sizeof(head) + head.stop_bytes + head.prompt_bytes +
-			(uint32_t)adapter_bytes(rq);
+			(uint32_t)adapter_bytes(rq) + head.grammar_bytes;
 	r->body = malloc(r->body_bytes);
 	if (!r->body)
 		return mhc_fail(s, -ENOMEM, "out of memory");

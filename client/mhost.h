@@ -94,6 +94,15 @@ enum mhost_kind {
 /* one token a step; the reply is the same. Since 1.2 */
 #define MHOST_NO_SPECULATE	(1u << 4)
 
+/* How a grammar is written that the reply must follow; daemon/grammar/README.md says what each may hold. */
+enum mhost_grammar {
+	MHOST_GRAMMAR_NONE = 0,
+	MHOST_GRAMMAR_GBNF = 1,
+	MHOST_GRAMMAR_REGEX = 2,	/* the whole reply matches it */
+	MHOST_GRAMMAR_SCHEMA = 3,	/* JSON Schema: the reply is a document that is valid under it */
+	MHOST_GRAMMAR_JSON = 4,		/* any JSON object; no text */
+};
+
 #define MHOST_ADAPTERS_MAX	8	/* of one request */
 
 /* A LoRA adapter on top of the request's version. Loaded from the store when it is not in memory. */
@@ -129,11 +138,18 @@ struct mhost_request {
 	uint64_t session_key;	/* requests with one key stay on one side of a split; 0: none */
 	const struct mhost_adapter *adapters;	/* [adapter_count], added in this order */
 	uint32_t adapter_count;	/* 0..MHOST_ADAPTERS_MAX */
+	/*
+	 * Refused when max_tokens may not hold the shortest reply; else the reply is always whole, for
+	 * what is missing is kept in mind. It ends as soon as nothing may follow.
+	 */
+	uint32_t grammar_kind;	/* enum mhost_grammar */
+	const char *grammar;	/* UTF-8 */
+	size_t grammar_bytes;	/* 0: strlen(grammar) */
 };
 
 /* In the order of the fields, for C++ too: top_p and repeat_penalty are off, repeat_last is 64. */
 #define MHOST_REQUEST_INIT { sizeof(struct mhost_request), MHOST_GENERATE, 0, NULL, NULL, NULL, 0, NULL, 0, \
-	0, 0.0f, 0, 1.0f, 0.0f, 1.0f, 64, 0, 0, NULL, 0, 0, 0, NULL, 0 }
+	0, 0.0f, 0, 1.0f, 0.0f, 1.0f, 64, 0, 0, NULL, 0, 0, 0, NULL, 0, MHOST_GRAMMAR_NONE, NULL, 0 }
 
 /*
  * Queue a request on the least loaded worker. *@id gets its number, unique in the session. Does not

@@ -21,7 +21,8 @@ struct mhs_record {
 
 enum mhs_record_type {
 	/* client -> worker */
-	MHS_REC_GENERATE = 1,		/* struct mhs_request + stops + prompt + struct mhs_adapter_ref[] */
+	MHS_REC_GENERATE = 1,		/* struct mhs_request + stops + prompt + struct mhs_adapter_ref[]
+					   + grammar */
 	MHS_REC_SCORE = 2,		/* the same; logprob of each prompt token, no output */
 	MHS_REC_TOKENIZE = 3,		/* the same; prompt is text */
 	MHS_REC_DETOKENIZE = 4,		/* the same; prompt is tokens */
@@ -53,6 +54,16 @@ enum mhs_request_flag {
 	MHS_REQ_ALL		= (1u << 5) - 1,
 };
 
+/* How the grammar of a request is written: the reply follows it (since 2.0). */
+enum mhs_grammar {
+	MHS_GRAMMAR_NONE	= 0,
+	MHS_GRAMMAR_GBNF	= 1,
+	MHS_GRAMMAR_REGEX	= 2,	/* that the whole reply matches */
+	MHS_GRAMMAR_SCHEMA	= 3,	/* a JSON schema */
+	MHS_GRAMMAR_JSON	= 4,	/* any JSON object; no bytes */
+	MHS_GRAMMAR_COUNT
+};
+
 struct mhs_request {
 	uint64_t request_id;		/* the client chooses: unique among its open ones, not 0 */
 	uint64_t session_key;		/* sticky splits; 0: split by request */
@@ -73,7 +84,9 @@ struct mhs_request {
 	uint32_t adapter_count;		/* 0..MHS_ADAPTERS_MAX; payload, after the prompt */
 	char model[MHS_NAME_BYTES];
 	char semver[MHS_SEMVER_BYTES];	/* empty: as the route says */
-	uint8_t reserved0[48];		/* zero */
+	uint32_t grammar;		/* enum mhs_grammar */
+	uint32_t grammar_bytes;		/* payload, after the adapters */
+	uint8_t reserved0[40];		/* zero */
 };
 _Static_assert(sizeof(struct mhs_request) == 240, "ABI 2: request");
 

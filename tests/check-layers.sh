@@ -23,7 +23,8 @@ only() {
 
 forbid shm '(mhc|mhost|sup|wrk|eng|sto|import|cmd|heritage|log|t_)[_.a-z]*\.h' 'shm includes nothing of ours'
 forbid daemon/engine '(mhs|mhc|mhost|sup|wrk|sto|import|cmd|heritage|log)[_.a-z]*\.h' 'the engine includes no one'
-forbid client '(sup|wrk|eng|sto|import|cmd|heritage|log)[_.a-z]*\.h' 'the client includes shm only'
+forbid daemon/grammar '(mhs|mhc|mhost|sup|wrk|eng|sto|import|cmd|heritage|log)[_.a-z]*\.h' 'grammars include no one'
+forbid client '(sup|wrk|eng|gra|sto|import|cmd|heritage|log)[_.a-z]*\.h' 'the client includes shm only'
 forbid daemon/supervisor '(wrk|eng)_[a-z_]*\.h' 'the supervisor includes neither worker nor engine'
 forbid daemon/worker '(sup|sto|import)_[a-z_]*\.h' 'the worker includes neither supervisor nor store'
 forbid daemon/store '(sup|wrk|mhc|mhost|cmd)[_.a-z]*\.h' 'the store includes shm and engine only'

@@ -140,6 +140,20 @@ static char *read_all(FILE *from, size_t *bytes)
 	return text;
 }
 
+char *cmd_file_text(const struct cmd *cmd, const char *path, size_t *bytes)
+{
+	FILE *f = fopen(path, "r");
+	char *text = f ? read_all(f, bytes) : NULL;
+
+	if (!f)
+		cmd_fail(cmd, CMD_FAILED, "%.200s: %s", path, strerror(errno));
+	else if (!text)
+		cmd_fail(cmd, CMD_FAILED, "%.200s: cannot be read, or has more than 64 MiB", path);
+	if (f)
+		fclose(f);
+	return text;
+}
+
 char *cmd_text(const struct cmd *cmd, int argc, char **argv, size_t *bytes)
 {
 	char *text = argc < 1 ? read_all(stdin, bytes) : strdup(argv[0]);

@@ -95,6 +95,8 @@ int cmd_split_ref(const struct cmd *cmd, char *ref, const char **model, const ch
  * UTF-8 given as argument, else standard input as a whole; malloc'd, NUL-terminated. NULL: reason
  * printed.
  */
+/* All of a file, terminated; the caller frees it. NULL with the reason printed. */
+char *cmd_file_text(const struct cmd *cmd, const char *path, size_t *bytes);
 char *cmd_text(const struct cmd *cmd, int argc, char **argv, size_t *bytes);
 
 /* ---- adapters.c ------------------------------------------------------------------------------- */

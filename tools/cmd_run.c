@@ -14,15 +14,19 @@ struct run_args {
 	struct cmd_adapters adapters;
 	const char *stops[16];
 	uint32_t *ids;
-	char *text;
+	char *text, *grammar;
 };
 
 enum { OPT_TOKENS = 256, OPT_TEMPERATURE, OPT_TOP_K, OPT_TOP_P, OPT_MIN_P, OPT_PENALTY, OPT_LAST,
        OPT_SEED, OPT_STOP, OPT_IGNORE_EOS, OPT_NO_SPECIAL, OPT_LOGPROBS, OPT_DEADLINE, OPT_KEY,
-       OPT_NO_SPECULATE, OPT_ADAPTER };
+       OPT_NO_SPECULATE, OPT_ADAPTER, OPT_GRAMMAR, OPT_REGEX, OPT_SCHEMA, OPT_JSON_OBJECT };
 
 static const struct option options[] = {
 	{ "adapter", required_argument, NULL, OPT_ADAPTER },
+	{ "grammar", required_argument, NULL, OPT_GRAMMAR },
+	{ "json-object", no_argument, NULL, OPT_JSON_OBJECT },
+	{ "regex", required_argument, NULL, OPT_REGEX },
+	{ "schema", required_argument, NULL, OPT_SCHEMA },
 	{ "tokens", required_argument, NULL, OPT_TOKENS },
 	{ "max-tokens", required_argument, NULL, 'n' },
 	{ "temperature", required_argument, NULL, OPT_TEMPERATURE },
@@ -100,6 +104,25 @@ static bool take_stop(struct run_args *a)
 	return true;
 }
 
+static bool take_grammar(struct run_args *a, uint32_t kind, const char *text)
+{
+	a->rq.grammar_kind = kind;
+	a->rq.grammar = text;
+	return kind == MHOST_GRAMMAR_JSON || (text && text[0]);
+}
+
+/* From a file; whatever is wrong with that is said here. */
+static int read_grammar(const struct cmd *cmd, struct run_args *a, int opt)
+{
+	free(a->grammar);
+	a->grammar = cmd_file_text(cmd, optarg, &a->rq.grammar_bytes);
+	if (!a->grammar)
+		return CMD_FAILED;
+	if (take_grammar(a, opt == OPT_SCHEMA ? MHOST_GRAMMAR_SCHEMA : MHOST_GRAMMAR_GBNF, a->grammar))
+		return CMD_OK;
+	return cmd_fail(cmd, CMD_FAILED, "%s: it is empty", optarg);
+}
+
 /* One option; false when its value is out of range. */
 static bool take_option(struct run_args *a, int opt)
 {
@@ -142,6 +165,10 @@ static bool take_option(struct run_args *a, int opt)
 	case OPT_NO_SPECULATE:
 		rq->flags |= MHOST_NO_SPECULATE;
 		return true;
+	case OPT_REGEX:
+		return take_grammar(a, MHOST_GRAMMAR_REGEX, optarg);
+	case OPT_JSON_OBJECT:
+		return take_grammar(a, MHOST_GRAMMAR_JSON, NULL);
 	default:
 		return false;
 	}
@@ -149,14 +176,16 @@ static bool take_option(struct run_args *a, int opt)
 
 static int parse(struct cmd *cmd, int argc, char **argv, struct run_args *a)
 {
-	int opt;
+	int opt, status;
 
 	while ((opt = cmd_getopt(cmd, argc, argv, ":n:", options)) != -1) {
 		if (opt == '?')
 			return CMD_USAGE;
 		if (opt == OPT_ADAPTER && cmd_take_adapter(cmd, optarg, &a->adapters))
 			return CMD_USAGE;
-		if (opt != OPT_ADAPTER && !take_option(a, opt))
+		if ((opt == OPT_GRAMMAR || opt == OPT_SCHEMA) && (status = read_grammar(cmd, a, opt)))
+			return status;
+		if (opt != OPT_ADAPTER && opt != OPT_GRAMMAR && opt != OPT_SCHEMA && !take_option(a, opt))
 			return refuse_value(cmd, opt);
 	}
 	if (argc - optind < 1 || argc - optind > (a->ids ? 1 : 2))
@@ -220,5 +249,6 @@ int cmd_run(struct cmd *cmd, int argc, char **argv)
 	reply_free(&reply);
 	free(a.ids);
 	free(a.text);
+	free(a.grammar);
 	return status;
 }

@@ -25,6 +25,7 @@
 #include "mhs_stat.h"
 #include "wrk_adapter.h"
 #include "wrk_draft.h"
+#include "wrk_grammar.h"
 #include "wrk_kv.h"
 #include "wrk_pace.h"
 #include "wrk_shadow.h"
@@ -74,6 +75,7 @@ struct wrk_version {
 	struct eng_model model;
 	struct eng_tok *tok;
 	struct eng_sampler *sampler;
+	struct gra_vocab *vocab;		/* for grammars; NULL: none came yet */
 	uint32_t token_bytes_max;		/* longest token */
 	/* rows of prompts go through BLAS: bits of their own */
 	bool float_rows;
@@ -144,6 +146,7 @@ struct wrk_request {
 	uint32_t row_count;			/* rows of the step being built */
 	struct wrk_space *space;
 	struct eng_rng rng;
+	struct wrk_grammar *grammar;		/* that its reply follows; NULL: none */
 	struct wrk_draft draft;
 	struct eng_tok_stream stream;
 	char *text;				/* text held back: may become a stop string */
@@ -229,6 +232,7 @@ void wrk_version_free(struct wrk *w, struct wrk_version **version);
 /* @bytes of the image at @offset; NULL when they are not all in one segment. */
 const void *wrk_image_at(const struct wrk_version *v, uint64_t offset, uint64_t bytes);
 struct wrk_version *wrk_version_by_index(struct wrk *w, uint32_t index);
+bool wrk_version_ends(const struct wrk_version *v, uint32_t token);	/* it ends a text */
 struct wrk_version *wrk_version_by_name(struct wrk *w, const char *model, const char *semver);
 
 /* wrk_lane.c */

@@ -345,6 +345,8 @@ bool wrk_admit_one(struct wrk *w, struct wrk_request *r)
 		answer_now(w, r, v);
 	if (r->state != WRK_ENDED && scratch_new(w, r, v))
 		refuse(w, r, MHS_ERR_INTERNAL, "out of memory");
+	if (r->state != WRK_ENDED && r->grammar)
+		wrk_grammar_begin(w, r, v);
 	if (r->state == WRK_ENDED) {
 		room_give(r);
 		unpin(w, r, v);

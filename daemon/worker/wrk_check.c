@@ -107,7 +107,8 @@ static bool framing_ok(const struct mhs_request *rq, uint32_t payload_bytes)
 
 	return rq->request_id && !memcmp(rq->reserved0, zero, sizeof(zero)) &&
 	       (uint64_t)rq->stop_bytes + rq->prompt_bytes +
-	       (uint64_t)rq->adapter_count * sizeof(struct mhs_adapter_ref) == payload_bytes &&
+	       (uint64_t)rq->adapter_count * sizeof(struct mhs_adapter_ref) + rq->grammar_bytes ==
+	       payload_bytes && rq->grammar < MHS_GRAMMAR_COUNT &&
 	       name_ok(rq->model, MHS_NAME_BYTES) && name_ok(rq->semver, MHS_SEMVER_BYTES);
 }
 
@@ -127,5 +128,7 @@ const char *wrk_request_check(const struct mhs_request *rq, uint32_t kind, uint3
 		wrong = check_stops(rq, payload);
 	if (!wrong)
 		wrong = check_prompt(rq, kind);
+	if (!wrong && rq->grammar && kind != MHS_REC_GENERATE)
+		wrong = "grammar: only generate follows one";
 	return wrong;
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* wrk_emit.c: from a row of logits to a token, its text, and the end of the request. */
+#include <errno.h>
 #include <string.h>
 
 #include "probe.h"
@@ -30,12 +31,7 @@ bool wrk_emit_has_room(const struct wrk_request *r)
 
 static bool is_eos(const struct wrk_request *r, uint32_t token)
 {
-	const struct mhs_image_header *image = r->version->image;
-
-	for (uint32_t i = 0; i < image->eos_count; i++)
-		if (image->eos_ids[i] == token)
-			return !(r->rq.flags & MHS_REQ_IGNORE_EOS);
-	return false;
+	return !(r->rq.flags & MHS_REQ_IGNORE_EOS) && wrk_version_ends(r->version, token);
 }
 
 /* Samples; fills @t's token, logprob and @top. Negative errno when the logits are no numbers. */
@@ -51,7 +47,10 @@ static int sample(struct wrk *w, struct wrk_request *r, float *logits, struct mh
 
 	if (wanted)
 		memcpy(plain, logits, vocab * sizeof(*plain));
-	token = eng_sample(sampler, &params, logits, r->tokens, r->token_count, &r->rng);
+	if (r->grammar)
+		token = wrk_grammar_sample(r, &params, logits);
+	else
+		token = eng_sample(sampler, &params, logits, r->tokens, r->token_count, &r->rng);
 	if (token < 0)
 		return (int)token;
 	t->token = (uint32_t)token;
@@ -119,6 +118,15 @@ static bool rehearse(struct wrk *w, struct wrk_request *r, float *logits)
 	return !why;
 }
 
+static void sample_failed(struct wrk *w, struct wrk_request *r, int err)
+{
+	if (err == -EDOM)
+		wrk_request_fail(w, r, MHS_ERR_NAN, "logits are not finite after %u tokens", r->token_count);
+	else
+		wrk_request_fail(w, r, MHS_ERR_INTERNAL, err == -ENOMEM ? "out of memory for the grammar" :
+				 "no token of the model goes on as the grammar wants");
+}
+
 /* Called only when wrk_emit_has_room(). */
 void wrk_emit_token(struct wrk *w, struct wrk_request *r, float *logits, bool ahead)
 {
@@ -130,13 +138,14 @@ void wrk_emit_token(struct wrk *w, struct wrk_request *r, float *logits, bool ah
 		.flags = ahead ? MHS_TOKEN_AHEAD : 0,
 		.drafted_count = ahead ? 0 : (uint16_t)r->draft.rows,
 	};
-	bool eos, full, stopped;
+	bool eos, full, over, stopped;
+	int err;
 
 	if (!rehearse(w, r, logits))
 		return;
-	if (sample(w, r, logits, &t, top)) {
-		wrk_request_fail(w, r, MHS_ERR_NAN, "logits are not finite after %u tokens",
-				 r->token_count);
+	err = sample(w, r, logits, &t, top);
+	if (err) {
+		sample_failed(w, r, err);
 		return;
 	}
 	wrk_trial_show(w, r);
@@ -147,12 +156,13 @@ void wrk_emit_token(struct wrk *w, struct wrk_request *r, float *logits, bool ah
 	count_token(w, r);
 	eos = is_eos(r, t.token);
 	full = t.index + 1 >= r->max_tokens;
-	text_push(r, t.token, eos, eos || full);
+	over = r->grammar && !eos && wrk_grammar_is_over(r->grammar, full);
+	text_push(r, t.token, eos, eos || full || over);
 	t.text_bytes = wrk_stop_scan(&r->rq, r->payload, r->text, r->text_bytes, &stopped);
-	if ((eos || full) && !stopped)
+	if ((eos || full || over) && !stopped)
 		t.text_bytes = r->text_bytes;
 	token_send(r, &t, top);
-	if (eos || stopped)
+	if (eos || stopped || over)
 		wrk_request_end(w, r, MHS_END_STOP, MHS_ERR_NONE, "%s", "");
 	else if (full)
 		wrk_request_end(w, r, MHS_END_LENGTH, MHS_ERR_NONE, "%s", "");

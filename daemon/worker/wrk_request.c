@@ -17,6 +17,7 @@ static void request_free(struct wrk_request *r)
 {
 	free(r->payload);
 	free(r->set);
+	wrk_grammar_free(&r->grammar);
 	free(r->tokens);
 	free(r->scores);
 	free(r->pages);
@@ -99,6 +100,8 @@ void wrk_request_take(struct wrk *w, struct wrk_lane *lane, uint32_t type, uint3
 		wrk_lane_reject(w, lane, "out of memory for a request");
 		return;
 	}
+	if (!wrong && r->rq.grammar)
+		wrong = wrk_grammar_read(r, text);
 	set_deadline(w, r);
 	request_list(w, r);
 	if (wrong)

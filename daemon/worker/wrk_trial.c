@@ -72,6 +72,7 @@ void wrk_trial_move(struct wrk_request *r)
 	memset(&r->draft, 0, sizeof(r->draft));
 	memset(&r->begin, 0, sizeof(r->begin));
 	r->token_count = r->prompt_count;
+	wrk_grammar_reset(r->grammar);
 	r->computed = r->cached_count = r->published = r->preempted = 0;
 	r->scores_done = r->text_bytes = 0;
 	r->first_ns = r->stalled_ns = r->usual_ns = 0;

@@ -382,6 +382,7 @@ void wrk_version_free(struct wrk *w, struct wrk_version **version)
 		return;
 	eng_tok_close(&v->tok);
 	eng_sampler_free(&v->sampler);
+	gra_vocab_free(&v->vocab);
 	free(v->model.layers);
 	while (v->pack_count)
 		unmap_pack(w, v->packs[--v->pack_count]);
@@ -404,6 +405,14 @@ void wrk_version_detach(struct wrk *w, uint32_t index, uint64_t serial)
 		wrk_version_free(w, &v);
 		return;
 	}
+}
+
+bool wrk_version_ends(const struct wrk_version *v, uint32_t token)
+{
+	for (uint32_t i = 0; i < v->image->eos_count; i++)
+		if (v->image->eos_ids[i] == token)
+			return true;
+	return false;
 }
 
 struct wrk_version *wrk_version_by_index(struct wrk *w, uint32_t index)

@@ -259,6 +259,8 @@ static const struct item items[] = {
 	F(mhs_request, adapter_count),
 	F(mhs_request, model),
 	F(mhs_request, semver),
+	F(mhs_request, grammar),
+	F(mhs_request, grammar_bytes),
 	F(mhs_request, reserved0),
 	S(mhs_adapter_ref),
 	F(mhs_adapter_ref, name),
