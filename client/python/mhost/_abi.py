@@ -54,6 +54,9 @@ class Request(Structure):
 		("session_key", c_uint64),
 		("adapters", POINTER(Adapter)),
 		("adapter_count", c_uint32),
+		("grammar_kind", c_uint32),
+		("grammar", c_char_p),
+		("grammar_bytes", c_size_t),
 	]
 
 

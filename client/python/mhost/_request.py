@@ -6,6 +6,7 @@ from __future__ import annotations
 import array
 import ctypes
 import hashlib
+import json
 import math
 from typing import Any, Callable, Iterable, Optional, Sequence, TypedDict, Union
 
@@ -37,6 +38,11 @@ class Options(TypedDict, total=False):
 	deadline        seconds that the host has, its queue included
 	session_key     a number or a text: requests of one key stay on one side of a canary
 	adapters        a list of up to 8, added in this order: "pirate", "pirate@1.2.0", ("pirate", 0.5) with a scale
+	schema          a JSON schema as dict, text, or a class with model_json_schema() (pydantic): the reply is a
+	                document that is valid under it
+	regex           the whole reply matches it
+	grammar         GBNF text
+	json_object     True: the reply is a JSON object
 	replay          False: a request whose worker dies before its first event is not sent to another one
 	speculate       False: one token a step; the reply is the same
 	"""
@@ -57,6 +63,10 @@ class Options(TypedDict, total=False):
 	deadline: Optional[float]
 	session_key: Union[int, str, None]
 	adapters: Union[str, Sequence[AdapterWanted], None]
+	schema: Any
+	regex: Optional[str]
+	grammar: Optional[str]
+	json_object: bool
 	replay: bool
 	speculate: bool
 
@@ -187,12 +197,29 @@ class Prepared:
 		self.c.adapters = (_abi.Adapter * len(wanted))(*wanted)
 		self.c.adapter_count = len(wanted)
 
+	def _grammar(self, name: str, value: Any) -> None:
+		if name == "json_object" and not isinstance(value, bool):
+			raise TypeError(f"json_object must be a bool, not {type(value).__name__}")
+		if value is False:
+			return
+		if self.c.grammar_kind:
+			raise InvalidRequest(f"{name}: a reply follows one of {', '.join(_GRAMMARS)}")
+		self.c.grammar_kind = _GRAMMARS[name]
+		if name != "json_object":
+			self.c.grammar = text(name, _schema_text(value) if name == "schema" else value)
+
 	def _flag(self, name: str, value: Any) -> None:
 		if not isinstance(value, bool):
 			raise TypeError(f"{name} must be a bool, not {type(value).__name__}")
 		flag, wanted = _FLAGS[name]
 		if value is wanted:
 			self.c.flags |= _abi.FLAGS[flag]
+
+
+def _schema_text(value: Any) -> Any:
+	if hasattr(value, "model_json_schema"):
+		value = value.model_json_schema()
+	return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def prepare(kind: str, model: str, prompt: Prompt, options: Options) -> Prepared:
@@ -216,6 +243,9 @@ _FLAGS = {
 	"speculate": ("NO_SPECULATE", False),
 }
 
+# enum mhost_grammar
+_GRAMMARS = {"grammar": 1, "regex": 2, "schema": 3, "json_object": 4}
+
 _SETTERS: dict[str, Callable[[Prepared, str, Any], None]] = {
 	"version": Prepared._version,
 	"max_tokens": Prepared._u32,
@@ -231,5 +261,6 @@ _SETTERS: dict[str, Callable[[Prepared, str, Any], None]] = {
 	"adapters": Prepared._adapters,
 	"deadline": Prepared._deadline,
 	"session_key": Prepared._session_key,
+	**dict.fromkeys(_GRAMMARS, Prepared._grammar),
 	**dict.fromkeys(_FLAGS, Prepared._flag),
 }
