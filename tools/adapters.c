@@ -43,6 +43,15 @@ int cmd_take_adapter(const struct cmd *cmd, char *text, struct cmd_adapters *to)
 	return CMD_OK;
 }
 
+const char *cmd_cut_adapter(char *target)
+{
+	char *slash = strchr(target, '/');
+
+	if (slash)
+		*slash++ = '\0';
+	return slash;
+}
+
 void cmd_adapters_set(const struct cmd_adapters *list, struct mhost_request *rq)
 {
 	rq->adapters = list->list;

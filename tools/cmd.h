@@ -108,6 +108,8 @@ struct cmd_adapters {
 /* One more from "NAME[@VERSION][:SCALE]", cut in place. CMD_OK, or CMD_USAGE with the reason printed. */
 int cmd_take_adapter(const struct cmd *cmd, char *text, struct cmd_adapters *to);
 void cmd_adapters_set(const struct cmd_adapters *list, struct mhost_request *rq);
+/* "MODEL/ADAPTER" in place: the adapter, or NULL: it is a model. */
+const char *cmd_cut_adapter(char *target);
 
 json_t *cmd_json_ids(const uint32_t *ids, uint32_t count);
 json_t *cmd_json_text(const char *text, size_t bytes);	/* ill-formed UTF-8 becomes U+FFFD */

@@ -11,7 +11,7 @@
 #include "probe.h"
 #include "sto_store.h"
 
-#define SYNOPSIS "MODEL VERSION... --file FILE [--count N] [--concurrency C]\n" \
+#define SYNOPSIS "MODEL[/ADAPTER] VERSION... --file FILE [--count N] [--concurrency C]\n" \
 	"                   [--max-tokens M] [--seed S] [--limit SECONDS]\n" \
 	"                   [--adapter NAME[@V][:SCALE]]... [--json]"
 
@@ -48,8 +48,8 @@ static void print_json(struct probe *p, double seconds)
 
 	for (uint32_t i = 0; i < p->side_count; i++)
 		json_array_append_new(list, side_object(&p->sides[i]));
-	cmd_json_print(json_pack("{s:s, s:s, s:s?, s:I, s:I, s:I, s:f, s:o}", "model", p->model,
-				 "ended", p->ended, "message", p->message[0] ? p->message : NULL,
+	cmd_json_print(json_pack("{s:s, s:s*, s:s, s:s?, s:I, s:I, s:I, s:f, s:o}", "model", p->model,
+				 "adapter", p->adapter, "ended", p->ended, "message", p->message[0] ? p->message : NULL,
 				 "prompts", (json_int_t)p->prompts.count, "count",
 				 (json_int_t)p->count, "concurrency", (json_int_t)p->concurrency,
 				 "seconds", seconds, "versions", list));
@@ -144,8 +144,11 @@ static int parse(struct probe *p, int argc, char **argv)
 	}
 	if (argc - optind < 2 || !p->file)
 		return cmd_usage(p->cmd, SYNOPSIS);
-	if (sto_name_check(argv[optind], &error))
+	p->adapter = cmd_cut_adapter(argv[optind]);
+	if (sto_name_check(argv[optind], &error) || (p->adapter && sto_name_check(p->adapter, &error)))
 		return cmd_fail(p->cmd, CMD_USAGE, "%s", error.text);
+	if (p->adapter && cmd_take_adapter(p->cmd, argv[optind] + strlen(argv[optind]) + 1, &p->adapters))
+		return CMD_USAGE;
 	snprintf(p->model, sizeof(p->model), "%s", argv[optind]);
 	return take_versions(p, argc - optind - 1, argv + optind + 1);
 }

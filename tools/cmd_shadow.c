@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * cmd_shadow.c: `mhost shadow`: the same prompts to the active version and the candidate, whole
- * replies of both side by side, for people to read.
+ * cmd_shadow.c: `mhost shadow`: the same prompts to the active version and the candidate, of a model or
+ * of an adapter, whole replies of both side by side, for people to read.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -11,7 +11,7 @@
 #include "cmd.h"
 #include "prompts.h"
 
-#define SYNOPSIS	"MODEL --prompts FILE [--samples N] [-n TOKENS] [--json]"
+#define SYNOPSIS	"MODEL[/ADAPTER] --prompts FILE [--samples N] [-n TOKENS] [--json]"
 #define SAMPLES_DEFAULT	5u
 #define TOKENS_DEFAULT	64u
 #define WIDTH_DEFAULT	100u
@@ -23,6 +23,7 @@
 struct shadow {
 	struct cmd *cmd;
 	const char *model, *file;
+	const char *adapter;		/* NULL, or the versions are those of this adapter of @model */
 	char active[48], candidate[48];
 	uint32_t samples, max_tokens;
 	uint32_t column;		/* characters of one side */
@@ -192,9 +193,12 @@ static int ask(const struct shadow *sh, const struct prompt *prompt, const char 
 	       struct reply *reply)
 {
 	struct mhost_request rq = MHOST_REQUEST_INIT;
+	const struct mhost_adapter adapter = { sh->adapter, version, 1 };
 
 	rq.model = sh->model;
-	rq.version = version;
+	rq.version = sh->adapter ? NULL : version;
+	rq.adapters = &adapter;
+	rq.adapter_count = sh->adapter ? 1 : 0;
 	rq.text = prompt->prompt.text;
 	rq.text_bytes = prompt->prompt.text_bytes;
 	rq.tokens = prompt->prompt.ids;
@@ -233,7 +237,8 @@ static int run(struct shadow *sh)
 	for (uint32_t i = 0; status == CMD_OK && i < sh->samples; i++)
 		status = sample(sh, i);
 	if (status == CMD_OK && sh->cmd->json)
-		cmd_json_print(json_pack("{s:s, s:s, s:s, s:I, s:O}", "model", sh->model, "active",
+		cmd_json_print(json_pack("{s:s, s:s*, s:s, s:s, s:I, s:O}", "model", sh->model, "adapter",
+					 sh->adapter, "active",
 					 sh->active, "candidate", sh->candidate, "same",
 					 (json_int_t)sh->same, "samples", sh->list));
 	else if (status == CMD_OK)
@@ -243,6 +248,28 @@ static int run(struct shadow *sh)
 }
 
 /* ---- arguments ------------------------------------------------------------------------------ */
+
+/* The same of an adapter: those of its release. */
+static int adapter_versions_get(struct shadow *sh)
+{
+	char target[160];
+	json_t *answer, *release;
+
+	snprintf(target, sizeof(target), "%.63s/%.63s", sh->model, sh->adapter);
+	answer = ctl_call(sh->cmd, json_pack("{s:s, s:s}", "command", "releases", "model", target));
+	release = json_array_get(json_object_get(answer, "releases"), 0);
+	if (release) {
+		snprintf(sh->active, sizeof(sh->active), "%s",
+			 json_string_value(json_object_get(release, "stable")));
+		snprintf(sh->candidate, sizeof(sh->candidate), "%s",
+			 json_string_value(json_object_get(release, "version")));
+	}
+	json_decref(answer);
+	if (!answer || (sh->active[0] && sh->candidate[0]))
+		return answer ? CMD_OK : CMD_FAILED;
+	return cmd_fail(sh->cmd, CMD_FAILED, "%s: no release in progress, so no candidate; begin one: "
+			"mhost release %s@VERSION --shadow 10", target, target);
+}
 
 /* Both versions as the route has them now. */
 static int versions_get(struct shadow *sh)
@@ -300,6 +327,7 @@ static int parse(struct shadow *sh, int argc, char **argv)
 		return cmd_usage(sh->cmd, SYNOPSIS);
 	if (cmd_split_ref(sh->cmd, argv[optind], &sh->model, &version))
 		return CMD_USAGE;
+	sh->adapter = cmd_cut_adapter(argv[optind]);
 	if (version)
 		return cmd_fail(sh->cmd, CMD_USAGE, "%.63s@%.47s: name the model alone; the versions are "
 				"those of its release", sh->model, version);
@@ -319,7 +347,7 @@ int cmd_shadow(struct cmd *cmd, int argc, char **argv)
 	} else {
 		if (sh.samples > sh.prompts.count)
 			sh.samples = sh.prompts.count;
-		status = versions_get(&sh);
+		status = sh.adapter ? adapter_versions_get(&sh) : versions_get(&sh);
 		if (status == CMD_OK)
 			status = run(&sh);
 	}

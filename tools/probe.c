@@ -71,8 +71,11 @@ static int submit(struct probe *p, struct probe_slot *slot)
 	int err;
 
 	rq.model = p->model;
-	rq.version = slot->side->version;
 	cmd_adapters_set(&p->adapters, &rq);
+	if (p->adapter)
+		p->adapters.list[p->adapters.count - 1].version = slot->side->version;
+	else
+		rq.version = slot->side->version;
 	rq.flags = MHOST_NO_REPLAY;
 	rq.text = prompt->prompt.text;
 	rq.text_bytes = prompt->prompt.text_bytes;

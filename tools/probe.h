@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* probe.h: prompts on their way to several versions of a model, and what came of them. */
+/* probe.h: prompts on their way to several versions of a model or adapter, and what came of them. */
 #ifndef PROBE_H
 #define PROBE_H
 
@@ -36,7 +36,8 @@ struct probe_slot {
 struct probe {
 	const struct cmd *cmd;
 	struct mhost *session;
-	struct cmd_adapters adapters;	/* on top of each version */
+	const char *adapter;		/* NULL, or the versions are those of this adapter of the model */
+	struct cmd_adapters adapters;	/* on top of each version; with @adapter its place is the last */
 	char model[MHS_NAME_BYTES];
 	struct probe_side sides[PROBE_VERSIONS_MAX];
 	struct probe_slot slots[PROBE_CONCURRENCY_MAX];

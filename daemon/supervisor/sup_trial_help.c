@@ -92,17 +92,20 @@ static void probe_over(struct sup_child *child)
 	log_warning("%s: probes: %s", trial->model->name, line);
 }
 
-/* Prompts of the configuration, else the candidate's golden cases, else the model's. */
+/* Prompts of the configuration, else the candidate's golden cases, else the model's, also for its adapters. */
 static bool probe_file(const struct sup_trial *trial, char *path, uint32_t bytes)
 {
 	const struct sup *sup = trial->sup;
-	const struct sup_model_conf *conf = sup_conf_model_find(&sup->conf, trial->model->name);
+	char model[MHS_NAME_BYTES], adapter[MHS_NAME_BYTES];
+	const struct sup_model_conf *conf;
 
+	sup_target_split(trial->model->name, model, adapter);
+	conf = sup_conf_model_find(&sup->conf, model);
 	path[0] = '\0';
 	if (conf && conf->probes[0])
 		snprintf(path, bytes, "%s", conf->probes);
-	else if (sto_version_path(sup->conf.store, trial->model->name, trial->version->semver,
-				  "golden.jsonl", path, bytes) || access(path, R_OK))
+	else if (sup_target_path(sup, trial->model->name, trial->version->semver, "golden.jsonl", path,
+				 bytes) || access(path, R_OK))
 		snprintf(path, bytes, "%s", conf ? conf->golden : "");
 	return path[0];
 }
@@ -120,8 +123,7 @@ void sup_trial_probe(struct sup_trial *trial)
 				       .limit_ms = trial->plan.interval_s * 1000 + 5000 };
 	struct sto_error error;
 
-	/* of an adapter: probes ask models alone */
-	if (!conf->probe_count || trial->probe || trial->model->is_adapter || !probe_file(trial, path, sizeof(path)))
+	if (!conf->probe_count || trial->probe || !probe_file(trial, path, sizeof(path)))
 		return;
 	snprintf(count, sizeof(count), "%u", conf->probe_count);
 	snprintf(limit, sizeof(limit), "%u", trial->plan.interval_s);
