@@ -353,8 +353,10 @@ static uint32_t marks_of(uint64_t key, const struct mhs_adapter_ref *refs, uint3
 	marks = 0;
 	if (pthread_create(&thread, NULL, look, NULL))
 		return 0;
-	ask(MHS_REC_GENERATE, key, refs, count);
-	t_serve_all(&served);
+	for (uint32_t i = 0; i < 500 && !marks; i++) {		/* the looker needs a CPU, too */
+		ask(MHS_REC_GENERATE, key, refs, count);
+		t_serve_all(&served);
+	}
 	looking = false;
 	pthread_join(thread, NULL);
 	return marks;
