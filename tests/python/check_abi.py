@@ -92,6 +92,7 @@ def names(header, exports):
 	yield "FINISHES", re.findall(r"MHOST_FINISH_(\w+) =", enum["finish"]), list(_abi.FINISHES)
 	yield "KINDS", re.findall(r"MHOST_(\w+) =", enum["kind"]), list(_abi.KINDS)
 	yield "errors", re.findall(r"MHOST_E_\w+ = (-\d+)", enum["error"]), [str(code) for code in errors._BY_CODE]
+	yield "DEFAULT_SOCKET", re.findall(r'MHOST_DEFAULT_SOCKET\s+"(.*)"', header), [_abi.DEFAULT_SOCKET]
 	for struct, cls in _abi.STRUCTS.items():
 		order = enumerate(fields_of(header, struct))
 		yield struct, ["%d %s" % one for one in order], ["%d %s" % (i, one[0]) for i, one in enumerate(cls._fields_)]

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from ._request import Options, Prompt
 from .aio import AsyncHost, AsyncStream, connect_async
+from .control import Control
 from .errors import (
 	Busy,
 	CannotConnect,
@@ -45,6 +46,7 @@ __all__ = [
 	"Busy",
 	"CannotConnect",
 	"Closed",
+	"Control",
 	"ControlError",
 	"DeadlinePassed",
 	"Error",

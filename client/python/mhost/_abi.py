@@ -13,6 +13,7 @@ from ctypes import POINTER, Structure, c_char_p, c_float, c_int, c_size_t, c_uin
 
 ABI_MAJOR = 2
 ABI_MINOR = 0  # the oldest that has all that is used here
+DEFAULT_SOCKET = "/run/mhost/mhost.sock"
 
 KINDS = {"GENERATE": 0, "SCORE": 1, "TOKENIZE": 2, "DETOKENIZE": 3, "PING": 4}
 FLAGS = {"IGNORE_EOS": 1, "NO_SPECIAL": 2, "LOGPROBS": 4, "NO_REPLAY": 8, "NO_SPECULATE": 16}
