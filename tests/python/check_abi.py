@@ -18,6 +18,7 @@ from mhost import _abi, errors
 # Without const, which ctypes does not know.
 C_TYPES = {
 	None: "void",
+	ctypes.c_char: "char",
 	ctypes.c_char_p: "char *",
 	ctypes.c_float: "float",
 	ctypes.c_int: "int",
@@ -27,13 +28,15 @@ C_TYPES = {
 	ctypes.c_uint64: "uint64_t",
 	**{cls: "struct " + name for name, cls in _abi.STRUCTS.items()},
 }
-VOID_FIELDS = {"mhost_event.text": "char *"}  # what a void * of Python is in a structure; elsewhere a session
-ENUMS = {"KINDS": "", "EVENTS": "EVENT_", "FINISHES": "FINISH_", "FLAGS": ""}
+VOID_FIELDS = {"mhost_event.text": "char *", "mhost_push.weights": "void *"}  # what a void * of Python is in a structure; elsewhere a session
+ENUMS = {"KINDS": "", "EVENTS": "EVENT_", "FINISHES": "FINISH_", "FLAGS": "", "PUSH_FLAGS": "PUSH_"}
 
 
 def c_type(kind, void="struct mhost *"):
 	if kind is ctypes.c_void_p:
 		return void
+	if hasattr(kind, "_length_"):
+		return "%s[%d]" % (c_type(kind._type_), kind._length_)
 	return C_TYPES[kind] if kind in C_TYPES else c_type(kind._type_) + " *"
 
 
@@ -60,6 +63,8 @@ def numbers():
 	yield "MHOST_ABI_MAJOR", _abi.ABI_MAJOR
 	for name, value in _abi.REQUEST_INIT.items():
 		yield "init." + name, value
+	for name, value in _abi.PUSH_INIT.items():
+		yield "push." + name, value
 	for name, cls in _abi.STRUCTS.items():
 		yield "sizeof(struct %s)" % name, ctypes.sizeof(cls)
 		for field, _ in cls._fields_:
@@ -71,6 +76,7 @@ def program():
 		"#include <stddef.h>", "#include <stdint.h>", "#include <stdio.h>",
 		"#define const", '#include "mhost.h"', *type_checks(),
 		"int main(void)", "{", "\tstruct mhost_request init = MHOST_REQUEST_INIT;",
+		"\tstruct mhost_push push = MHOST_PUSH_INIT;",
 		*['\tprintf("%%.17g\\n", (double)(%s));' % expression for expression, _ in numbers()],
 		"\treturn 0;", "}", ""])
 
@@ -78,7 +84,7 @@ def program():
 def fields_of(header, struct):
 	"""Names in the order of the header."""
 	body = re.search(r"^struct %s \{(.*?)^\};" % struct, header, re.M | re.S).group(1)
-	return re.findall(r"(\w+)\s*(?=[,;])", re.sub(r"/\*.*?\*/", "", body, flags=re.S))
+	return re.findall(r"(\w+)(?:\[\w+\])?\s*(?=[,;])", re.sub(r"/\*.*?\*/", "", body, flags=re.S))
 
 
 def names(header, exports):
@@ -87,7 +93,8 @@ def names(header, exports):
 		for kind in ("error", "kind", "event_type", "finish")}
 	yield "functions", re.findall(r"^\t(mhost_\w+);", exports, re.M), list(_abi.FUNCTIONS)
 	yield "structs", re.findall(r"^struct (mhost_\w+) \{", header, re.M), list(_abi.STRUCTS)
-	yield "FLAGS", re.findall(r"#define MHOST_([A-Z_]+)\s+\(1u <<", header), list(_abi.FLAGS)
+	yield "FLAGS", re.findall(r"#define MHOST_(?!PUSH_)([A-Z_]+)\s+\(1u <<", header), list(_abi.FLAGS)
+	yield "PUSH_FLAGS", re.findall(r"#define MHOST_PUSH_([A-Z_]+)\s+\(1u <<", header), list(_abi.PUSH_FLAGS)
 	yield "EVENTS", re.findall(r"MHOST_EVENT_(\w+) =", enum["event_type"]), list(_abi.EVENTS)
 	yield "FINISHES", re.findall(r"MHOST_FINISH_(\w+) =", enum["finish"]), list(_abi.FINISHES)
 	yield "KINDS", re.findall(r"MHOST_(\w+) =", enum["kind"]), list(_abi.KINDS)

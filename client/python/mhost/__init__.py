@@ -9,6 +9,7 @@
 from __future__ import annotations
 
 from ._request import Options, Prompt
+from .adapters import Pushed
 from .aio import AsyncHost, AsyncStream, connect_async
 from .control import Control
 from .errors import (
@@ -61,6 +62,7 @@ __all__ = [
 	"Options",
 	"Prompt",
 	"ProtocolMismatch",
+	"Pushed",
 	"Refused",
 	"Reply",
 	"Scores",

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import ctypes
 import os
-from ctypes import POINTER, Structure, c_char_p, c_float, c_int, c_size_t, c_uint8, c_uint32, c_uint64, c_void_p
+from ctypes import POINTER, Structure, c_char, c_char_p, c_float, c_int, c_size_t, c_uint8, c_uint32, c_uint64, c_void_p
 
 ABI_MAJOR = 2
 ABI_MINOR = 0  # the oldest that has all that is used here
@@ -17,6 +17,7 @@ DEFAULT_SOCKET = "/run/mhost/mhost.sock"
 
 KINDS = {"GENERATE": 0, "SCORE": 1, "TOKENIZE": 2, "DETOKENIZE": 3, "PING": 4}
 FLAGS = {"IGNORE_EOS": 1, "NO_SPECIAL": 2, "LOGPROBS": 4, "NO_REPLAY": 8, "NO_SPECULATE": 16}
+PUSH_FLAGS = {"LOAD_ONLY": 1, "KEEP": 2}
 EVENTS = {"BEGIN": 1, "PROMPT": 2, "SCORES": 3, "TOKEN": 4, "TEXT": 5, "END": 6}
 FINISHES = {"STOP": 1, "LENGTH": 2, "CANCELLED": 3, "ERROR": 4}
 
@@ -115,17 +116,53 @@ class Event(Structure):
 	]
 
 
+class Push(Structure):
+	"""struct mhost_push"""
+
+	_fields_ = [
+		("size", c_size_t),
+		("socket", c_char_p),
+		("model", c_char_p),
+		("adapter", c_char_p),
+		("version", c_char_p),
+		("config", c_char_p),
+		("weights_fd", c_int),
+		("weights", c_void_p),
+		("weights_bytes", c_size_t),
+		("flags", c_uint32),
+		("timeout_ms", c_int),
+	]
+
+
+PUSH_INIT = {"size": ctypes.sizeof(Push), "weights_fd": -1, "timeout_ms": -1}
+
+
+class Pushed(Structure):
+	"""struct mhost_pushed"""
+
+	_fields_ = [
+		("version", c_char * 48),
+		("content_hash", c_uint8 * 32),
+		("epoch", c_uint64),
+		("load_ns", c_uint64),
+		("message", c_char * 512),
+	]
+
+
 STRUCTS = {
 	"mhost_adapter": Adapter,
 	"mhost_request": Request,
 	"mhost_top": Top,
 	"mhost_adapter_used": AdapterUsed,
 	"mhost_event": Event,
+	"mhost_push": Push,
+	"mhost_pushed": Pushed,
 }
 
 # name: (result, arguments); a session is a void *
 FUNCTIONS: dict[str, tuple[object, list[object]]] = {
 	"mhost_abi_version": (c_uint32, []),
+	"mhost_adapter_push": (c_int, [POINTER(Push), POINTER(Pushed)]),
 	"mhost_cancel": (c_int, [c_void_p, c_uint64]),
 	"mhost_close": (None, [POINTER(c_void_p)]),
 	"mhost_connect": (c_int, [POINTER(c_void_p), c_char_p]),

@@ -95,7 +95,7 @@ def text(name: str, value: Any, *, empty: bool = False) -> bytes:
 	if not isinstance(value, str):
 		raise TypeError(f"{name} must be a str, not {type(value).__name__}")
 	if "\0" in value or not (value or empty):
-		raise InvalidRequest(f"{name} {value!r}: must have no zero byte and not be empty")
+		raise InvalidRequest(f"{name} {value[:60]!r}: must have no zero byte and not be empty")
 	return utf8(name, value)
 
 

@@ -42,6 +42,7 @@ class Session:
 		self._reading = False
 		self._pid = os.getpid()
 		self._thread = threading.get_ident()
+		self.socket = socket
 		self.timeout = timeout
 		path = None if socket is None else os.fsencode(socket)
 		code = self._lib.mhost_connect(ctypes.byref(self._handle), path)

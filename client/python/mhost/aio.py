@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import weakref
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, AsyncIterator, Callable, Generator, Iterable, Optional, Sequence
@@ -12,6 +13,7 @@ from ._call import Call
 from ._request import Options, Prepared, Prompt, prepare
 from ._session import Path, Session
 from ._stream import StreamBase, drain
+from .adapters import Config, Pushed, Weights, push
 from .errors import Closed, Error, InvalidRequest
 from .reply import Reply, Scores, Token
 
@@ -216,6 +218,25 @@ class AsyncHost:
 		async with self._submit(prepared) as stream:
 			await stream.result()
 			return stream._call
+
+	async def adapter_push(
+		self,
+		model: str,
+		name: str,
+		weights: Weights,
+		config: Optional[Config] = None,
+		*,
+		version: Optional[str] = None,
+		load_only: bool = False,
+		keep: bool = False,
+		timeout: Optional[float] = None,
+	) -> Pushed:
+		"""As Host.adapter_push(). The weights must stay as they are until it is done."""
+		call = functools.partial(
+			push, self._session.socket, model, name, weights, config,
+			version=version, load_only=load_only, keep=keep, timeout=timeout,
+		)
+		return await self._loop.run_in_executor(None, call)
 
 	async def merge(self, streams: Iterable[AsyncStream]) -> AsyncIterator[tuple[AsyncStream, Optional[Token]]]:
 		"""Tokens of many streams of this connection as they come. When one is over, (stream, None) comes once: its

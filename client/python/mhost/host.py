@@ -10,6 +10,7 @@ from ._call import Call
 from ._request import Options, Prepared, Prompt, prepare
 from ._session import Path, Session
 from ._stream import StreamBase, drain
+from .adapters import Config, Pushed, Weights, push
 from .errors import InvalidRequest
 from .reply import Reply, Scores, Token
 
@@ -116,6 +117,34 @@ class Host:
 		with Stream(self._session, call) as stream:
 			stream.result()
 		return call
+
+	def adapter_push(
+		self,
+		model: str,
+		name: str,
+		weights: Weights,
+		config: Optional[Config] = None,
+		*,
+		version: Optional[str] = None,
+		load_only: bool = False,
+		keep: bool = False,
+		timeout: Optional[float] = None,
+	) -> Pushed:
+		"""Make the next version of an adapter out of a state dict and route to it: each request that begins afterwards gets
+		these weights, those that run keep theirs. Nothing is written to a disk.
+
+		weights   a state dict as PEFT saves it, a PEFT folder, a safetensors file or its bytes, or a PeftModel (its active
+		          adapter)
+		config    adapter_config.json as a dict or a text, or a LoraConfig; read beside a path, taken out of a PeftModel
+		version   "1.2.0"; without it, the next patch (a name may be given as "pirate@1.2.0" too)
+		load_only into memory, without traffic
+		keep      into the store too: it outlives a restart of the host; slower
+		timeout   seconds to wait for the host; it may still do it afterwards
+		"""
+		return push(
+			self._session.socket, model, name, weights, config,
+			version=version, load_only=load_only, keep=keep, timeout=timeout,
+		)
 
 	def merge(self, streams: Iterable[Stream]) -> Iterator[tuple[Stream, Optional[Token]]]:
 		"""Tokens of many streams of this connection as they come. When one is over, (stream, None) comes once: its
