@@ -5,11 +5,15 @@ import asyncio
 import fcntl
 import json
 import os
+import re
+import shlex
+import shutil
+import subprocess
 import unittest
 
 import mhost
-from daemon import TREE, HostCase, descriptors, wait_until
-from mhost import _safetensors
+from daemon import BUILD, TREE, HostCase, descriptors, wait_until
+from mhost import _safetensors, adapters
 
 PEFT = TREE / "tests/reference/data/peft"
 PROMPT = "A cow is"
@@ -206,8 +210,107 @@ class Pushed(HostCase):
 		state = peft.get_peft_model_state_dict(model, adapter_name="first")
 		self.same("t2", self.host.adapter_push("tiny", "t2", state, model.peft_config["first"]), "r4-all-linear")
 
+	def test_equivalents(self):
+		"""The calls of PEFT.md: PEFT's log-probabilities are the host's."""
+		torch, peft = torch_and_peft()
+		import transformers
+
+		base = transformers.AutoModelForCausalLM.from_pretrained(TREE / "tools/tiny/model", dtype=torch.float32)
+		model = peft.PeftModel.from_pretrained(base, PEFT / "r4_all_linear", adapter_name="pirate")
+		model.load_adapter(PEFT / "r8_rslora", adapter_name="legal")
+		model.add_weighted_adapter(["pirate", "legal"], [0.7, 0.3], "mix", combination_type="cat")
+		ids = self.host.tokenize("tiny", PROMPT + " a calm farm animal.")
+
+		def same(adapters):
+			with torch.no_grad():
+				logits = model(torch.tensor([ids])).logits[0, :-1]
+			theirs = torch.log_softmax(logits, -1).gather(1, torch.tensor(ids[1:])[:, None])[:, 0].tolist()
+			ours = self.host.score("tiny", ids, adapters=adapters).logprobs[1:]
+			for a, b in zip(ours, theirs):
+				self.assertAlmostEqual(a, b, delta=2e-3)
+
+		self.host.adapter_push("tiny", "pirate", PEFT / "r4_all_linear")
+		self.host.adapter_push("tiny", "legal", PEFT / "r8_rslora")
+		model.set_adapter("legal")
+		same(["legal"])
+		model.set_adapter("pirate")
+		same(["pirate"])
+		with model.disable_adapter():
+			same(None)
+		model.set_adapter("mix")
+		same([("pirate", 0.7), ("legal", 0.3)])
+		with self.assertRaises(AssertionError):
+			same(["pirate"])
+		state = {key: value * 1.5 for key, value in model.state_dict().items() if ".pirate." in key}
+		config = model.peft_config["pirate"]
+		hotswap = __import__("peft.utils.hotswap").utils.hotswap
+		hotswap.hotswap_adapter_from_state_dict(model, dict(state), "pirate", config)
+		self.host.adapter_push("tiny", "pirate", state, config)
+		model.set_adapter("pirate")
+		same(["pirate"])
+
+
+class Page(HostCase):
+	"""Each command line and each call of the tables in PEFT.md, in their order, what deletes last."""
+
+	def spans(self):
+		page = (TREE / "client/python/PEFT.md").read_text()
+		rows = [line for line in page.splitlines() if line.startswith("| ") and "---" not in line]
+		return [span.replace("...", "Hi") for row in rows for span in re.findall("`([^`]*)`", row)]
+
+	def test_tables(self):
+		for number, name in ((17, "r1_all"), (18, "r8_rslora"), (19, "r4_all_linear")):
+			shutil.copytree(PEFT / name, self.daemon.folder / "run" / str(number))
+		self.daemon.mhost("import", "smol@1.0.0", TREE / "tools/tiny/model")
+		self.daemon.mhost("activate", "smol@1.0.0")
+		spans = self.spans()
+		commands = [span for span in spans if span.startswith("mhost ") and "--json" not in span]
+		calls = [span for span in spans if re.match(r"(host|control)\.", span)]
+		self.assertGreater(len(commands), 12)
+		self.assertGreater(len(calls), 7)
+		self.run_commands([one for one in commands if "unload" not in one and "prune" not in one])
+		self.daemon.mhost("abort", "smol/pirate")
+		control = mhost.Control(self.daemon.socket)
+		self.run_calls([one for one in calls if "unload" not in one and "release" not in one])
+		control.activate("smol/pirate@1.0.0")
+		self.run_calls([one for one in calls if "release" in one])
+		control.abort("smol/pirate")
+		self.run_calls([one for one in calls if "unload" in one])
+		control.adapter_load("smol", "pirate")
+		self.run_commands([one for one in commands if "unload" in one or "prune" in one])
+
+	def run_commands(self, commands):
+		for command in commands:
+			with self.subTest(command):
+				done = subprocess.run([BUILD / "mhost", *shlex.split(command)[1:]], cwd=self.daemon.folder,
+					env=self.daemon.environment, capture_output=True, text=True, check=False)
+				self.assertEqual((done.returncode, done.stderr), (0, ""))
+
+	def run_calls(self, calls):
+		state = arrays_of("r1_all")
+		names = {"state": state, "config": config_of("r1_all"), "control": mhost.Control(self.daemon.socket)}
+		os.chdir(self.daemon.folder)
+		self.addCleanup(os.chdir, TREE)
+		with mhost.connect(self.daemon.socket) as host:
+			for call in calls:
+				with self.subTest(call):
+					eval(call, {**names, "host": host})
+
 
 class Files(unittest.TestCase):
+	def test_names_as_saved(self):
+		for key, saved in (
+			("m.q_proj.lora_A.weight", "m.q_proj.lora_A.weight"),
+			("m.q_proj.lora_B.pirate.weight", "m.q_proj.lora_B.weight"),
+			("m.q_proj.lora_B.weight.weight", "m.q_proj.lora_B.weight"),
+			("m.embed.lora_embedding_A", "m.embed.lora_embedding_A"),
+			("m.embed.lora_embedding_A.pirate", "m.embed.lora_embedding_A"),
+			("m.q_proj.base_layer.weight", "m.q_proj.base_layer.weight"),
+		):
+			self.assertEqual(list(adapters._as_saved({key: 1})), [saved])
+		with self.assertRaisesRegex(mhost.InvalidRequest, "two adapters"):
+			adapters._as_saved({"m.q.lora_A.one.weight": 1, "m.q.lora_A.two.weight": 1})
+
 	def test_the_file_is_a_safetensors_file(self):
 		"""And sealed: nobody changes it while the host reads."""
 		arrays = arrays_of("r1_all")

@@ -10,6 +10,7 @@ import importlib
 import json
 import math
 import os
+import re
 from typing import Any, Mapping, NamedTuple, Optional, Union, cast
 
 from . import _abi, _safetensors
@@ -19,6 +20,8 @@ from .errors import ControlError, InvalidRequest, Refused, WaitTimeout, from_cod
 
 CONFIG_FILE = "adapter_config.json"
 WEIGHTS_FILE = "adapter_model.safetensors"
+# "lora_A.pirate.weight", "lora_embedding_A.pirate": as a model has it, and hotswap_adapter_from_state_dict().
+_NAMED = re.compile(r"^(.*\.lora_(?:[AB](?=\.[^.]+\.)|embedding_[AB]))\.[^.]+(|\.weight|\.bias)$")
 MS_MAX = (1 << 31) - 1
 
 # A state dict, a PEFT folder or safetensors file, the bytes of such a file, or a PeftModel.
@@ -90,13 +93,24 @@ def _send(request: _abi.Push) -> Pushed:
 
 def _fill(fd: int, weights: Weights) -> None:
 	if isinstance(weights, Mapping):
-		_safetensors.write(fd, weights)
+		_safetensors.write(fd, _as_saved(weights))
 	elif isinstance(weights, (bytes, bytearray, memoryview)):
 		_safetensors.write_all(fd, memoryview(weights))
 	elif isinstance(weights, (str, os.PathLike)):
 		_copy(fd, _weights_path(weights))
 	else:
 		raise TypeError(f"weights must be a state dict, a path or bytes, not {type(weights).__name__}")
+
+
+def _as_saved(state: Mapping[str, Any]) -> dict[str, Any]:
+	"""Under the names that save_pretrained() gives, which have no adapter's name in them."""
+	saved: dict[str, Any] = {}
+	for key, tensor in state.items():
+		name = _NAMED.sub(r"\1\2", key) if isinstance(key, str) else key
+		if name in saved:
+			raise InvalidRequest(f"{key}: there are tensors of two adapters: give one's")
+		saved[name] = tensor
+	return saved
 
 
 def _weights_path(path: Path) -> str:
