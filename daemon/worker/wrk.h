@@ -84,6 +84,7 @@ struct wrk_version {
 	/* of steps without and with adapters; after its own, after another version's */
 	struct wrk_speed speed[2][2];
 	struct wrk_pace pace;
+	struct mhs_stats_row *row;		/* where it was last */
 	struct wrk_rehearsal rehearsal;
 	uint64_t paired_with;			/* as a candidate: serial of the active version, 0: none yet */
 	bool pair_fits;				/* they have the same tokens */

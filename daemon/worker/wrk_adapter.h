@@ -28,6 +28,7 @@ struct wrk_adapter {
 	const struct mhs_image_header *image;	/* map begins with it */
 	struct eng_lora lora;			/* width 0: no version of its model came yet */
 	struct eng_lora_layer *layers;
+	struct mhs_stats_row *row;		/* where it was last */
 	struct wrk_adapter *next;		/* in its bucket */
 };
 
@@ -64,6 +65,7 @@ struct wrk_part {
 	uint64_t serial;
 	bool is_adapter;
 	bool blamed;		/* for a failure of the engine's */
+	struct mhs_stats_row **row;	/* remembered there; NULL: nowhere */
 };
 #define WRK_PARTS_MAX	(1u + MHS_ADAPTERS_MAX)
 
@@ -110,6 +112,7 @@ bool wrk_set_is_scaled_up(const struct wrk_set *set);
  * the adapters, since without them others are served too; nobody when the client scaled them far up.
  */
 uint32_t wrk_set_parts(const struct wrk_request *r, struct wrk_part parts[WRK_PARTS_MAX]);
+/* Its row of the stats; valid until another one is asked for. */
 struct mhs_stats_row *wrk_part_row(struct wrk *w, const struct wrk_part *part);
 
 /* wrk_want.c: adapters that come while their requests wait */

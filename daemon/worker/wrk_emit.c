@@ -89,17 +89,26 @@ static void token_send(struct wrk_request *r, const struct mhs_token *t, const s
 	memmove(r->text, r->text + t->text_bytes, r->text_bytes);
 }
 
+/* For each version that has a part in it. */
+static void time_add(struct wrk *w, const struct wrk_request *r, enum mhs_hist hist, uint64_t ns)
+{
+	struct wrk_part parts[WRK_PARTS_MAX];
+	uint32_t count = wrk_set_parts(r, parts);
+
+	for (uint32_t i = 0; i < count; i++)
+		mhs_hist_add(wrk_part_row(w, &parts[i])->hist[hist], ns);
+}
+
 static void count_token(struct wrk *w, struct wrk_request *r)
 {
-	struct mhs_stats_row *row = mhs_stats_row(w->stats, r->version->index, r->version->serial);
 	uint64_t now = wrk_now_ns();
 
 	if (r->first_ns) {
-		mhs_hist_add(row->hist[MHS_HIST_INTER_TOKEN], now - r->last_ns);
+		time_add(w, r, MHS_HIST_INTER_TOKEN, now - r->last_ns);
 		probe_token(r->rq.request_id, r->version->index,
 			    r->token_count - r->prompt_count - 1, now - r->last_ns);
 	} else {
-		mhs_hist_add(row->hist[MHS_HIST_FIRST_TOKEN], now - r->arrived_ns);
+		time_add(w, r, MHS_HIST_FIRST_TOKEN, now - r->arrived_ns);
 		probe_first_token(r->rq.request_id, r->version->index, now - r->arrived_ns);
 		r->first_ns = now;
 	}

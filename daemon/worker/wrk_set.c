@@ -195,7 +195,7 @@ uint32_t wrk_set_parts(const struct wrk_request *r, struct wrk_part parts[WRK_PA
 	uint32_t count = 0;
 
 	parts[count++] = (struct wrk_part){ r->version->index, r->version->serial, false,
-					    split ? r->place.candidate : !set };
+					    split ? r->place.candidate : !set, &r->version->row };
 	if (!set)
 		return count;
 	scaled = wrk_set_is_scaled_up(set);
@@ -203,13 +203,21 @@ uint32_t wrk_set_parts(const struct wrk_request *r, struct wrk_part parts[WRK_PA
 	for (uint32_t i = 0; i < set->count; i++)
 		parts[count++] = (struct wrk_part){
 			set->adapters[i]->index, set->adapters[i]->serial, true,
-			!scaled && (!split || set->places[i].candidate),
+			!scaled && (!split || set->places[i].candidate), &set->adapters[i]->row,
 		};
 	return count;
 }
 
 struct mhs_stats_row *wrk_part_row(struct wrk *w, const struct wrk_part *part)
 {
-	return part->is_adapter ? mhs_stats_adapter_row(w->stats, part->index, part->serial) :
-				  mhs_stats_row(w->stats, part->index, part->serial);
+	struct mhs_stats_row *row = part->row ? *part->row : NULL;
+
+	/* another may have claimed it since */
+	if (row && mhs_stats_get(&row->version_serial) == (part->serial << 12 | part->index))
+		return row;
+	row = part->is_adapter ? mhs_stats_adapter_row(w->stats, part->index, part->serial) :
+				 mhs_stats_row(w->stats, part->index, part->serial);
+	if (part->row)
+		*part->row = row;
+	return row;
 }

@@ -150,6 +150,16 @@ static uint64_t counted(uint32_t adapter, size_t offset)
 	return mhs_stats_get((_Atomic uint64_t *)(void *)((char *)row + offset));
 }
 
+static uint64_t timed(uint32_t adapter, enum mhs_hist hist)
+{
+	uint64_t sum = 0;
+
+	for (uint32_t b = 0; b < MHS_HIST_BUCKETS; b++)
+		sum += counted(adapter, offsetof(struct mhs_stats_row, hist) +
+			       (hist * MHS_HIST_BUCKETS + b) * sizeof(uint64_t));
+	return sum;
+}
+
 /* -- a split ----------------------------------------------------------------------------------- */
 
 static void a_candidate_that_works(void)
@@ -177,6 +187,9 @@ static void a_candidate_that_works(void)
 	t_eq(counted(STYLE_NEXT, offsetof(struct mhs_stats_row, completed)), 2);
 	t_eq(counted(STYLE_NEXT, offsetof(struct mhs_stats_row, output_tokens)), 18);
 	t_eq(counted(STYLE_NEXT, offsetof(struct mhs_stats_row, prompt_tokens)), 80);
+	t_eq(timed(STYLE_NEXT, MHS_HIST_FIRST_TOKEN), 2);
+	t_eq(timed(STYLE_NEXT, MHS_HIST_INTER_TOKEN), 16);
+	t_eq(timed(STYLE_NEXT, MHS_HIST_TOTAL), 2);
 	world_free();
 }
 
