@@ -293,6 +293,7 @@ const char *wrk_rehearse_token(struct wrk_rehearsal *rehearsal, float *logits);
 /* wrk_check.c: every rule of a request's fields; NULL or what is wrong (static or in @text) */
 const char *wrk_request_check(const struct mhs_request *rq, uint32_t kind, uint32_t payload_bytes,
 			      const uint8_t *payload, char text[MHS_MESSAGE_BYTES]);
+bool wrk_name_ok(const char *name, size_t cap);	/* it ends, and nothing comes behind */
 
 /* wrk_queue.c: who is admitted next: one request of each client in turn */
 bool wrk_queue_is_full(const struct wrk *w, const struct wrk_lane *lane);

@@ -187,6 +187,8 @@ int wrk_adapter_attach(struct wrk *w, const struct hrt_msg *msg, struct mhs_map 
 	err = w->adapters.by_index[a->index] ? -EEXIST : bind(a, text);
 	if (!err)
 		err = try_fit(w, a, text);
+	if (err && !text[0])
+		snprintf(text, HERITAGE_TEXT_BYTES, "adapter: %s", strerror(-err));
 	if (err) {
 		adapter_free(a);
 		return err;

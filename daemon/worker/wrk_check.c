@@ -38,7 +38,7 @@ static const char *check_floats(const struct mhs_request *rq, char *text)
 	return NULL;
 }
 
-static bool name_ok(const char *name, size_t cap)
+bool wrk_name_ok(const char *name, size_t cap)
 {
 	const char *end = memchr(name, 0, cap);
 
@@ -109,7 +109,7 @@ static bool framing_ok(const struct mhs_request *rq, uint32_t payload_bytes)
 	       (uint64_t)rq->stop_bytes + rq->prompt_bytes +
 	       (uint64_t)rq->adapter_count * sizeof(struct mhs_adapter_ref) + rq->grammar_bytes ==
 	       payload_bytes && rq->grammar < MHS_GRAMMAR_COUNT &&
-	       name_ok(rq->model, MHS_NAME_BYTES) && name_ok(rq->semver, MHS_SEMVER_BYTES);
+	       wrk_name_ok(rq->model, MHS_NAME_BYTES) && wrk_name_ok(rq->semver, MHS_SEMVER_BYTES);
 }
 
 const char *wrk_request_check(const struct mhs_request *rq, uint32_t kind, uint32_t payload_bytes,

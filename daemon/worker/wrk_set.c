@@ -15,15 +15,6 @@
 
 /* -- what a client may ask for ----------------------------------------------------------------- */
 
-static bool name_ok(const char *name, size_t cap)
-{
-	size_t n = strnlen(name, cap);
-
-	while (n < cap && !name[n])
-		n++;
-	return n == cap && !name[cap - 1];
-}
-
 static const char *check_ref(const struct mhs_adapter_ref *refs, uint32_t i, char *text)
 {
 	const struct mhs_adapter_ref *ref = &refs[i];
@@ -59,8 +50,8 @@ const char *wrk_set_check(const struct mhs_request *rq, uint32_t kind, const uin
 		return NULL;
 	memcpy(refs, payload + rq->stop_bytes + rq->prompt_bytes, rq->adapter_count * sizeof(refs[0]));
 	for (uint32_t i = 0; i < rq->adapter_count; i++)
-		if (refs[i].reserved0 || !name_ok(refs[i].name, MHS_NAME_BYTES) ||
-		    !name_ok(refs[i].semver, MHS_SEMVER_BYTES))
+		if (refs[i].reserved0 || !wrk_name_ok(refs[i].name, MHS_NAME_BYTES) ||
+		    !wrk_name_ok(refs[i].semver, MHS_SEMVER_BYTES))
 			return "";
 	if (kind != MHS_REC_GENERATE && kind != MHS_REC_SCORE)
 		return "adapter: has no part in tokenizing";

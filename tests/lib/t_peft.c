@@ -159,3 +159,16 @@ void t_peft_write(const struct t_peft *p, const char *path)
 	free(text);
 	json_decref(header);
 }
+
+const char *t_peft_overflowing(void)
+{
+	struct t_peft p;
+
+	t_peft_init(&p, 1, "[\"v_proj\", \"o_proj\"]");
+	json_object_set_new(p.config, "lora_alpha", json_real(1e30));
+	t_peft_pairs(&p, "v_proj", 1, "F32");
+	t_peft_pairs(&p, "o_proj", 1, "F32");
+	t_peft_write(&p, t_path("overflowing"));
+	t_peft_fini(&p);
+	return t_path("overflowing");
+}

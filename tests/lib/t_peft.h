@@ -43,5 +43,7 @@ struct t_peft_tensor *t_peft_find(const struct t_peft *p, const char *part);	/* 
 void t_peft_drop(struct t_peft *p, const char *part);
 /* Write both files into the folder @path, which is made. */
 void t_peft_write(const struct t_peft *p, const char *path);
+/* An adapter in the test's directory whose values are all finite while what comes of them is not. */
+const char *t_peft_overflowing(void);
 
 #endif

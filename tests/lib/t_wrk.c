@@ -116,6 +116,29 @@ bool t_wrk_open(struct t_wrk *t, uint64_t kv_bytes)
 	return t->w.record && eng_new(&t->w.eng, ENG_ISA_AUTO, 1) == 0 && lane_make(t);
 }
 
+uint32_t t_wrk_records(const struct t_wrk *t, uint32_t index, uint32_t error, bool moved)
+{
+	struct mhs_reply reply;
+	uint32_t n = 0;
+
+	for (uint64_t i = 1; i <= mhs_reply_count(&t->replies); i++)
+		n += mhs_reply_get(&t->replies, i, &reply) == 0 && reply.kind == MHS_REPLY_ENDED &&
+		     reply.version_serial == ((10u + index) << 12 | index) && reply.error == error &&
+		     !!(reply.flags & MHS_REPLY_MOVED) == moved;
+	return n;
+}
+
+void t_wrk_evidence(struct t_wrk *t, uint32_t counts[MHS_VERSION_MAX])
+{
+	int fds[HERITAGE_FD_MAX];
+	struct hrt_msg msg;
+	uint32_t fd_count;
+
+	memset(counts, 0, MHS_VERSION_MAX * sizeof(counts[0]));
+	while (hrt_recv(t->supervisor, &msg, fds, &fd_count) == 0)
+		counts[msg.index] += msg.type == HRT_EVIDENCE && msg.status == MHS_ERR_NAN;
+}
+
 void t_wrk_close(struct t_wrk *t)
 {
 	wrk_fini(&t->w);

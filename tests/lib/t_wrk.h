@@ -22,6 +22,10 @@ bool t_wrk_open(struct t_wrk *t, uint64_t kv_bytes);
 bool t_wrk_attach(struct t_wrk *t, uint32_t index, const char *semver, const char *path);
 /* The same of the adapter @ref, "NAME@1.0.0", from the PEFT folder @path; not routed. */
 bool t_wrk_attach_adapter(struct t_wrk *t, uint32_t index, const char *ref, const char *path);
+/* Records of ends of version @index with @error; @moved: of requests at which another had failed before. */
+uint32_t t_wrk_records(const struct t_wrk *t, uint32_t index, uint32_t error, bool moved);
+/* Messages since the last call that the logits of version @index were no numbers, by index. */
+void t_wrk_evidence(struct t_wrk *t, uint32_t counts[MHS_VERSION_MAX]);
 void t_wrk_close(struct t_wrk *t);
 
 #endif

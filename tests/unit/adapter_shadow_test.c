@@ -38,20 +38,6 @@ static void shadow(const char *adapter, uint32_t active, uint32_t candidate)
 	route(adapter, active, candidate, MHS_MODE_SHADOW);
 }
 
-/* All its values are finite, what comes of them is not. */
-static const char *broken(void)
-{
-	struct t_peft p;
-
-	t_peft_init(&p, 1, "[\"v_proj\", \"o_proj\"]");
-	json_object_set_new(p.config, "lora_alpha", json_real(1e30));
-	t_peft_pairs(&p, "v_proj", 1, "F32");
-	t_peft_pairs(&p, "o_proj", 1, "F32");
-	t_peft_write(&p, t_path("broken"));
-	t_peft_fini(&p);
-	return t_path("broken");
-}
-
 static bool world_make(void)
 {
 	memset(&served, 0, sizeof(served));
@@ -60,7 +46,7 @@ static bool world_make(void)
 	    !t_wrk_attach_adapter(world, STYLE, "style@1.0.0", PEFT "/r1_all") ||
 	    !t_wrk_attach_adapter(world, STYLE_NEXT, "style@1.1.0", PEFT "/r4_all_linear") ||
 	    !t_wrk_attach_adapter(world, STYLE_TWIN, "style@1.2.0", PEFT "/r1_all") ||
-	    !t_wrk_attach_adapter(world, STYLE_BROKEN, "style@1.3.0", broken()) ||
+	    !t_wrk_attach_adapter(world, STYLE_BROKEN, "style@1.3.0", t_peft_overflowing()) ||
 	    !t_wrk_attach_adapter(world, OTHER, "other@1.0.0", PEFT "/regex_r3") ||
 	    !t_wrk_attach(world, FOREIGN, "2.0.0", T_REFERENCE "/models/tied_f32"))
 		return false;
@@ -239,10 +225,8 @@ static void identical_adapters_agree(void)
 
 static void numbers_that_are_none(void)
 {
+	uint32_t counts[MHS_VERSION_MAX];
 	struct mhs_reply reply;
-	struct hrt_msg msg;
-	int fds[HERITAGE_FD_MAX];
-	uint32_t fd_count;
 
 	WORLD();
 	shadow("style", STYLE, STYLE_BROKEN);
@@ -251,10 +235,9 @@ static void numbers_that_are_none(void)
 	t_need(compared(0, &reply));
 	t_eq(reply.error, MHS_ERR_NAN);
 	t_eq(reply.version_serial, serial(STYLE_BROKEN));
-	t_eq(hrt_recv(world->supervisor, &msg, fds, &fd_count), 0);
-	t_eq(msg.type, HRT_EVIDENCE);
-	t_eq(msg.index, STYLE_BROKEN);
-	t_ok(hrt_recv(world->supervisor, &msg, fds, &fd_count) != 0);
+	t_wrk_evidence(world, counts);
+	for (uint32_t i = 0; i < COUNT; i++)
+		t_eq(counts[i], i == STYLE_BROKEN);
 	world_free();
 }
 

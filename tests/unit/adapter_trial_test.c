@@ -33,20 +33,6 @@ static void route(const char *adapter, uint32_t active, uint32_t candidate, uint
 	mhs_flip(&world->board, (uint32_t)mhs_board_add(&world->board, "tiny", adapter), &r);
 }
 
-/* All its values are finite, what comes of them is not. */
-static const char *broken(void)
-{
-	struct t_peft p;
-
-	t_peft_init(&p, 1, "[\"v_proj\", \"o_proj\"]");
-	json_object_set_new(p.config, "lora_alpha", json_real(1e30));
-	t_peft_pairs(&p, "v_proj", 1, "F32");
-	t_peft_pairs(&p, "o_proj", 1, "F32");
-	t_peft_write(&p, t_path("broken"));
-	t_peft_fini(&p);
-	return t_path("broken");
-}
-
 static bool world_make(void)
 {
 	memset(&served, 0, sizeof(served));
@@ -54,7 +40,7 @@ static bool world_make(void)
 	    !t_wrk_attach(world, BASE_NEXT, "1.1.0", "tools/tiny/model-b") ||
 	    !t_wrk_attach_adapter(world, STYLE, "style@1.0.0", PEFT "/r1_all") ||
 	    !t_wrk_attach_adapter(world, STYLE_NEXT, "style@1.1.0", PEFT "/r4_all_linear") ||
-	    !t_wrk_attach_adapter(world, STYLE_BROKEN, "style@1.2.0", broken()) ||
+	    !t_wrk_attach_adapter(world, STYLE_BROKEN, "style@1.2.0", t_peft_overflowing()) ||
 	    !t_wrk_attach_adapter(world, OTHER, "other@1.0.0", PEFT "/regex_r3"))
 		return false;
 	route("", BASE, 0, 0);
@@ -105,26 +91,17 @@ static struct t_seen *styled(const char *semver, float scale)
 /* What is on record of @version: ends with @error, and whether another had failed before. */
 static uint32_t records(uint32_t version, uint32_t error, bool moved)
 {
-	struct mhs_reply reply;
-	uint32_t n = 0;
-
-	for (uint64_t i = 1; i <= mhs_reply_count(&world->replies); i++)
-		n += mhs_reply_get(&world->replies, i, &reply) == 0 && reply.kind == MHS_REPLY_ENDED &&
-		     reply.version_serial == ((10u + version) << 12 | version) && reply.error == error &&
-		     !!(reply.flags & MHS_REPLY_MOVED) == moved;
-	return n;
+	return t_wrk_records(world, version, error, moved);
 }
 
 /* Versions that the supervisor was told of, one bit each. */
 static uint32_t evidence(void)
 {
-	int fds[HERITAGE_FD_MAX];
-	struct hrt_msg msg;
-	uint32_t fd_count, found = 0;
+	uint32_t counts[MHS_VERSION_MAX], found = 0;
 
-	while (hrt_recv(world->supervisor, &msg, fds, &fd_count) == 0)
-		if (msg.type == HRT_EVIDENCE && msg.status == MHS_ERR_NAN)
-			found |= 1u << msg.index;
+	t_wrk_evidence(world, counts);
+	for (uint32_t i = 0; i < COUNT; i++)
+		found |= counts[i] ? 1u << i : 0;
 	return found;
 }
 

@@ -99,29 +99,18 @@ static void same_reply(const struct t_seen *a, const struct t_seen *b)
 	t_mem_eq(a->scores, b->scores, a->score_count * sizeof(a->scores[0]));
 }
 
-/* Records of ends of @version with @error; @moved: that another had failed before. */
 static uint32_t records(uint32_t version, uint32_t error, bool moved)
 {
-	struct mhs_reply reply;
-	uint32_t n = 0;
-
-	for (uint64_t i = 1; i <= mhs_reply_count(&world->replies); i++)
-		n += mhs_reply_get(&world->replies, i, &reply) == 0 && reply.kind == MHS_REPLY_ENDED &&
-		     reply.version_serial == ((10u + version) << 12 | version) && reply.error == error &&
-		     !!(reply.flags & MHS_REPLY_MOVED) == moved;
-	return n;
+	return t_wrk_records(world, version, error, moved);
 }
 
 /* Messages to the supervisor that the candidate's logits were no numbers. */
 static uint32_t evidence(void)
 {
-	int fds[HERITAGE_FD_MAX];
-	struct hrt_msg msg;
-	uint32_t fd_count, n = 0;
+	uint32_t counts[MHS_VERSION_MAX];
 
-	while (hrt_recv(world->supervisor, &msg, fds, &fd_count) == 0)
-		n += msg.type == HRT_EVIDENCE && msg.index == CANDIDATE && msg.status == MHS_ERR_NAN;
-	return n;
+	t_wrk_evidence(world, counts);
+	return counts[CANDIDATE];
 }
 
 #define WORLD()	t_need(world_make())
