@@ -455,7 +455,7 @@ CHECKS    := tests/check-layers.sh $(UNIT_TESTS:%=$(B)/tests/unit/%_test) $(FUZZ
 	$(RACE_CHECKS) $(JUDGE_SIMS) $(SCENARIOS) \
 	tests/reference/check.sh
 LONG_CHECKS := tests/scenario/a04_swap_storm.sh tests/scenario/v02_storm.sh tests/scenario/k01_kill.sh \
-	$(B)/tests/judge/sim tests/reference/check.sh tests/reference/divergence.sh tools/ops/day.sh
+	$(B)/tests/judge/sim tests/reference/check.sh tests/reference/divergence.sh tests/reference/schemas.sh tools/ops/day.sh
 
 # -- flags -----------------------------------------------------------------------------------------
 WARN    := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wcast-qual -Wvla \
