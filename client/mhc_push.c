@@ -13,6 +13,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
@@ -79,13 +80,18 @@ static int memory_make(struct push *p)
 	return err ? fail(p, err, "weights: %zu bytes of memory: %s", p->what->weights_bytes, strerror(-err)) : 0;
 }
 
+/* A memfd, sealed by now; or a file, which the host reads itself and tells whether it changed. */
 static int memory_take(struct push *p)
 {
 	int fd = p->what->weights_fd, seals = fcntl(fd, F_GET_SEALS);
+	struct stat st;
 
-	if (seals >= 0 && (seals & SEALS) != SEALS && fcntl(fd, F_ADD_SEALS, SEALS) == 0)
+	if (seals < 0 || seals == F_SEAL_SEAL)	/* no memfd; a tmpfs has files that nobody can seal */
+		return fstat(fd, &st) == 0 && S_ISREG(st.st_mode) ? 0 :
+		       fail(p, MHOST_E_INVALID, "weights_fd %d is no file: give one, a memfd, or the bytes", fd);
+	if ((seals & SEALS) != SEALS && fcntl(fd, F_ADD_SEALS, SEALS) == 0)
 		seals = SEALS;
-	if (seals >= 0 && (seals & SEALS) == SEALS)
+	if ((seals & SEALS) == SEALS)
 		return 0;
 	return fail(p, MHOST_E_INVALID, "weights_fd %d cannot be sealed: give a memfd made with "
 		    "MFD_ALLOW_SEALING and not mapped for writing, or the bytes themselves", fd);

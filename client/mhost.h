@@ -257,8 +257,9 @@ struct mhost_push {
 	const char *version;	/* NULL: the next patch */
 	const char *config;	/* adapter_config.json, the text; at most 60 KiB */
 	/*
-	 * The bytes of adapter_model.safetensors: in a memfd, which is sealed against changes if it is
-	 * not yet (nothing may map it for writing), or -1: at weights, copied.
+	 * The bytes of adapter_model.safetensors: in a file that is open for reading, which the host
+	 * reads itself and refuses when it changes meanwhile; in a memfd, which is sealed against changes
+	 * if it is not yet (nothing may map it for writing); or -1: at weights, copied.
 	 */
 	int weights_fd;
 	const void *weights;

@@ -4,7 +4,6 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -49,19 +48,14 @@ static int config_read(const struct cmd *cmd, const char *dir, char *text)
 	return status;
 }
 
-static int weights_map(const struct cmd *cmd, const char *dir, struct mhost_push *push)
+/* The host reads it: no copy is made here. */
+static int weights_open(const struct cmd *cmd, const char *dir, struct mhost_push *push)
 {
 	struct stat st;
-	int fd = file_open(cmd, dir, "adapter_model.safetensors", &st);
-	void *at;
 
-	if (fd < 0)
+	push->weights_fd = file_open(cmd, dir, "adapter_model.safetensors", &st);
+	if (push->weights_fd < 0)
 		return CMD_FAILED;
-	at = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
-	close(fd);
-	if (at == MAP_FAILED)
-		return cmd_fail(cmd, CMD_FAILED, "%s/adapter_model.safetensors: %s", dir, strerror(errno));
-	push->weights = at;
 	push->weights_bytes = (size_t)st.st_size;
 	return CMD_OK;
 }
@@ -102,7 +96,7 @@ int cmd_adapter_push(struct cmd *cmd, int argc, char **argv)
 	push.model = argv[optind];
 	if (cmd_split_ref(cmd, argv[optind + 1], &push.adapter, &push.version))
 		return CMD_USAGE;
-	if (config_read(cmd, argv[optind + 2], config) || weights_map(cmd, argv[optind + 2], &push))
+	if (config_read(cmd, argv[optind + 2], config) || weights_open(cmd, argv[optind + 2], &push))
 		return CMD_FAILED;
 	if (mhost_adapter_push(&push, &pushed))
 		return cmd_fail(cmd, CMD_FAILED, "%s", pushed.message);

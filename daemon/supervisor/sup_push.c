@@ -21,15 +21,21 @@
 
 /* ---- taken ------------------------------------------------------------------------------------- */
 
+/*
+ * Sealed memory, or a file: that is read piece by piece as an import does, each piece once, and refused
+ * when it changed meanwhile. Memory that is not sealed tells nobody of changes.
+ */
 static int weights_check(int fd, uint64_t max_bytes, struct sto_error *error)
 {
-	int seals = fcntl(fd, F_GET_SEALS);
+	int seals = fcntl(fd, F_GET_SEALS);	/* F_SEAL_SEAL alone: a file of a tmpfs */
 	struct stat st;
 
-	if (seals < 0 || (seals & SEALS) != SEALS)
-		sto_fail(error, "the weights are in no sealed memfd: F_SEAL_WRITE, F_SEAL_SHRINK and F_SEAL_GROW "
-			 "are needed, so that nobody changes them while they are read");
-	else if (fstat(fd, &st) || st.st_size < 8 || (uint64_t)st.st_size > max_bytes)
+	if (seals >= 0 && !(seals & F_SEAL_SEAL) && (seals & SEALS) != SEALS)
+		sto_fail(error, "the weights are in a memfd that is not sealed: F_SEAL_WRITE, F_SEAL_SHRINK and "
+			 "F_SEAL_GROW are needed, so that nobody changes them while they are read");
+	else if (fstat(fd, &st) || !S_ISREG(st.st_mode) || (fcntl(fd, F_GETFL) & O_ACCMODE) == O_WRONLY)
+		sto_fail(error, "the weights are in no file that can be read; send a sealed memfd, or the file");
+	else if (st.st_size < 8 || (uint64_t)st.st_size > max_bytes)
 		sto_fail(error, "the weights have %lld bytes; 8 to %llu fit (adapter_bytes)",
 			 (long long)st.st_size, (unsigned long long)max_bytes);
 	else

@@ -98,6 +98,11 @@ host_start
 "$MHOST" activate tiny@1.0.0 >/dev/null
 "$MHOST" adapter swap tiny old@1.0.1 >/dev/null
 "$MHOST" adapter swap tiny old@1.0.3 >/dev/null
+# Past the store: the host reads the file itself, and answers as with what was imported.
+"$MHOST" adapter push tiny pushed "$peft/r1_all" >/dev/null
+eq "pushed" "$("$MHOST" run tiny --tokens 5,6,7,8 -n 8 --adapter pushed --json | json 'o["tokens"]')" \
+	"$("$MHOST" run tiny --tokens 5,6,7,8 -n 8 --adapter tone@1.0.0 --json | json 'o["tokens"]')"
+refuses 1 "use_dora: is set" adapter push tiny pushed "$dir/dora"
 "$MHOST" prune tiny/old --keep 1 --json >"$dir/out"
 eq "with a host" "$(json 'o["model"], o["adapter"], [r["version"] for r in o["removed"]], sorted(r["version"] for r in o["protected"])' <"$dir/out")" \
 	"('tiny', 'old', ['1.0.2'], ['1.0.1', '1.0.3'])"
