@@ -112,6 +112,7 @@ STORE_SRC := \
 	daemon/store/sto_safetensors.c \
 	daemon/store/sto_semver.c \
 	daemon/store/sto_share.c \
+	daemon/store/sto_st_plain.c \
 	daemon/store/sto_store.c \
 	daemon/store/sto_temp.c \
 	daemon/store/sto_tok.c \

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* sto_safetensors.c: read and check the header of a safetensors file. */
-#include "sto_safetensors.h"
+#include "sto_safetensors_priv.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -51,26 +51,20 @@ static int read_length(const struct sto_file *file, uint64_t *length, struct sto
 	return -EINVAL;
 }
 
-static int read_header(const struct sto_file *file, json_t **root, uint64_t *data_offset,
-		       struct sto_error *error)
+/* The header's text into *@text, the caller's. */
+static int read_text(const struct sto_file *file, char **text, uint64_t *length, struct sto_error *error)
 {
-	uint64_t length = 0;
-	char *text;
-	int err = read_length(file, &length, error);
+	int err = read_length(file, length, error);
 
+	*text = NULL;
 	if (err)
 		return err;
-	text = malloc(length);
-	if (!text) {
+	*text = malloc(*length);
+	if (!*text) {
 		sto_fail(error, "%s: out of memory; free some", file->path);
 		return -ENOMEM;
 	}
-	err = sto_file_read(file, text, length, 8, error);
-	if (!err)
-		err = sto_json_parse(file->path, text, length, root, error);
-	free(text);
-	*data_offset = 8 + length;
-	return err;
+	return sto_file_read(file, *text, *length, 8, error);
 }
 
 static int refuse(const struct sto_safetensors *st, const struct sto_st_tensor *t, const char *what,
@@ -80,13 +74,10 @@ static int refuse(const struct sto_safetensors *st, const struct sto_st_tensor *
 	return -EINVAL;
 }
 
-/* *@bits: of all its values. */
-static int read_type(const struct sto_safetensors *st, const json_t *entry, struct sto_st_tensor *t,
-		     uint64_t *bits, struct sto_error *error)
+/* What its dtype says; *@bits: of one value. */
+static int check_type(const struct sto_safetensors *st, struct sto_st_tensor *t, uint64_t *bits,
+		      struct sto_error *error)
 {
-	t->dtype = json_string_value(json_object_get(entry, "dtype"));
-	if (!t->dtype)
-		return refuse(st, t, "dtype: is not text, limit one of F32, F16, BF16", error);
 	for (size_t i = 0; i < sizeof(dtypes) / sizeof(dtypes[0]); i++) {
 		if (strcmp(dtypes[i].name, t->dtype))
 			continue;
@@ -97,8 +88,31 @@ static int read_type(const struct sto_safetensors *st, const json_t *entry, stru
 	return refuse(st, t, "dtype: is unknown, limit F32, F16, BF16", error);
 }
 
+/* Type and shape against the bytes. */
+static int check_tensor(const struct sto_safetensors *st, struct sto_st_tensor *t, struct sto_error *error)
+{
+	uint64_t bits = 0;
+	int err = check_type(st, t, &bits, error);
+
+	if (err)
+		return err;
+	for (uint32_t i = 0; i < t->dim_count; i++)
+		if (__builtin_mul_overflow(bits, t->dims[i], &bits))
+			return refuse(st, t, "shape: has more bits than 64 bits count", error);
+	if (t->bytes == bits / 8 && bits % 8 == 0)
+		return 0;
+	return refuse(st, t, "data_offsets: do not span what dtype and shape need", error);
+}
+
+static int read_type(const struct sto_safetensors *st, const json_t *entry, struct sto_st_tensor *t,
+		     struct sto_error *error)
+{
+	t->dtype = json_string_value(json_object_get(entry, "dtype"));
+	return t->dtype ? 0 : refuse(st, t, "dtype: is not text, limit one of F32, F16, BF16", error);
+}
+
 static int read_shape(const struct sto_safetensors *st, const json_t *entry,
-		      struct sto_st_tensor *t, uint64_t *bits, struct sto_error *error)
+		      struct sto_st_tensor *t, struct sto_error *error)
 {
 	const json_t *shape = json_object_get(entry, "shape");
 
@@ -112,15 +126,13 @@ static int read_shape(const struct sto_safetensors *st, const json_t *entry,
 			return refuse(st, t, "shape: a dimension is not a number, limit 0..2^63-1",
 				      error);
 		t->dims[i] = (uint64_t)json_integer_value(dim);
-		if (__builtin_mul_overflow(*bits, t->dims[i], bits))
-			return refuse(st, t, "shape: has more bits than 64 bits count", error);
 	}
 	return 0;
 }
 
 /* Offsets count from the end of the header; kept so until all are checked. */
 static int read_offsets(const struct sto_safetensors *st, const json_t *entry,
-			struct sto_st_tensor *t, uint64_t bits, struct sto_error *error)
+			struct sto_st_tensor *t, struct sto_error *error)
 {
 	const json_t *pair = json_object_get(entry, "data_offsets");
 	const json_t *begin = json_array_get(pair, 0), *end = json_array_get(pair, 1);
@@ -130,16 +142,13 @@ static int read_offsets(const struct sto_safetensors *st, const json_t *entry,
 		return refuse(st, t, "data_offsets: limit two rising numbers", error);
 	t->offset_bytes = (uint64_t)json_integer_value(begin);
 	t->bytes = (uint64_t)json_integer_value(end) - t->offset_bytes;
-	if (t->bytes == bits / 8 && bits % 8 == 0)
-		return 0;
-	return refuse(st, t, "data_offsets: do not span what dtype and shape need", error);
+	return 0;
 }
 
 static int read_tensor(const struct sto_safetensors *st, const char *name, const json_t *entry,
 		       struct sto_st_tensor *t, struct sto_error *error)
 {
 	size_t length = strlen(name);
-	uint64_t bits = 0;
 	int err;
 
 	t->name = name;
@@ -150,12 +159,12 @@ static int read_tensor(const struct sto_safetensors *st, const char *name, const
 	}
 	if (!json_is_object(entry))
 		return refuse(st, t, "is not an object, limit {dtype, shape, data_offsets}", error);
-	err = read_type(st, entry, t, &bits, error);
+	err = read_type(st, entry, t, error);
 	if (!err)
-		err = read_shape(st, entry, t, &bits, error);
+		err = read_shape(st, entry, t, error);
 	if (!err)
-		err = read_offsets(st, entry, t, bits, error);
-	return err;
+		err = read_offsets(st, entry, t, error);
+	return err ? err : check_tensor(st, t, error);
 }
 
 static int check_metadata(const struct sto_safetensors *st, json_t *metadata,
@@ -241,21 +250,44 @@ static int check_places(struct sto_safetensors *st, uint64_t data_offset, struct
 	return -EINVAL;
 }
 
+/* Of any form; @text is read once more, since the other reader cut it up. */
+static int read_any(struct sto_safetensors *st, uint64_t length, struct sto_error *error)
+{
+	json_t *root = NULL;
+	int err = sto_file_read(st->file, st->text, length, 8, error);
+
+	free(st->tensors);
+	st->tensors = NULL;
+	st->tensor_count = 0;
+	if (!err)
+		err = sto_json_parse(st->file->path, st->text, length, &root, error);
+	st->root = root;
+	return err ? err : read_tensors(st, root, error);
+}
+
+static int read_header(struct sto_safetensors *st, uint64_t length, struct sto_error *error)
+{
+	int err = 0;
+
+	if (!sto_st_plain(st, st->text, length))
+		return read_any(st, length, error);
+	for (uint32_t i = 0; i < st->tensor_count && !err; i++)
+		err = check_tensor(st, &st->tensors[i], error);
+	return err;
+}
+
 int sto_st_open(struct sto_safetensors *st, const struct sto_file *file, struct sto_error *error)
 {
-	uint64_t data_offset = 0;
-	json_t *root = NULL;
+	uint64_t length = 0;
 	int err;
 
 	memset(st, 0, sizeof(*st));
 	st->file = file;
-	err = read_header(file, &root, &data_offset, error);
-	if (err)
-		return err;
-	st->root = root;
-	err = read_tensors(st, root, error);
+	err = read_text(file, &st->text, &length, error);
 	if (!err)
-		err = check_places(st, data_offset, error);
+		err = read_header(st, length, error);
+	if (!err)
+		err = check_places(st, 8 + length, error);
 	if (err)
 		sto_st_close(st);
 	return err;
@@ -264,6 +296,7 @@ int sto_st_open(struct sto_safetensors *st, const struct sto_file *file, struct 
 void sto_st_close(struct sto_safetensors *st)
 {
 	free(st->tensors);
+	free(st->text);
 	json_decref(st->root);
 	memset(st, 0, sizeof(*st));
 }

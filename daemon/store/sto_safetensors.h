@@ -29,7 +29,8 @@ struct sto_safetensors {
 	const struct sto_file *file;	/* borrowed */
 	uint32_t tensor_count;
 	struct sto_st_tensor *tensors;	/* sorted by name */
-	void *root;			/* the parsed header, which holds the names */
+	void *root;			/* the parsed header, which holds the names; or they are in: */
+	char *text;
 };
 
 /* 0 or negative errno with @error. */

@@ -2,6 +2,7 @@
 /* safetensors_test.c: the header of a safetensors file. */
 #include <errno.h>
 #include <fcntl.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -81,6 +82,81 @@ static void reads_a_good_file(void)
 	sto_st_close(&st);
 	sto_file_close(&file);
 	t_bytes_free(&raw);
+}
+
+static bool same_table(const struct sto_safetensors *a, const struct sto_safetensors *b)
+{
+	bool same = a->tensor_count == b->tensor_count;
+
+	for (uint32_t i = 0; i < a->tensor_count && same; i++) {
+		const struct sto_st_tensor *x = &a->tensors[i], *y = &b->tensors[i];
+
+		same = !strcmp(x->name, y->name) && !strcmp(x->dtype, y->dtype) && x->source == y->source &&
+		       x->dim_count == y->dim_count && !memcmp(x->dims, y->dims, sizeof(x->dims)) &&
+		       x->bytes == y->bytes && x->offset_bytes + 1 == y->offset_bytes;
+	}
+	return same;
+}
+
+/* The plain form, and the same with a space, which only the JSON library takes. */
+static void reads_both_forms_alike(void)
+{
+	struct sto_error error = { "" };
+	struct sto_safetensors plain, other;
+	struct sto_file file, other_file;
+	char text[65536] = "{\"__metadata__\":{\"format\":\"pt\"}", spaced[65600];
+	uint64_t seed = 3, at = 0;
+	struct t_bytes raw;
+
+	for (int i = 0; i < 400; i++) {
+		uint64_t rows = t_random(&seed) % 5, cols = t_random(&seed) % 12;
+
+		sprintf(text + strlen(text), ",\"t.%llx.%d\":{\"dtype\":\"F16\",\"shape\":[%llu,%llu],"
+			"\"data_offsets\":[%llu,%llu]}", (unsigned long long)(t_random(&seed) % 4096), i,
+			(unsigned long long)rows, (unsigned long long)cols, (unsigned long long)at,
+			(unsigned long long)(at + 2 * rows * cols));
+		at += 2 * rows * cols;
+	}
+	strcat(text, "}");
+	raw = make(text, at, 0);
+	t_need(open_bytes(&raw, &file, &plain, &error) == 0);
+	t_ok(plain.root == NULL && plain.tensor_count == 400);
+	t_bytes_free(&raw);
+	sprintf(spaced, "{ %s", text + 1);
+	raw = make(spaced, at, 0);
+	t_need(open_bytes(&raw, &other_file, &other, &error) == 0);
+	t_ok(other.root != NULL && same_table(&plain, &other));
+	t_bytes_free(&raw);
+	sto_st_close(&plain);
+	sto_file_close(&file);
+	sto_st_close(&other);
+	sto_file_close(&other_file);
+}
+
+#define ONE	"\"a\":{\"dtype\":\"F32\",\"shape\":[4],\"data_offsets\":[0,16]}"
+
+/* Almost plain: whatever the quick reader does not take, the other one judges. */
+static void judges_what_is_almost_plain(void)
+{
+	static const struct { const char *header, *expect; } cases[] = {
+		{ "{" ONE "," ONE "}", "JSON" },
+		{ "{\"__metadata__\":{\"a\":\"b\",\"a\":\"c\"}," ONE "}", "JSON" },
+		{ "{\"__metadata__\":{\"a\":1}," ONE "}", "__metadata__" },
+		{ "{" ONE ",}", "JSON" },
+		{ "{" ONE "}x", "JSON" },
+		{ "{" ONE, "JSON" },
+		{ "{}", "no tensors" },
+		{ "{\"a\":{\"dtype\":\"F32\",\"shape\":[04],\"data_offsets\":[0,16]}}", "JSON" },
+		{ "{\"a\":{\"dtype\":\"F32\",\"shape\":[-4],\"data_offsets\":[0,16]}}", "shape" },
+		{ "{\"a\":{\"dtype\":\"F32\",\"shape\":[5],\"data_offsets\":[0,16]}}", "data_offsets" },
+		{ "{\"a\":{\"dtype\":\"F32\",\"shape\":[4],\"data_offsets\":[16,0]}}", "data_offsets" },
+		{ "{\"a\":{\"dtype\":\"F99\",\"shape\":[4],\"data_offsets\":[0,16]}}", "dtype" },
+		{ "{\"a\":{\"dtype\":\"F32\",\"shape\":[4294967296,4294967296,4],\"data_offsets\":[0,16]}}", "shape" },
+		{ "{\"a\":{\"dtype\":\"F32\",\"shape\":[4],\"data_offsets\":[0,99999999999999999999]}}", "x.st" },
+	};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+		refused_bytes(make(cases[i].header, 16, 0), cases[i].expect);
 }
 
 static void refuses_wrong_lengths(void)
@@ -178,6 +254,8 @@ static void refuses_deep_nesting(void)
 int main(void)
 {
 	T_RUN(reads_a_good_file);
+	T_RUN(reads_both_forms_alike);
+	T_RUN(judges_what_is_almost_plain);
 	T_RUN(refuses_wrong_lengths);
 	T_RUN(refuses_wrong_headers);
 	T_RUN(refuses_what_is_something_else);
