@@ -7,6 +7,8 @@
 #include "mhc_priv.h"
 
 #define BODY_MAX	(512u << 10)	/* what a worker takes in one record */
+#define SIZE_MIN	offsetof(struct mhost_request, adapters)	/* of ABI 2 */
+#define FLAGS_ALL	((MHOST_NO_SPECULATE << 1) - 1)
 
 static const uint32_t record_types[] = {
 	[MHOST_GENERATE] = MHS_REC_GENERATE,
@@ -76,13 +78,26 @@ static int check_adapters(struct mhost *s, const struct mhost_request *rq)
 	return 0;
 }
 
+/* A program built with an earlier header has a shorter structure: the rest is as its INIT would be. */
+static int request_take(struct mhost *s, const struct mhost_request *from, struct mhost_request *to)
+{
+	static const struct mhost_request init = MHOST_REQUEST_INIT;
+
+	if (from->size < SIZE_MIN || from->size > sizeof(*to))
+		return mhc_fail(s, MHOST_E_INVALID, "request size is %zu, this library takes %zu to %zu: start from "
+				"MHOST_REQUEST_INIT", from->size, SIZE_MIN, sizeof(*to));
+	*to = init;
+	memcpy(to, from, from->size);
+	return 0;
+}
+
 static int check(struct mhost *s, const struct mhost_request *rq)
 {
-	if (rq->size != sizeof(*rq))
-		return mhc_fail(s, MHOST_E_INVALID, "request size is %zu, this library knows %zu: "
-				"start from MHOST_REQUEST_INIT", rq->size, sizeof(*rq));
 	if (rq->kind > MHOST_PING)
 		return mhc_fail(s, MHOST_E_INVALID, "kind %u is not known", rq->kind);
+	if (rq->flags & ~FLAGS_ALL)
+		return mhc_fail(s, MHOST_E_INVALID, "flags %#x: %#x are not known", rq->flags,
+				rq->flags & ~FLAGS_ALL);
 	if (rq->kind != MHOST_PING && !rq->model)
 		return mhc_fail(s, MHOST_E_INVALID, "model is not given");
 	if (rq->text && rq->tokens)
@@ -210,15 +225,18 @@ int mhc_request_put(struct mhost *s, struct mhc_request *r)
 	return 0;
 }
 
-MHC_PUBLIC int mhost_submit(struct mhost *s, const struct mhost_request *rq, uint64_t *id)
+MHC_PUBLIC int mhost_submit(struct mhost *s, const struct mhost_request *given, uint64_t *id)
 {
+	struct mhost_request request, *rq = &request;
 	struct mhc_request *r;
 	int err;
 
 	mhc_socket_glance(s, mhc_now_ns());
 	if (s->host_gone)
 		return mhc_fail(s, MHOST_E_GONE, "the host is gone: connect again");
-	err = check(s, rq);
+	err = request_take(s, given, rq);
+	if (!err)
+		err = check(s, rq);
 	if (err)
 		return err;
 	r = calloc(1, sizeof(*r));

@@ -6,9 +6,11 @@
  * Requests are submitted without blocking; their events (begin, tokens, end) are read one by one.
  * Each accepted request ends exactly once, also when its worker dies.
  *
- * Threads: a session is used by one thread at a time; different sessions are independent. Fork: a
- * child must not use a parent's session. Signals: no function is async-signal-safe; SIGPIPE is
- * never raised.
+ * Threads: a session is used by one thread at a time, whichever; different sessions are independent.
+ * Fork: a child must not use a parent's session; it may mhost_close() its copy, the parent's goes on.
+ * Signals: no function is async-signal-safe, none returns early because of one; SIGPIPE is never
+ * raised. Reading: events lie in rings (256 KB a worker) until mhost_next() takes them; a request
+ * whose events find no room for 10 s ends with MHOST_E_SLOW_READER.
  *
  *	struct mhost *s;
  *	struct mhost_request rq = MHOST_REQUEST_INIT;
@@ -69,8 +71,9 @@ struct mhost;	/* a session */
 
 /*
  * Connect to the host at @socket (NULL: $MHOST_SOCKET, else MHOST_DEFAULT_SOCKET). Blocks up
- * to 5 s. 0; -ENOENT, -ECONNREFUSED, -EACCES, -ETIMEDOUT; MHOST_E_REFUSED; MHOST_E_PROTOCOL. On
- * failure *@session is still set when memory allows, for mhost_errmsg() only; close it.
+ * to 5 s. 0; -ENOENT, -ECONNREFUSED, -EACCES, -ENAMETOOLONG, -EMFILE, -ETIMEDOUT; MHOST_E_REFUSED;
+ * MHOST_E_GONE (it ended amid the greeting); MHOST_E_PROTOCOL. On failure *@session is still set when
+ * memory allows, for mhost_errmsg() only; close it.
  */
 int mhost_connect(struct mhost **session, const char *socket);
 /* Cancels what runs, frees all, clears *@session. NULL is fine. */
@@ -112,7 +115,10 @@ struct mhost_adapter {
 	float scale;		/* finite; 1: as trained. Multiplies the adapter's own */
 };
 
-/* What to do. Start from MHOST_REQUEST_INIT; borrowed pointers, read before submit returns. */
+/*
+ * What to do. Start from MHOST_REQUEST_INIT; borrowed pointers, read before submit returns. Later
+ * minors append fields in whole 8 bytes; a program that knows fewer gets INIT's for the others.
+ */
 struct mhost_request {
 	size_t size;		/* sizeof(struct mhost_request) */
 	uint32_t kind;		/* enum mhost_kind */
@@ -134,7 +140,7 @@ struct mhost_request {
 	uint32_t top_count;	/* 0..64, with MHOST_LOGPROBS */
 	const char *const *stops;	/* [stop_count] UTF-8 */
 	uint32_t stop_count;	/* 0..16 */
-	uint32_t deadline_ms;	/* 0: the host's limit */
+	uint32_t deadline_ms;	/* from its arrival at a worker to its end; 0: the host's limit */
 	uint64_t session_key;	/* requests with one key stay on one side of a split; 0: none */
 	const struct mhost_adapter *adapters;	/* [adapter_count], added in this order */
 	uint32_t adapter_count;	/* 0..MHOST_ADAPTERS_MAX */
@@ -152,13 +158,15 @@ struct mhost_request {
 	0, 0.0f, 0, 1.0f, 0.0f, 1.0f, 64, 0, 0, NULL, 0, 0, 0, NULL, 0, MHOST_GRAMMAR_NONE, NULL, 0 }
 
 /*
- * Queue a request on the least loaded worker. *@id gets its number, unique in the session. Does not
- * block. 0; MHOST_E_INVALID; MHOST_E_BUSY (ring full: read events, then retry); MHOST_E_GONE;
- * -ENOMEM.
+ * Queue a request on the least loaded worker. *@id gets its number, from 1 on, unique in the session.
+ * Does not block. 0; MHOST_E_INVALID; MHOST_E_TOO_LONG (more than a record holds, 512 KiB);
+ * MHOST_E_BUSY (the ring is full, or no worker is ready: read events, then retry); MHOST_E_GONE;
+ * -ENOMEM. What only the host can tell, a model that does not exist, comes with the END event.
  */
 int mhost_submit(struct mhost *session, const struct mhost_request *request, uint64_t *id);
 /*
- * Ask for an end; its END event still comes (reason CANCELLED unless it had ended). 0 or -ENOENT.
+ * Ask for an end; its END event still comes (finish CANCELLED unless it had ended). 0; -ENOENT: it is
+ * not open; MHOST_E_BUSY: the ring is full, ask again.
  */
 int mhost_cancel(struct mhost *session, uint64_t id);
 
