@@ -29,7 +29,8 @@ C_TYPES = {
 	**{cls: "struct " + name for name, cls in _abi.STRUCTS.items()},
 }
 VOID_FIELDS = {"mhost_event.text": "char *", "mhost_push.weights": "void *"}  # what a void * of Python is in a structure; elsewhere a session
-ENUMS = {"KINDS": "", "EVENTS": "EVENT_", "FINISHES": "FINISH_", "FLAGS": "", "PUSH_FLAGS": "PUSH_"}
+ENUMS = {"KINDS": "", "EVENTS": "EVENT_", "FINISHES": "FINISH_", "FLAGS": "", "GRAMMARS": "GRAMMAR_",
+	"PUSH_FLAGS": "PUSH_"}
 
 
 def c_type(kind, void="struct mhost *"):
@@ -90,13 +91,14 @@ def fields_of(header, struct):
 def names(header, exports):
 	"""(what, names of the header, names in Python)"""
 	enum = {kind: re.search(r"enum mhost_%s \{(.*?)\};" % kind, header, re.S).group(1)
-		for kind in ("error", "kind", "event_type", "finish")}
+		for kind in ("error", "kind", "event_type", "finish", "grammar")}
 	yield "functions", re.findall(r"^\t(mhost_\w+);", exports, re.M), list(_abi.FUNCTIONS)
 	yield "structs", re.findall(r"^struct (mhost_\w+) \{", header, re.M), list(_abi.STRUCTS)
 	yield "FLAGS", re.findall(r"#define MHOST_(?!PUSH_)([A-Z_]+)\s+\(1u <<", header), list(_abi.FLAGS)
 	yield "PUSH_FLAGS", re.findall(r"#define MHOST_PUSH_([A-Z_]+)\s+\(1u <<", header), list(_abi.PUSH_FLAGS)
 	yield "EVENTS", re.findall(r"MHOST_EVENT_(\w+) =", enum["event_type"]), list(_abi.EVENTS)
 	yield "FINISHES", re.findall(r"MHOST_FINISH_(\w+) =", enum["finish"]), list(_abi.FINISHES)
+	yield "GRAMMARS", re.findall(r"MHOST_GRAMMAR_(\w+) =", enum["grammar"]), list(_abi.GRAMMARS)
 	yield "KINDS", re.findall(r"MHOST_(\w+) =", enum["kind"]), list(_abi.KINDS)
 	yield "errors", re.findall(r"MHOST_E_\w+ = (-\d+)", enum["error"]), [str(code) for code in errors._BY_CODE]
 	yield "DEFAULT_SOCKET", re.findall(r'MHOST_DEFAULT_SOCKET\s+"(.*)"', header), [_abi.DEFAULT_SOCKET]
@@ -133,7 +135,9 @@ def differences(folder, compiler):
 
 def main(folder, compiler="cc"):
 	found = list(differences(folder, compiler))
-	print("\n".join(found) or "%d numbers and %d types are the same" % (len(list(numbers())), len(list(type_checks()))))
+	if found:
+		found.insert(0, "client/python/mhost/_abi.py and client/mhost.h differ:")
+	print("\n\t".join(found) or "%d numbers and %d types are the same" % (len(list(numbers())), len(list(type_checks()))))
 	return 1 if found else 0
 
 

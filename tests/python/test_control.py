@@ -59,7 +59,7 @@ class Commands(HostCase):
 		self.control.release("tiny", "1.1.0", steps="50,100", interval="1h")
 		self.assertEqual(self.control.promote("tiny")["version"], "1.1.0")
 		self.control.rollback("tiny")
-		self.assertIn("to see", self.daemon.mhost("history", "tiny"))
+		wait_until("the history", lambda: "to see" in self.daemon.mhost("history", "tiny"))
 
 	def test_adapters(self):
 		self.daemon.mhost("import", "tiny/tone@1.0.0", PEFT / "r1_all")

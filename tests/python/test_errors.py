@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """What is refused: by this package before it is sent, by the library, by the host. One class each."""
 
+import ctypes
 import json
 import os
 import pickle
@@ -12,7 +13,7 @@ import unittest
 
 import mhost
 from daemon import TREE, HostCase, wait_until
-from mhost import errors
+from mhost import _abi, _request, errors
 
 WRONG_TYPES = {
 	"version": (1, b"1.0.0"),
@@ -28,6 +29,10 @@ WRONG_TYPES = {
 	"adapters": (7, [7], [("a", "b")], [("a",)], [(1, 1.0)], ["a", None]),
 	"deadline": ("soon", True),
 	"session_key": (1.5, b"x"),
+	"regex": (1, b"x"),
+	"grammar": (1, b"x"),
+	"json_object": (1, "yes"),
+	"schema": (object(), {1, 2}),
 	"replay": (1,),
 	"speculate": ("",),
 }
@@ -46,6 +51,9 @@ OUT_OF_RANGE = {
 	"adapters": (["a"] * 9, "", ["x" * 64], ["a@"], [("a", float("nan"))], [("a", 1e39)]),
 	"deadline": (0.0, -1.0, 1e9),
 	"session_key": (-1, 1 << 64),
+	"regex": ("", "a\0", "("),
+	"grammar": ("", "no rules"),
+	"schema": ("{", {"type": "colour"}),
 }
 
 
@@ -108,6 +116,26 @@ class Refused(HostCase):
 		with self.assertRaises(mhost.NoAdapter) as caught:
 			self.host.complete("tiny", "x", adapters=["nobody"])
 		self.assertIn("nobody", str(caught.exception))
+		self.still_good()
+
+	def test_sizes_and_flags(self):
+		"""A program of an earlier minor sends less, and what it does not know is left alone."""
+		prepared = _request.prepare("GENERATE", "tiny", "A cow is", {"max_tokens": 3})
+		prepared.c.size = _abi.Request.adapters.offset
+		prepared.c.adapter_count = 99
+		prepared.c.grammar_kind = 99
+		call = self.host._session.submit(prepared)
+		while not call.ended:
+			self.host._session.wait()
+		self.assertEqual((call.finish, len(call.tokens)), ("length", 3))
+		for size in (0, 8, _abi.Request.adapters.offset - 8, ctypes.sizeof(_abi.Request) + 8):
+			prepared.c.size = size
+			with self.assertRaisesRegex(mhost.InvalidRequest, "size"):
+				self.host._session.submit(prepared)
+		prepared = _request.prepare("GENERATE", "tiny", "A cow is", {})
+		prepared.c.flags |= 1 << 31
+		with self.assertRaisesRegex(mhost.InvalidRequest, "flags"):
+			self.host._session.submit(prepared)
 		self.still_good()
 
 	def test_deadline(self):

@@ -3,6 +3,7 @@
 
 import array
 import gc
+import json
 import unittest
 
 import mhost
@@ -70,6 +71,25 @@ class Replies(HostCase):
 		self.assertEqual((stopped.text, stopped.finish), (greedy.text[:greedy.text.index("farm")], "stop"))
 		self.assertEqual(self.host.complete("tiny", COW, max_tokens=20, stop="farm").text, stopped.text)
 		self.host.complete("tiny", COW, max_tokens=2, session_key="user 7", replay=False, special=False, deadline=60.0)
+
+	def test_structured_replies(self):
+		schema = {"type": "object", "properties": {"legs": {"type": "integer"}}, "required": ["legs"], "additionalProperties": False}
+		for wanted in (schema, json.dumps(schema)):
+			self.assertEqual(list(json.loads(self.host.complete("tiny", COW, max_tokens=60, schema=wanted).text)), ["legs"])
+
+		class Cow:
+			@staticmethod
+			def model_json_schema():
+				return schema
+
+		self.assertIn("legs", json.loads(self.host.complete("tiny", COW, max_tokens=60, schema=Cow).text))
+		self.assertRegex(self.host.complete("tiny", COW, max_tokens=20, regex="[0-9]{3}-[a-f]+").text, "^[0-9]{3}-[a-f]+$")
+		self.assertIn(self.host.complete("tiny", COW, max_tokens=20, grammar='root ::= "yes" | "no"').text, ("yes", "no"))
+		self.assertIsInstance(json.loads(self.host.complete("tiny", COW, max_tokens=100, json_object=True).text), dict)
+		self.assertEqual(self.host.complete("tiny", COW, max_tokens=8, json_object=False).text,
+			self.host.complete("tiny", COW, max_tokens=8).text)
+		with self.assertRaises(mhost.InvalidRequest):
+			self.host.complete("tiny", COW, regex="a", grammar='root ::= "a"')
 
 	def test_none_is_the_default(self):
 		options = dict.fromkeys(_request.Options.__annotations__)

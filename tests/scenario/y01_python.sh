@@ -20,12 +20,26 @@ for python in ${PYTHONS:-python3}; do
 	done
 done
 
-if python3 -m mypy --version >"$dir/out" 2>/dev/null; then
+# The example, and what it says of a host that is not there.
+"$MHOST" import tiny@1.0.0 "$here/tools/tiny/model" >/dev/null
+"$MHOST" import tiny/tone@1.0.0 "$here/tests/reference/data/peft/r1_all" >/dev/null
+host_start --workers 1 --threads 1
+"$MHOST" activate tiny@1.0.0 >/dev/null
+example() { LD_PRELOAD=$preload python3 client/python/example.py "$@"; }
+example tiny 'A cow is' >"$dir/out"
+eq "the example" "$(head -c 50 "$dir/out")" " a calm farm animal. It lives on a farm and eats g"
+example tiny 'A cow is' tone@1.0.0 | grep -q '^\[tiny@1.0.0 + tone@1.0.0, 64 tokens, length\]$' || fail "the example with an adapter"
+host_stop
+! example tiny 'A cow is' 2>"$dir/err" || fail "the example without a host"
+eq "its words" "$(grep -c '^example.py: connect to .*mhostd' "$dir/err")" 1
+
+# Since 1.7 it knows Unpack.
+if python3 -c 'import mypy.version as m; raise SystemExit(tuple(map(int, m.__version__.split(".")[:2])) < (1, 7))' 2>/dev/null; then
 	(cd client/python && python3 -m mypy --cache-dir "$dir/mypy") || fail "types of the package"
-	python3 -m mypy --cache-dir "$dir/mypy" --strict tests/python/user.py || fail "types of a user's program"
-	echo "# ran: $(cat "$dir/out")"
+	python3 -m mypy --cache-dir "$dir/mypy" --strict tests/python/user.py client/python/example.py || fail "types of a user's program"
+	echo "# ran: $(python3 -m mypy --version)"
 else
-	echo "# ran: no mypy here, types are not checked"
+	echo "# ran: no mypy 1.7 or later here, types are not checked"
 fi
 
 # As pip installs it, where setuptools is there for it.

@@ -204,7 +204,7 @@ class Prepared:
 			return
 		if self.c.grammar_kind:
 			raise InvalidRequest(f"{name}: a reply follows one of {', '.join(_GRAMMARS)}")
-		self.c.grammar_kind = _GRAMMARS[name]
+		self.c.grammar_kind = _abi.GRAMMARS[_GRAMMARS[name]]
 		if name != "json_object":
 			self.c.grammar = text(name, _schema_text(value) if name == "schema" else value)
 
@@ -243,8 +243,8 @@ _FLAGS = {
 	"speculate": ("NO_SPECULATE", False),
 }
 
-# enum mhost_grammar
-_GRAMMARS = {"grammar": 1, "regex": 2, "schema": 3, "json_object": 4}
+# Of enum mhost_grammar.
+_GRAMMARS = {"grammar": "GBNF", "regex": "REGEX", "schema": "SCHEMA", "json_object": "JSON"}
 
 _SETTERS: dict[str, Callable[[Prepared, str, Any], None]] = {
 	"version": Prepared._version,
