@@ -2,7 +2,7 @@
 /*
  * kill.c: workers die by SIGKILL at random moments under load. Every request ends exactly once, with the exact
  * reply or a retriable WORKER_LOST; other workers' requests never notice.
- *	kill SOCKET MODEL VERSION_A VERSION_B VOCAB KILLS CLIENTS
+ *	kill SOCKET MODEL[/ADAPTER] VERSION_A VERSION_B VOCAB KILLS CLIENTS
  */
 #include <errno.h>
 #include <signal.h>
@@ -62,7 +62,7 @@ int main(int argc, char **argv)
 	if (argc != 8)
 		return 2;
 	storm.cmd.socket = argv[1];
-	storm.model = argv[2];
+	storm_target(&storm, argv[2]);
 	storm.versions[0] = argv[3];
 	storm.versions[1] = argv[4];
 	kills = strtoul(argv[6], NULL, 10);

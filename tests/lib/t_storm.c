@@ -172,6 +172,12 @@ static bool references_differ(const struct storm *storm)
 	return same <= STORM_PROMPTS / 2;
 }
 
+void storm_target(struct storm *storm, char *target)
+{
+	storm->model = target;
+	storm->adapter = cmd_cut_adapter(target);
+}
+
 bool storm_start(struct storm *storm, uint32_t vocab)
 {
 	uint64_t seed = 7;

@@ -47,6 +47,8 @@ struct storm {
 	struct storm_client clients[STORM_CLIENTS];
 };
 
+/* @target: "MODEL" or "MODEL/ADAPTER", cut in place. */
+void storm_target(struct storm *storm, char *target);
 /* Take references (both versions loaded), then start the clients. False with the reason printed. */
 bool storm_start(struct storm *storm, uint32_t vocab);
 /* Stop the clients and sum them up into @total. True when no client saw anything wrong. */

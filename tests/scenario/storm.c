@@ -6,7 +6,6 @@
  */
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <time.h>
 
 #include "t_storm.h"
@@ -42,8 +41,7 @@ int main(int argc, char **argv)
 	if (argc != 8)
 		return 2;
 	storm.cmd.socket = argv[1];
-	storm.model = strtok(argv[2], "/");
-	storm.adapter = strtok(NULL, "/");
+	storm_target(&storm, argv[2]);
 	storm.versions[0] = argv[3];
 	storm.versions[1] = argv[4];
 	flips = strtoul(argv[6], NULL, 10);
