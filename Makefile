@@ -28,8 +28,9 @@ SHM_SRC := \
 ENGINE_SRC := \
 	daemon/engine/eng_attend.c \
 	daemon/engine/eng_attention.c \
+	daemon/engine/eng_block.c \
+	daemon/engine/eng_decoder.c \
 	daemon/engine/eng_diverge.c \
-	daemon/engine/eng_llama.c \
 	daemon/engine/eng_lora.c \
 	daemon/engine/eng_lora_apply.c \
 	daemon/engine/eng_matmul.c \
@@ -334,6 +335,7 @@ UNIT_TESTS := \
 	draft \
 	epoch \
 	extents \
+	families \
 	gguf \
 	gguf_cut \
 	gguf_parts \

@@ -11,25 +11,39 @@ size_t eng_plane_offset(const struct eng_config *c, uint32_t layer, uint32_t kv_
 	       eng_kv_plane_bytes(c->kv_f32, c->head_dim);
 }
 
-/* Rotate q and k of one KV head of one row; store its k and v. */
+/* One head of q or k: normed if the family does, then rotated. */
+static void turn_head(const struct eng *eng, const struct eng_layer *l, const float *norm,
+		      uint32_t r, float *x)
+{
+	const struct eng_model *model = eng->step.model;
+	const struct eng_buffers *buf = &eng->step.buf;
+	const size_t at = (l->local_rope ? ENG_ROWS_MAX + r : r) * buf->half_stride;
+
+	if (norm)
+		eng->kernels->rms_norm(x, x, norm, model->config.head_dim, model->config.rms_eps);
+	if (model->inv_freq)
+		eng->kernels->rope(x, buf->cosine + at, buf->sine + at,
+				   eng_rotary_dim(&model->config) / 2);
+}
+
+/* Turn q and k of one KV head of one row; store its k and v. */
 static void store_row(struct eng *eng, uint32_t layer, uint32_t kv_head, uint32_t r)
 {
 	const struct eng_step *step = &eng->step;
 	const struct eng_buffers *buf = &step->buf;
 	const struct eng_config *c = &step->model->config;
+	const struct eng_layer *l = &step->model->layers[layer];
 	const struct eng_row *row = &step->rows[r];
-	uint32_t heads = c->head_count / c->kv_head_count, half = c->head_dim / 2;
+	uint32_t heads = c->head_count / c->kv_head_count;
 	float *q = buf->qkv + r * buf->qkv_stride + (size_t)kv_head * heads * c->head_dim;
 	float *k = buf->qkv + r * buf->qkv_stride + buf->k_offset + (size_t)kv_head * c->head_dim;
 	const float *v = k + (buf->v_offset - buf->k_offset);
-	const float *cosine = buf->cosine + r * buf->half_stride;
-	const float *sine = buf->sine + r * buf->half_stride;
 	unsigned char *page = row->pages[row->position / ENG_PAGE_TOKENS];
 	unsigned char *plane = page + eng_plane_offset(c, layer, kv_head);
 
 	for (uint32_t h = 0; h < heads; h++)
-		eng->kernels->rope(q + (size_t)h * c->head_dim, cosine, sine, half);
-	eng->kernels->rope(k, cosine, sine, half);
+		turn_head(eng, l, l->q_norm, r, q + (size_t)h * c->head_dim);
+	turn_head(eng, l, l->k_norm, r, k);
 	eng->kernels->kv_put(c->kv_f32, k, v, c->head_dim, row->position % ENG_PAGE_TOKENS, plane,
 			     plane + eng_kv_plane_bytes(c->kv_f32, c->head_dim));
 }
@@ -140,23 +154,35 @@ static struct eng_range heads_in(struct pages *share, uint32_t kv_head, uint32_t
 	return in;
 }
 
+/* The pages that rows of @group see in @layer. */
+static struct eng_range pages_of(const struct eng_step *step, uint32_t layer,
+				 const struct eng_range *group)
+{
+	const struct eng_row *row = &step->rows[group->first];
+	uint32_t first = eng_first_seen(row->position, step->model->layers[layer].window);
+	uint32_t last = row[group->count - 1].position;
+
+	first /= ENG_PAGE_TOKENS;
+	return (struct eng_range){ first, last / ENG_PAGE_TOKENS + 1 - first };
+}
+
 /* Few rows: their parts are shared, of equal numbers of pages. */
 static void attend_parts(struct eng *eng, uint32_t thread, uint32_t layer,
 			 const struct eng_range *group)
 {
-	const struct eng_step *step = &eng->step;
-	const struct eng_config *c = &step->model->config;
-	uint32_t heads = c->head_count / c->kv_head_count, n;
-	uint32_t pages = step->rows[group->first + group->count - 1].position / ENG_PAGE_TOKENS + 1;
-	uint64_t all = (uint64_t)pages * c->head_count;
+	const struct eng_config *c = &eng->step.model->config;
+	const struct eng_range pages = pages_of(&eng->step, layer, group);
+	uint32_t heads = c->head_count / c->kv_head_count, end = pages.first + pages.count, n, next;
+	uint64_t all = (uint64_t)pages.count * c->head_count;
 	struct pages share = { all * thread / eng->threads, all * (thread + 1) / eng->threads, 0 };
 
 	for (uint32_t kv_head = 0; kv_head < c->kv_head_count; kv_head++)
-		for (uint32_t page = 0; page < pages; page += ENG_PART_PAGES) {
-			uint32_t some = pages - page < ENG_PART_PAGES ? pages - page :
-									ENG_PART_PAGES;
-			struct eng_range in = heads_in(&share, kv_head, heads, some);
+		for (uint32_t page = pages.first; page < end; page = next) {
+			struct eng_range in;
 
+			next = (page / ENG_PART_PAGES + 1) * ENG_PART_PAGES;
+			next = next < end ? next : end;
+			in = heads_in(&share, kv_head, heads, next - page);
 			for (; in.count; in.first += n, in.count -= n) {
 				n = in.count < ENG_QUERIES ? in.count : ENG_QUERIES;
 				eng_attend_part(eng, thread, layer, group,

@@ -90,7 +90,8 @@ static void ask_next_a(const struct eng *eng, const struct eng_lora_pass *pass, 
 {
 	static const struct eng_range next[ENG_LORA_TARGETS] = {
 		[ENG_LORA_Q] = { ENG_LORA_O, 1 }, [ENG_LORA_O] = { ENG_LORA_GATE, 2 },
-		[ENG_LORA_GATE] = { ENG_LORA_DOWN, 1 }, [ENG_LORA_DOWN] = { ENG_LORA_Q, 3 },
+		[ENG_LORA_GATE] = { ENG_LORA_DOWN, 1 }, [ENG_LORA_UP] = { ENG_LORA_DOWN, 1 },
+		[ENG_LORA_DOWN] = { ENG_LORA_Q, 3 },
 	};
 	uint32_t layer = pass->layer + (targets.first == ENG_LORA_DOWN);
 

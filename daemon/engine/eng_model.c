@@ -48,6 +48,12 @@ static int check_config(const struct eng_config *c, const char **field)
 		{ in_range(c->context_max, CONTEXT_MAX), "context_max" },
 		{ isfinite(c->rms_eps) && c->rms_eps >= 0, "rms_eps" },
 		{ isfinite(c->rope_attn_scale), "rope_attn_scale" },
+		{ c->rotary_dim <= c->head_dim && c->rotary_dim % 2 == 0, "rotary_dim" },
+		{ isfinite(c->embed_scale), "embed_scale" },
+		{ isfinite(c->attn_scale), "attn_scale" },
+		{ isfinite(c->attn_cap) && c->attn_cap >= 0, "attn_cap" },
+		{ isfinite(c->logit_cap) && c->logit_cap >= 0, "logit_cap" },
+		{ !c->plain_ffn || c->gelu, "plain_ffn" },
 	};
 
 	return check_all(checks, sizeof(checks) / sizeof(checks[0]), field);
@@ -58,6 +64,18 @@ static bool matrix_fits(const struct eng_matrix *m, uint64_t rows, uint64_t cols
 	return m->type >= ENG_F32 && m->type < ENG_TYPE_COUNT && m->rows == rows &&
 	       m->cols == cols && eng_packed_bytes(m->type, rows, cols) != 0 && m->data &&
 	       (uintptr_t)m->data % 64 == 0;
+}
+
+static bool is_absent(const struct eng_matrix *m)
+{
+	return m->type == ENG_NONE && !m->rows && !m->cols;
+}
+
+static bool gate_fits(const struct eng_layer *l, const struct eng_config *c)
+{
+	if (c->plain_ffn)
+		return is_absent(&l->gate) && !l->gate_bias;
+	return matrix_fits(&l->gate, c->intermediate, c->hidden);
 }
 
 static int check_layer(const struct eng_layer *l, const struct eng_config *c, const char **field)
@@ -71,7 +89,7 @@ static int check_layer(const struct eng_layer *l, const struct eng_config *c, co
 		{ matrix_fits(&l->k, kv_rows, c->hidden), "attn_k" },
 		{ matrix_fits(&l->v, kv_rows, c->hidden), "attn_v" },
 		{ matrix_fits(&l->o, c->hidden, q_rows), "attn_o" },
-		{ matrix_fits(&l->gate, c->intermediate, c->hidden), "ffn_gate" },
+		{ gate_fits(l, c), "ffn_gate" },
 		{ matrix_fits(&l->up, c->intermediate, c->hidden), "ffn_up" },
 		{ matrix_fits(&l->down, c->hidden, c->intermediate), "ffn_down" },
 	};
@@ -89,6 +107,11 @@ static bool all_finite(const float *x, uint32_t count)
 	return true;
 }
 
+static bool rotates(const struct eng_model *model, const float *inv_freq)
+{
+	return all_finite(inv_freq, eng_rotary_dim(&model->config) / 2);
+}
+
 int eng_model_check(const struct eng_model *model, const char **field)
 {
 	const struct eng_config *c = &model->config;
@@ -97,7 +120,11 @@ int eng_model_check(const struct eng_model *model, const char **field)
 	if (ret)
 		return ret;
 	const struct check checks[] = {
-		{ all_finite(model->inv_freq, c->head_dim / 2), "inv_freq" },
+		{ is_absent(&model->positions) ? rotates(model, model->inv_freq) : !model->inv_freq,
+		  "inv_freq" },
+		{ !model->local_inv_freq || rotates(model, model->local_inv_freq), "local_inv_freq" },
+		{ is_absent(&model->positions) ||
+		  matrix_fits(&model->positions, c->context_max, c->hidden), "positions" },
 		{ model->output_norm, "output_norm" },
 		{ matrix_fits(&model->embed, c->vocab_count, c->hidden), "embed" },
 		{ matrix_fits(&model->output, c->vocab_count, c->hidden), "output" },
@@ -105,8 +132,13 @@ int eng_model_check(const struct eng_model *model, const char **field)
 	};
 
 	ret = check_all(checks, sizeof(checks) / sizeof(checks[0]), field);
-	for (uint32_t i = 0; i < c->layer_count && !ret; i++)
+	for (uint32_t i = 0; i < c->layer_count && !ret; i++) {
+		if (model->layers[i].local_rope && !model->local_inv_freq) {
+			*field = "local_inv_freq";
+			return -EINVAL;
+		}
 		ret = check_layer(&model->layers[i], c, field);
+	}
 	return ret;
 }
 

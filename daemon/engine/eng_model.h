@@ -9,8 +9,10 @@
  * (BLAS for prompts), and which path a row takes depends on the row alone (struct
  * eng_row.is_prompt).
  *
- * Llama after Touvron et al. (2023): RMSNorm (Zhang & Sennrich 2019), RoPE (Su et al. 2021) in
- * half-split form, grouped-query attention (Ainslie et al. 2023), SwiGLU (Shazeer 2020).
+ * Decoders in the manner of Llama (Touvron et al. 2023): RMSNorm (Zhang & Sennrich 2019), RoPE (Su et
+ * al. 2021) in half-split form, grouped-query attention (Ainslie et al. 2023), SwiGLU (Shazeer 2020).
+ * What other families have instead or besides is data: numbers of the configuration and pointers of
+ * the layers, where zero and NULL mean what Llama does. README.md lists the blocks.
  */
 #ifndef ENG_MODEL_H
 #define ENG_MODEL_H
@@ -35,9 +37,17 @@ uint32_t eng_isa_best(void);
 struct eng_config {
 	uint32_t layer_count, hidden, intermediate, head_count, kv_head_count, head_dim;
 	uint32_t vocab_count, context_max;
-	float rms_eps;
-	float rope_attn_scale;
+	float rms_eps;		/* of LayerNorm too */
+	float rope_attn_scale;	/* multiplies cos and sin of inv_freq */
 	bool kv_f32;		/* KV cache in F32 (float weights), else F16 */
+	/* Zero, where a family is as Llama: */
+	uint32_t rotary_dim;	/* dims of a head that rotate, from its first; even; 0: all */
+	float embed_scale;	/* multiplies embeddings; 0: 1 */
+	float attn_scale;	/* of scores; 0: 1 / sqrt(head_dim) */
+	float attn_cap;		/* scores become cap * tanh(score / cap); 0: stay */
+	float logit_cap;	/* logits, the same */
+	bool gelu;		/* in its tanh form, instead of SiLU */
+	bool plain_ffn;		/* down(gelu(up)), without a gate */
 };
 
 struct eng_layer {
@@ -46,17 +56,34 @@ struct eng_layer {
 	/* q [heads*head_dim x hidden], o [hidden x heads*head_dim] */
 	struct eng_matrix q, k, v, o;
 	struct eng_matrix gate, up, down;
+	/* NULL, where a family is as Llama: */
+	const float *attn_norm_bias, *ffn_norm_bias;	/* [hidden]: the norm is a LayerNorm */
+	const float *q_bias, *k_bias, *v_bias, *o_bias, *gate_bias, *up_bias, *down_bias;
+	const float *q_norm, *k_norm;	/* [head_dim]: RMSNorm of each head before it rotates */
+	/* [hidden]: RMSNorm of what attention and feed-forward add */
+	const float *attn_post_norm, *ffn_post_norm;
+	uint32_t window;		/* tokens seen, the own one included; 0: all */
+	bool local_rope;		/* rotates by local_inv_freq */
 };
 
 /* Borrowed pointers into a mapped image; the caller fills it and keeps the memory. */
 struct eng_model {
 	struct eng_config config;
-	const float *inv_freq;		/* [head_dim / 2] */
+	const float *inv_freq;		/* [rotary_dim / 2]; NULL: nothing rotates, positions is there */
+	const float *local_inv_freq;	/* the same of layers with local_rope; or NULL */
 	const float *output_norm;	/* [hidden] */
+	const float *output_norm_bias;	/* [hidden]: it is a LayerNorm; or NULL */
+	struct eng_matrix positions;	/* [context_max x hidden], added to embeddings; or absent */
 	struct eng_matrix embed;	/* [vocab x hidden] */
 	struct eng_matrix output;	/* [vocab x hidden]; equal to embed when tied */
 	struct eng_layer *layers;	/* [layer_count] */
 };
+
+/* Dims of a head that rotate, if any do. */
+static inline uint32_t eng_rotary_dim(const struct eng_config *c)
+{
+	return c->rotary_dim ? c->rotary_dim : c->head_dim;
+}
 
 /* 0, or -EINVAL with *@field naming the first thing that does not fit (static text). */
 int eng_model_check(const struct eng_model *model, const char **field);

@@ -64,7 +64,8 @@ struct eng_buffers {
 	float *heads;			/* [rows][head_count * head_dim] output of attention */
 	float *parts;			/* [ENG_FEW_ROWS][head_count][parts_stride] */
 	float *gate, *up;		/* [rows][intermediate] */
-	float *cosine, *sine;		/* [rows][head_dim / 2] */
+	/* [2 * rows][rotary_dim / 2]: of inv_freq, then of local_inv_freq */
+	float *cosine, *sine;
 	/* Rounded inputs; one buffer a width, so that a row has one place whatever the phase. */
 	struct eng_act_block *act;	/* of q/k/v, gate/up, output */
 	struct eng_act_block *heads_act;	/* of o */
@@ -147,6 +148,12 @@ static inline uint32_t eng_panels(const struct eng_matrix *m)
 	return (m->rows + ENG_PANEL_ROWS - 1) / ENG_PANEL_ROWS;
 }
 
+/* The first token that a row at @position sees in a layer with @window. */
+static inline uint32_t eng_first_seen(uint32_t position, uint32_t window)
+{
+	return window && position >= window ? position + 1 - window : 0;
+}
+
 /* Share of @thread when @count units are split evenly. */
 static inline struct eng_range eng_share(uint32_t count, uint32_t thread, uint32_t threads)
 {
@@ -184,8 +191,8 @@ void eng_attend(struct eng *eng, uint32_t thread, uint32_t layer, const struct e
 /* One part of them, into buf.parts. */
 void eng_attend_part(struct eng *eng, uint32_t thread, uint32_t layer,
 		     const struct eng_range *group, struct eng_range heads, uint32_t part);
-/* All rows and heads of buf.parts into @heads [rows][heads_stride]. */
-void eng_attention_merge(struct eng *eng, float *heads);
+/* All rows and heads of buf.parts, as @layer left them, into @heads [rows][heads_stride]. */
+void eng_attention_merge(struct eng *eng, uint32_t layer, float *heads);
 
 /* eng_lora.c */
 
@@ -217,7 +224,7 @@ void eng_lora_expand(const struct eng *eng, const struct eng_lora_pass *pass, ui
 /* Adapters of its embedding onto @x; @z: scratch of one line. */
 void eng_lora_embed(const struct eng *eng, const struct eng_row *row, float *z, float *x);
 
-/* eng_llama.c: the whole step, run by every thread. */
-void eng_llama_run(void *eng, uint32_t thread);
+/* eng_decoder.c: the whole step, run by every thread. */
+void eng_decoder_run(void *eng, uint32_t thread);
 
 #endif

@@ -73,8 +73,8 @@ size_t eng_buffers_place(struct eng_buffers *buf, const struct eng_config *c, ui
 	buf->parts = carve_rows(&carver, ENG_FEW_ROWS * c->head_count, buf->parts_stride);
 	buf->gate = carve_rows(&carver, ENG_ROWS_MAX, buf->ffn_stride);
 	buf->up = carve_rows(&carver, ENG_ROWS_MAX, buf->ffn_stride);
-	buf->cosine = carve_rows(&carver, ENG_ROWS_MAX, buf->half_stride);
-	buf->sine = carve_rows(&carver, ENG_ROWS_MAX, buf->half_stride);
+	buf->cosine = carve_rows(&carver, 2 * ENG_ROWS_MAX, buf->half_stride);
+	buf->sine = carve_rows(&carver, 2 * ENG_ROWS_MAX, buf->half_stride);
 	buf->act = carve_act(&carver, ENG_ROWS_MAX, c->hidden);
 	buf->heads_act = carve_act(&carver, ENG_ROWS_MAX, heads);
 	buf->ffn_act = carve_act(&carver, ENG_ROWS_MAX, c->intermediate);

@@ -175,6 +175,6 @@ int eng_step(struct eng *eng, const struct eng_model *model, const struct eng_ro
 	eng_lora_group(step, NULL, row_count, &step->uses);
 	eng_lora_group(step, step->logits_rows, step->logits_count, &step->logits_uses);
 	step->thin = step->logits_count < row_count && !step->split_parts;
-	eng_pool_run(eng->pool, eng_llama_run, eng);
+	eng_pool_run(eng->pool, eng_decoder_run, eng);
 	return 0;
 }

@@ -99,13 +99,13 @@ static struct t_matrix *next_part(struct t_model *t)
 	return &t->parts[t->part_count++];
 }
 
-static const float *make_vector(struct t_model *t, uint32_t count, uint64_t *seed)
+const float *t_model_vector(struct t_model *t, uint32_t count, float middle, uint64_t *seed)
 {
 	struct t_matrix *part = next_part(t);
 	float *x = t_model_must(malloc(count * sizeof(*x)));
 
 	for (uint32_t i = 0; i < count; i++)
-		x[i] = 1 + 0.3f * t_random_float(seed);
+		x[i] = middle + 0.3f * t_random_float(seed);
 	part->packed = x;
 	return x;
 }
@@ -132,8 +132,8 @@ static void pack_panel(struct eng_matrix *m, struct t_matrix *part, uint32_t sou
 		t_model_die("eng_pack_panel", ret);
 }
 
-static void make_matrix(struct t_model *t, struct eng_matrix *m, uint32_t source, uint32_t rows,
-			uint32_t cols, uint64_t *seed)
+void t_model_matrix(struct t_model *t, struct eng_matrix *m, uint32_t source, uint32_t rows,
+		    uint32_t cols, uint64_t *seed)
 {
 	size_t row_bytes = cols / eng_source_block_values(source) * eng_source_block_bytes(source);
 	unsigned char *src = t_model_must(calloc(ENG_PANEL_ROWS, row_bytes));
@@ -161,15 +161,15 @@ static void make_layer(struct t_model *t, struct eng_layer *l, const struct t_sh
 {
 	uint32_t q = s->heads * s->head_dim, kv = s->kv_heads * s->head_dim;
 
-	l->attn_norm = make_vector(t, s->hidden, seed);
-	l->ffn_norm = make_vector(t, s->hidden, seed);
-	make_matrix(t, &l->q, src->attention, q, s->hidden, seed);
-	make_matrix(t, &l->k, src->attention, kv, s->hidden, seed);
-	make_matrix(t, &l->v, src->v, kv, s->hidden, seed);
-	make_matrix(t, &l->o, src->attention, s->hidden, q, seed);
-	make_matrix(t, &l->gate, src->ffn, s->intermediate, s->hidden, seed);
-	make_matrix(t, &l->up, src->ffn, s->intermediate, s->hidden, seed);
-	make_matrix(t, &l->down, src->down, s->hidden, s->intermediate, seed);
+	l->attn_norm = t_model_vector(t, s->hidden, 1, seed);
+	l->ffn_norm = t_model_vector(t, s->hidden, 1, seed);
+	t_model_matrix(t, &l->q, src->attention, q, s->hidden, seed);
+	t_model_matrix(t, &l->k, src->attention, kv, s->hidden, seed);
+	t_model_matrix(t, &l->v, src->v, kv, s->hidden, seed);
+	t_model_matrix(t, &l->o, src->attention, s->hidden, q, seed);
+	t_model_matrix(t, &l->gate, src->ffn, s->intermediate, s->hidden, seed);
+	t_model_matrix(t, &l->up, src->ffn, s->intermediate, s->hidden, seed);
+	t_model_matrix(t, &l->down, src->down, s->hidden, s->intermediate, seed);
 }
 
 static bool source_is_float(uint32_t source)
@@ -197,13 +197,13 @@ struct t_model *t_model_new(const struct t_shape *s, const struct t_sources *src
 		inv_freq[i] = powf(10000, -2.0f * (float)i / (float)s->head_dim);
 	next_part(t)->packed = inv_freq;
 	t->model.inv_freq = inv_freq;
-	t->model.output_norm = make_vector(t, s->hidden, &seed);
-	make_matrix(t, &t->model.embed, src->embed, s->vocab, s->hidden, &seed);
+	t->model.output_norm = t_model_vector(t, s->hidden, 1, &seed);
+	t_model_matrix(t, &t->model.embed, src->embed, s->vocab, s->hidden, &seed);
 	t->tied = src->output == T_TIED;
 	if (t->tied)
 		t->model.output = t->model.embed;
 	else
-		make_matrix(t, &t->model.output, src->output, s->vocab, s->hidden, &seed);
+		t_model_matrix(t, &t->model.output, src->output, s->vocab, s->hidden, &seed);
 	t->model.layers = t_model_must(calloc(s->layers, sizeof(*t->model.layers)));
 	for (uint32_t i = 0; i < s->layers; i++)
 		make_layer(t, &t->model.layers[i], s, src, &seed);

@@ -35,6 +35,19 @@ struct t_sources t_sources_all(uint32_t source);
 struct t_model *t_model_new(const struct t_shape *shape, const struct t_sources *sources,
 			    uint64_t seed);
 void t_model_free(struct t_model **model);
+/* What other families have besides or instead; all zero is a Llama. */
+struct t_variant {
+	const char *name;
+	bool layer_norm, plain_ffn, gelu, positions, qk_norm, post_norms;
+	bool qkv_bias, bias;		/* of q, k, v; of all matrices */
+	bool local;			/* the window's layers rotate by other frequencies */
+	uint32_t rotary_dim;
+	uint32_t window, every;		/* each layer but every @every-th has it; 0: each */
+	float embed_scale, attn_scale, attn_cap, logit_cap;
+};
+/* Make @model one. */
+void t_model_vary(struct t_model *model, const struct t_variant *variant, uint64_t seed);
+
 /* Logits after each of @count tokens, [count][vocab]. */
 void t_model_reference(const struct t_model *model, const uint32_t *tokens, uint32_t count,
 		       double *logits);

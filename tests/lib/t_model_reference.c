@@ -46,7 +46,7 @@ static void round_blocks(double *x, uint32_t count)
 
 /* Adapters take their input as it is, not rounded. */
 static void multiply(const struct state *s, uint32_t layer, uint32_t target,
-		     const struct eng_matrix *m, const double *x, double *out)
+		     const struct eng_matrix *m, const float *bias, const double *x, double *out)
 {
 	const float *w = values_of(s->t, m);
 	double *in = doubles(m->cols);
@@ -58,34 +58,50 @@ static void multiply(const struct state *s, uint32_t layer, uint32_t target,
 		out[r] = 0;
 		for (uint32_t i = 0; i < m->cols; i++)
 			out[r] += (double)w[(size_t)r * m->cols + i] * in[i];
+		out[r] += bias ? (double)bias[r] : 0;
 	}
 	free(in);
 	t_lora_add(s->adapters, s->adapter_count, layer, target, x, out);
 }
 
-static void norm(const struct state *s, const float *weight)
+/* With a bias a LayerNorm, without an RMSNorm. */
+static void norm(const struct state *s, const double *x, const float *weight, const float *bias,
+		 uint32_t count, double *out)
 {
-	double sum = 0;
+	double sum = 0, mean = 0;
 
-	for (uint32_t i = 0; i < s->c->hidden; i++)
-		sum += s->x[i] * s->x[i];
-	sum = 1 / sqrt(sum / s->c->hidden + (double)s->c->rms_eps);
-	for (uint32_t i = 0; i < s->c->hidden; i++)
-		s->norm[i] = s->x[i] * sum * (double)weight[i];
+	for (uint32_t i = 0; bias && i < count; i++)
+		mean += x[i] / count;
+	for (uint32_t i = 0; i < count; i++)
+		sum += (x[i] - mean) * (x[i] - mean);
+	sum = 1 / sqrt(sum / count + (double)s->c->rms_eps);
+	for (uint32_t i = 0; i < count; i++)
+		out[i] = (x[i] - mean) * sum * (double)weight[i] + (bias ? (double)bias[i] : 0);
 }
 
-static void rotate(const struct state *s, double *x, uint32_t heads, uint32_t position)
+static void rotate(const struct state *s, double *x, const float *inv_freq, uint32_t position)
 {
-	uint32_t half = s->c->head_dim / 2;
+	uint32_t half = eng_rotary_dim(s->c) / 2;
 
-	for (uint32_t h = 0; h < heads; h++)
-		for (uint32_t i = 0; i < half; i++) {
-			double *a = x + h * s->c->head_dim + i, *b = a + half, first = *a;
-			double angle = position * (double)s->t->model.inv_freq[i];
+	for (uint32_t i = 0; inv_freq && i < half; i++) {
+		double *a = x + i, *b = a + half, first = *a;
+		double angle = position * (double)inv_freq[i];
 
-			*a = first * cos(angle) - *b * sin(angle);
-			*b = *b * cos(angle) + first * sin(angle);
-		}
+		*a = first * cos(angle) - *b * sin(angle);
+		*b = *b * cos(angle) + first * sin(angle);
+	}
+}
+
+static void turn(const struct state *s, const struct eng_layer *l, double *x, uint32_t heads,
+		 const float *weight, uint32_t position)
+{
+	const struct eng_model *m = &s->t->model;
+
+	for (uint32_t h = 0; h < heads; h++, x += s->c->head_dim) {
+		if (weight)
+			norm(s, x, weight, NULL, s->c->head_dim, x);
+		rotate(s, x, l->local_rope ? m->local_inv_freq : m->inv_freq, position);
+	}
 }
 
 static void round_f16(double *x, uint32_t count)
@@ -106,18 +122,21 @@ static void attend_head(const struct state *s, uint32_t layer, uint32_t head, ui
 	uint32_t dim = s->c->head_dim, kv = s->c->kv_head_count * dim;
 	uint32_t kv_head = head / (s->c->head_count / s->c->kv_head_count);
 	size_t base = (size_t)layer * s->count * kv + kv_head * dim;
-	double *p = doubles(position + 1), sum = 0, max = -INFINITY;
+	double *p = doubles(position + 1), sum = 0, max = -INFINITY, cap = (double)s->c->attn_cap;
+	uint32_t window = s->t->model.layers[layer].window;
+	uint32_t begin = window && position >= window ? position - window + 1 : 0;
 
-	for (uint32_t t = 0; t <= position; t++) {
+	for (uint32_t t = begin; t <= position; t++) {
 		for (uint32_t i = 0; i < dim; i++)
 			p[t] += s->q[head * dim + i] * s->k[base + (size_t)t * kv + i];
-		p[t] /= sqrt(dim);
+		p[t] *= s->c->attn_scale != 0 ? (double)s->c->attn_scale : 1 / sqrt(dim);
+		p[t] = cap > 0 ? cap * tanh(p[t] / cap) : p[t];
 		max = fmax(max, p[t]);
 	}
-	for (uint32_t t = 0; t <= position; t++)
+	for (uint32_t t = begin; t <= position; t++)
 		sum += p[t] = exp(p[t] - max);
 	memset(s->heads + head * dim, 0, dim * sizeof(double));
-	for (uint32_t t = 0; t <= position; t++)
+	for (uint32_t t = begin; t <= position; t++)
 		for (uint32_t i = 0; i < dim; i++)
 			s->heads[head * dim + i] += p[t] / sum * s->v[base + (size_t)t * kv + i];
 	free(p);
@@ -130,54 +149,83 @@ static void attention(const struct state *s, uint32_t layer, uint32_t position)
 	double *k = s->k + ((size_t)layer * s->count + position) * kv;
 	double *v = s->v + ((size_t)layer * s->count + position) * kv;
 
-	norm(s, l->attn_norm);
-	multiply(s, layer, ENG_LORA_Q, &l->q, s->norm, s->q);
-	multiply(s, layer, ENG_LORA_K, &l->k, s->norm, k);
-	multiply(s, layer, ENG_LORA_V, &l->v, s->norm, v);
-	rotate(s, s->q, s->c->head_count, position);
-	rotate(s, k, s->c->kv_head_count, position);
+	norm(s, s->x, l->attn_norm, l->attn_norm_bias, s->c->hidden, s->norm);
+	multiply(s, layer, ENG_LORA_Q, &l->q, l->q_bias, s->norm, s->q);
+	multiply(s, layer, ENG_LORA_K, &l->k, l->k_bias, s->norm, k);
+	multiply(s, layer, ENG_LORA_V, &l->v, l->v_bias, s->norm, v);
+	turn(s, l, s->q, s->c->head_count, l->q_norm, position);
+	turn(s, l, k, s->c->kv_head_count, l->k_norm, position);
 	if (!s->c->kv_f32) {
 		round_f16(k, kv);
 		round_f16(v, kv);
 	}
 	for (uint32_t h = 0; h < s->c->head_count; h++)
 		attend_head(s, layer, h, position);
-	multiply(s, layer, ENG_LORA_O, &l->o, s->heads, s->delta);
+	multiply(s, layer, ENG_LORA_O, &l->o, l->o_bias, s->heads, s->delta);
+}
+
+static double activation(const struct state *s, double x)
+{
+	if (s->c->gelu)
+		return x / 2 * (1 + tanh(sqrt(2 / M_PI) * (x + 0.044715 * x * x * x)));
+	return x / (1 + exp(-x));
 }
 
 static void feed_forward(const struct state *s, uint32_t layer)
 {
 	const struct eng_layer *l = &s->t->model.layers[layer];
 
-	norm(s, l->ffn_norm);
-	multiply(s, layer, ENG_LORA_GATE, &l->gate, s->norm, s->gate);
-	multiply(s, layer, ENG_LORA_UP, &l->up, s->norm, s->up);
+	norm(s, s->x, l->ffn_norm, l->ffn_norm_bias, s->c->hidden, s->norm);
+	multiply(s, layer, ENG_LORA_UP, &l->up, l->up_bias, s->norm, s->up);
+	if (s->c->plain_ffn)
+		memcpy(s->gate, s->up, s->c->intermediate * sizeof(double));
+	else
+		multiply(s, layer, ENG_LORA_GATE, &l->gate, l->gate_bias, s->norm, s->gate);
 	for (uint32_t i = 0; i < s->c->intermediate; i++)
-		s->gate[i] = s->gate[i] / (1 + exp(-s->gate[i])) * s->up[i];
-	multiply(s, layer, ENG_LORA_DOWN, &l->down, s->gate, s->delta);
+		s->gate[i] = activation(s, s->gate[i]) * (s->c->plain_ffn ? 1 : s->up[i]);
+	multiply(s, layer, ENG_LORA_DOWN, &l->down, l->down_bias, s->gate, s->delta);
 }
 
-static void add_delta(const struct state *s)
+static void add_delta(const struct state *s, const float *post)
 {
+	if (post)
+		norm(s, s->delta, post, NULL, s->c->hidden, s->delta);
 	for (uint32_t i = 0; i < s->c->hidden; i++)
 		s->x[i] += s->delta[i];
 }
 
+static void embed(const struct state *s, uint32_t token, uint32_t position)
+{
+	const struct eng_model *m = &s->t->model;
+	const float *row = values_of(s->t, &m->embed) + (size_t)token * s->c->hidden, *at = NULL;
+
+	if (m->positions.type != ENG_NONE)
+		at = values_of(s->t, &m->positions) + (size_t)position * s->c->hidden;
+	for (uint32_t i = 0; i < s->c->hidden; i++)
+		s->x[i] = (double)row[i];
+	t_lora_embed(s->adapters, s->adapter_count, token, s->x);
+	for (uint32_t i = 0; i < s->c->hidden; i++) {
+		s->x[i] *= s->c->embed_scale != 0 ? (double)s->c->embed_scale : 1;
+		s->x[i] += at ? (double)at[i] : 0;
+	}
+}
+
 static void forward(const struct state *s, uint32_t token, uint32_t position, double *logits)
 {
-	const float *embed = values_of(s->t, &s->t->model.embed) + (size_t)token * s->c->hidden;
+	const struct eng_model *m = &s->t->model;
+	double cap = (double)s->c->logit_cap;
 
-	for (uint32_t i = 0; i < s->c->hidden; i++)
-		s->x[i] = (double)embed[i];
-	t_lora_embed(s->adapters, s->adapter_count, token, s->x);
+	embed(s, token, position);
 	for (uint32_t layer = 0; layer < s->c->layer_count; layer++) {
 		attention(s, layer, position);
-		add_delta(s);
+		add_delta(s, m->layers[layer].attn_post_norm);
 		feed_forward(s, layer);
-		add_delta(s);
+		add_delta(s, m->layers[layer].ffn_post_norm);
 	}
-	norm(s, s->t->model.output_norm);
-	multiply(s, 0, ENG_LORA_OUTPUT, &s->t->model.output, s->norm, logits);
+	norm(s, s->x, m->output_norm, m->output_norm_bias, s->c->hidden, s->norm);
+	multiply(s, 0, ENG_LORA_OUTPUT, &m->output, NULL, s->norm, logits);
+	for (uint32_t i = 0; cap > 0 && i < s->c->vocab_count; i++)
+		logits[i] = cap * tanh(logits[i] / cap);
 }
 
 void t_model_reference(const struct t_model *t, const uint32_t *tokens, uint32_t count,

@@ -203,7 +203,16 @@ static void misfits_are_named(void)
 	REFUSED(c->rms_eps, NAN, "rms_eps");
 	REFUSED(c->rms_eps, -1.0f, "rms_eps");
 	REFUSED(c->rope_attn_scale, INFINITY, "rope_attn_scale");
+	REFUSED(c->rotary_dim, 7, "rotary_dim");
+	REFUSED(c->rotary_dim, c->head_dim + 2, "rotary_dim");
+	REFUSED(c->embed_scale, NAN, "embed_scale");
+	REFUSED(c->attn_scale, INFINITY, "attn_scale");
+	REFUSED(c->attn_cap, -1.0f, "attn_cap");
+	REFUSED(c->logit_cap, NAN, "logit_cap");
+	REFUSED(c->plain_ffn, true, "plain_ffn");
 	REFUSED(t->model.inv_freq, NULL, "inv_freq");
+	REFUSED(t->model.positions.rows, 1, "inv_freq");
+	REFUSED(last->local_rope, true, "local_inv_freq");
 	REFUSED(t->model.output_norm, NULL, "output_norm");
 	REFUSED(t->model.embed.rows, 299, "embed");
 	REFUSED(t->model.embed.type, ENG_NONE, "embed");

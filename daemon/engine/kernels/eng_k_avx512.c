@@ -358,7 +358,8 @@ static void quantize_block(const float *x, struct eng_act_block *b)
 
 const struct eng_kernels eng_kernels_avx512 = {
 	.isa = ENG_ISA_AVX512, .quantize = quantize, .matmul_q = matmul_q, .matmul_f = matmul_f,
-	.rms_norm = rms_norm, .rope = rope, .silu_mul = silu_mul, .add = add,
+	.rms_norm = rms_norm, .layer_norm = layer_norm, .rope = rope, .silu_mul = silu_mul,
+	.gelu_mul = gelu_mul, .add = add, .scale = scale_all, .soft_cap = soft_cap,
 	.softmax_part = softmax_part, .max = max, .sum_exp = sum_exp, .widen = widen, .kv_put = kv_put,
 	.attn_scores = attn_scores, .attn_mix = attn_mix, .attn_merge = attn_merge,
 	.diverge = diverge, .lora_shrink = lora_shrink, .lora_expand = lora_expand,

@@ -146,7 +146,8 @@ static void matmul_q(const struct eng_matrix *m, uint32_t first_panel, uint32_t 
 
 const struct eng_kernels eng_kernels_generic = {
 	.isa = ENG_ISA_GENERIC, .quantize = quantize, .matmul_q = matmul_q, .matmul_f = matmul_f,
-	.rms_norm = rms_norm, .rope = rope, .silu_mul = silu_mul, .add = add,
+	.rms_norm = rms_norm, .layer_norm = layer_norm, .rope = rope, .silu_mul = silu_mul,
+	.gelu_mul = gelu_mul, .add = add, .scale = scale_all, .soft_cap = soft_cap,
 	.softmax_part = softmax_part, .max = max, .sum_exp = sum_exp, .widen = widen, .kv_put = kv_put,
 	.attn_scores = attn_scores, .attn_mix = attn_mix, .attn_merge = attn_merge,
 	.diverge = diverge, .lora_shrink = lora_shrink, .lora_expand = lora_expand,

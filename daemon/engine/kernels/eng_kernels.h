@@ -83,11 +83,18 @@ struct eng_kernels {
 
 	/* out = x / sqrt(mean(x^2) + eps) * weight. @out may be @x. */
 	void (*rms_norm)(float *out, const float *x, const float *weight, uint32_t n, float eps);
+	/* out = (x - mean) / sqrt(variance + eps) * weight + bias. @out may be @x. */
+	void (*layer_norm)(float *out, const float *x, const float *weight, const float *bias,
+			   uint32_t n, float eps);
 	/* Half-split rotation of one head: (x[i], x[half+i]) by the angle i. */
 	void (*rope)(float *x, const float *cosine, const float *sine, uint32_t half);
 	/* out = gate / (1 + exp(-gate)) * up. @out may be either. */
 	void (*silu_mul)(float *out, const float *gate, const float *up, size_t n);
+	/* The same with gelu (its tanh form) of gate; @up may be NULL: nothing is multiplied. */
+	void (*gelu_mul)(float *out, const float *gate, const float *up, size_t n);
 	void (*add)(float *x, const float *y, size_t n);		/* x += y */
+	void (*scale)(float *x, float by, size_t n);			/* x *= by */
+	void (*soft_cap)(float *x, float cap, size_t n);		/* x = cap * tanh(x / cap) */
 	/* x = exp(x - max), in place; n >= 1. Returns the sum; the maximum goes to *@most. */
 	float (*softmax_part)(float *x, size_t n, float *most);
 	float (*max)(const float *x, size_t n);				/* n >= 1 */

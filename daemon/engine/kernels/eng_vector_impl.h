@@ -76,6 +76,51 @@ static void rms_norm(float *out, const float *x, const float *weight, uint32_t n
 	}
 }
 
+/* Sum of (x - mean)^2. */
+static inline float spread_of(const float *x, struct lanes mean, uint32_t n)
+{
+	struct lanes sum = lanes_set(0), v;
+	uint32_t i;
+
+	for (i = 0; i + 16 <= n; i += 16) {
+		v = lanes_sub(lanes_load(x + i), mean);
+		sum = lanes_fma(v, v, sum);
+	}
+	if (i < n) {
+		v = lanes_cut(lanes_sub(lanes_load_n(x + i, n - i), mean), n - i, 0);
+		sum = lanes_fma(v, v, sum);
+	}
+	return lanes_sum(sum);
+}
+
+static inline float sum_of(const float *x, uint32_t n)
+{
+	struct lanes sum = lanes_set(0);
+	uint32_t i;
+
+	for (i = 0; i + 16 <= n; i += 16)
+		sum = lanes_add(sum, lanes_load(x + i));
+	if (i < n)
+		sum = lanes_add(sum, lanes_load_n(x + i, n - i));
+	return lanes_sum(sum);
+}
+
+static void layer_norm(float *out, const float *x, const float *weight, const float *bias, uint32_t n,
+		       float eps)
+{
+	const struct lanes mean = lanes_set(sum_of(x, n) / (float)n);
+	const struct lanes factor =
+		lanes_set(1.0f / sqrtf(spread_of(x, mean, n) / (float)n + eps));
+
+	for (uint32_t i = 0; i < n; i += 16) {
+		const uint32_t some = n - i < 16 ? n - i : 16;
+		const struct lanes v = lanes_sub(lanes_load_n(x + i, some), mean);
+
+		lanes_store_n(out + i, lanes_fma(lanes_mul(v, factor), lanes_load_n(weight + i, some),
+						 lanes_load_n(bias + i, some)), some);
+	}
+}
+
 static void rope_some(float *x, float *y, const float *cosine, const float *sine, uint32_t n)
 {
 	const struct lanes c = lanes_load_n(cosine, n), s = lanes_load_n(sine, n);
@@ -109,6 +154,53 @@ static void silu_mul(float *out, const float *gate, const float *up, size_t n)
 	if (i < n)
 		lanes_store_n(out + i, lanes_silu_mul(lanes_load_n(gate + i, n - i),
 						      lanes_load_n(up + i, n - i)), n - i);
+}
+
+/* sqrt(2 / pi) * 2 and the same * 0.044715: x (1 + tanh(u)) / 2 is x / (1 + exp(-2u)). */
+#define GELU_X		0x1.9884533d43651p+0f
+#define GELU_X3		0x1.2444f2a4d8b4bp-4f
+
+static inline struct lanes lanes_gelu(struct lanes x)
+{
+	const struct lanes square = lanes_mul(x, x);
+	const struct lanes u = lanes_mul(x, lanes_fma(square, lanes_set(-GELU_X3), lanes_set(-GELU_X)));
+
+	return lanes_div(x, lanes_add(lanes_set(1.0f), lanes_exp(u)));
+}
+
+static void gelu_mul(float *out, const float *gate, const float *up, size_t n)
+{
+	for (size_t i = 0; i < n; i += 16) {
+		const size_t some = n - i < 16 ? n - i : 16;
+		struct lanes g = lanes_gelu(lanes_load_n(gate + i, some));
+
+		if (up)
+			g = lanes_mul(g, lanes_load_n(up + i, some));
+		lanes_store_n(out + i, g, some);
+	}
+}
+
+static void scale_all(float *x, float by, size_t n)
+{
+	for (size_t i = 0; i < n; i += 16) {
+		const size_t some = n - i < 16 ? n - i : 16;
+
+		lanes_store_n(x + i, lanes_mul(lanes_load_n(x + i, some), lanes_set(by)), some);
+	}
+}
+
+/* tanh(y) = 1 - 2 / (exp(2y) + 1) */
+static void soft_cap(float *x, float cap, size_t n)
+{
+	const struct lanes twice = lanes_set(2.0f / cap), one = lanes_set(1.0f), by = lanes_set(cap);
+
+	for (size_t i = 0; i < n; i += 16) {
+		const size_t some = n - i < 16 ? n - i : 16;
+		const struct lanes e = lanes_exp(lanes_mul(lanes_load_n(x + i, some), twice));
+		const struct lanes t = lanes_sub(one, lanes_div(lanes_set(2.0f), lanes_add(e, one)));
+
+		lanes_store_n(x + i, lanes_mul(t, by), some);
+	}
 }
 
 static void add(float *x, const float *y, size_t n)
