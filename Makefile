@@ -22,6 +22,7 @@ SHM_SRC := \
 	shm/mhs_image.c \
 	shm/mhs_ring.c \
 	shm/mhs_seg.c \
+	shm/mhs_shape.c \
 	shm/mhs_spin.c \
 	shm/mhs_stat.c
 
@@ -65,9 +66,18 @@ ENGINE_SRC := \
 	daemon/engine/kernels/eng_trial.c
 
 STORE_SRC := \
+	daemon/store/families/fam_gemma2.c \
+	daemon/store/families/fam_gemma3.c \
+	daemon/store/families/fam_gpt2.c \
+	daemon/store/families/fam_llama.c \
+	daemon/store/families/fam_mistral.c \
+	daemon/store/families/fam_phi3.c \
+	daemon/store/families/fam_qwen2.c \
+	daemon/store/families/fam_qwen3.c \
 	daemon/store/import_gguf.c \
 	daemon/store/import_gguf_config.c \
 	daemon/store/import_gguf_folder.c \
+	daemon/store/import_gguf_rope.c \
 	daemon/store/import_hf.c \
 	daemon/store/import_peft.c \
 	daemon/store/import_safetensors.c \
@@ -84,6 +94,7 @@ STORE_SRC := \
 	daemon/store/sto_diff_adapters.c \
 	daemon/store/sto_diff_tensors.c \
 	daemon/store/sto_differ.c \
+	daemon/store/sto_family.c \
 	daemon/store/sto_file.c \
 	daemon/store/sto_gguf.c \
 	daemon/store/sto_gguf_cursor.c \
@@ -92,6 +103,7 @@ STORE_SRC := \
 	daemon/store/sto_gguf_tensors.c \
 	daemon/store/sto_hash.c \
 	daemon/store/sto_hf_config.c \
+	daemon/store/sto_hf_rope.c \
 	daemon/store/sto_history.c \
 	daemon/store/sto_image.c \
 	daemon/store/sto_import.c \
@@ -110,6 +122,7 @@ STORE_SRC := \
 	daemon/store/sto_peft.c \
 	daemon/store/sto_peft_match.c \
 	daemon/store/sto_prune.c \
+	daemon/store/sto_rope.c \
 	daemon/store/sto_safetensors.c \
 	daemon/store/sto_semver.c \
 	daemon/store/sto_share.c \
@@ -215,6 +228,7 @@ WRK_SRC := \
 	daemon/worker/wrk_adapter.c \
 	daemon/worker/wrk_admit.c \
 	daemon/worker/wrk_batch.c \
+	daemon/worker/wrk_bind.c \
 	daemon/worker/wrk_check.c \
 	daemon/worker/wrk_compare.c \
 	daemon/worker/wrk_control.c \
@@ -613,6 +627,9 @@ check-long: ## the long campaigns: storms, kills, releases, reference data on ev
 	@$(MAKE) --no-print-directory programs tests
 	@B=$(B) FLIPS=1000000 SWAPS=10000 KILLS=2000 JUDGE_RELEASES=10000 LEVELS=all tests/run.sh -t 3600 $(LONG_CHECKS)
 
+check-reference: programs ## a folder of reference data, whole, through a real mhostd: DIR=...
+	@python3 tests/reference/check_reference.py --mhost $(B)/mhost --mhostd $(B)/mhostd --whole $(DIR)
+
 check-race: $(RACE_TESTS) ## the epoch protocol: all interleavings, mutants, ThreadSanitizer, processes
 	@B=$(B) V=1 tests/run.sh $(RACE_CHECKS)
 
@@ -660,4 +677,4 @@ clean: ## remove what was built
 
 programs: $(PROGRAMS)
 tests: $(TESTS) $(JUDGE_SIMS) $(STORMS) $(B)/example $(RACE_TESTS) $(REPLAYS)
-.PHONY: all fuzz help deps quickstart check check-long check-race bench-engine bench-kernels check-layers lint install clean programs tests
+.PHONY: all fuzz help deps quickstart check check-long check-race check-reference bench-engine bench-kernels check-layers lint install clean programs tests

@@ -72,4 +72,9 @@ const struct mhs_image_tensor *mhs_image_tensor_find(const struct mhs_image_head
 						     const void *base, uint32_t role,
 						     uint32_t layer);
 
+/* "llama" and the like; NULL when unknown. */
+const char *mhs_arch_name(uint32_t arch);
+/* Tokens that @layer sees, 0: all. */
+uint32_t mhs_shape_window(const struct mhs_image_shape *shape, uint32_t layer);
+
 #endif

@@ -17,4 +17,7 @@ bool mhs_all_zero(const void *bytes, size_t count);
 int mhs_check_page(const void *page, const uint8_t hash[MHS_CHUNK_HASH_BYTES], mhs_hash128_fn check_hash,
 		   const char **field);
 
+/* mhs_shape.c: image->shape; config has been checked. 0, or -EINVAL with *@field. */
+int mhs_shape_check(const struct mhs_image_header *image, const char **field);
+
 #endif

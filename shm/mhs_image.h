@@ -28,7 +28,8 @@
 
 #define MHS_IMAGE_MAGIC		UINT64_C(0x316567616d69686d)	/* "mhimage1" */
 #define MHS_IMAGE_ABI_MAJOR	2u	/* 2: 5 and 6 bits are held as such */
-#define MHS_IMAGE_ABI_MINOR	4u	/* 1: MHS_IMAGE_PACKED; 2: adapters; 3: more types; 4: QUICK_HASH */
+/* 1: MHS_IMAGE_PACKED; 2: adapters; 3: more types; 4: QUICK_HASH; 5: families */
+#define MHS_IMAGE_ABI_MINOR	5u
 #define MHS_PACK_MAGIC		UINT64_C(0x31306b636170686d)	/* "mhpack01" */
 #define MHS_IMAGE_ALIGN_BYTES	4096u
 #define MHS_IMAGE_CHUNK_BYTES	(4u << 20)
@@ -49,15 +50,28 @@
  * SHA-256 of the chunk table, whose hashes cover the data; tensors have no hashes of their own.
  */
 #define MHS_IMAGE_QUICK_HASH	UINT64_C(2)
+#define MHS_IMAGE_SHAPED	UINT64_C(4)	/* feature: shape is not all zero (since 2.5) */
 
 enum mhs_image_kind { MHS_IMAGE_MODEL = 1, MHS_IMAGE_ADAPTER = 2 };
-enum mhs_image_arch { MHS_ARCH_LLAMA = 1 };
+enum mhs_image_arch {
+	MHS_ARCH_LLAMA = 1,
+	MHS_ARCH_MISTRAL = 2,		/* this and the following since 2.5 */
+	MHS_ARCH_QWEN2 = 3,
+	MHS_ARCH_QWEN3 = 4,
+	MHS_ARCH_GPT2 = 5,
+	MHS_ARCH_GEMMA2 = 6,
+	MHS_ARCH_GEMMA3 = 7,
+	MHS_ARCH_PHI3 = 8,
+};
 
 enum mhs_image_role {
 	MHS_ROLE_EMBED = 1,		/* [vocab x hidden] */
 	MHS_ROLE_OUTPUT = 2,		/* [vocab x hidden], absent when tied to EMBED */
 	MHS_ROLE_OUTPUT_NORM = 3,	/* [hidden] */
-	MHS_ROLE_INV_FREQ = 4,		/* [head_dim / 2] rope inverse frequencies, scaled */
+	MHS_ROLE_INV_FREQ = 4,		/* [rotary dims / 2] rope inverse frequencies, scaled */
+	MHS_ROLE_INV_FREQ_LOCAL = 5,	/* the same of layers with a window (since 2.5) */
+	MHS_ROLE_POSITIONS = 6,		/* [context x hidden], learned (since 2.5) */
+	MHS_ROLE_OUTPUT_NORM_BIAS = 7,	/* [hidden] (since 2.5) */
 	MHS_ROLE_ATTN_NORM = 16,	/* [hidden]; these and the following per layer */
 	MHS_ROLE_ATTN_Q = 17,		/* [heads * head_dim x hidden], halves rotate together */
 	MHS_ROLE_ATTN_K = 18,		/* [kv_heads * head_dim x hidden], as Q */
@@ -67,6 +81,20 @@ enum mhs_image_role {
 	MHS_ROLE_FFN_GATE = 22,		/* [intermediate x hidden] */
 	MHS_ROLE_FFN_UP = 23,
 	MHS_ROLE_FFN_DOWN = 24,		/* [hidden x intermediate] */
+	/* each with its flag of mhs_image_shape (since 2.5); a bias is as long as its rows are many */
+	MHS_ROLE_ATTN_NORM_BIAS = 32,
+	MHS_ROLE_ATTN_Q_BIAS = 33,
+	MHS_ROLE_ATTN_K_BIAS = 34,
+	MHS_ROLE_ATTN_V_BIAS = 35,
+	MHS_ROLE_ATTN_O_BIAS = 36,
+	MHS_ROLE_ATTN_Q_NORM = 37,	/* [head_dim] */
+	MHS_ROLE_ATTN_K_NORM = 38,
+	MHS_ROLE_ATTN_POST_NORM = 39,	/* [hidden] */
+	MHS_ROLE_FFN_NORM_BIAS = 40,
+	MHS_ROLE_FFN_GATE_BIAS = 41,
+	MHS_ROLE_FFN_UP_BIAS = 42,
+	MHS_ROLE_FFN_DOWN_BIAS = 43,
+	MHS_ROLE_FFN_POST_NORM = 44,
 	/* or'ed to the role of the matrix W[rows x cols] that is adapted (since 2.2) */
 	MHS_ROLE_LORA_A = 0x100,	/* [rank x cols] of W; of EMBED: [rank x vocab] */
 	MHS_ROLE_LORA_B = 0x200,	/* [rows x rank] of W; of EMBED: [hidden x rank] */
@@ -89,6 +117,35 @@ struct mhs_image_config {
 	uint32_t reserved0[3];		/* zero */
 };
 _Static_assert(sizeof(struct mhs_image_config) == 64, "image ABI 2: config");
+
+/* What a model has besides or instead of a Llama's. */
+enum mhs_shape_flag {
+	MHS_SHAPE_GELU = 1,		/* in its tanh form, not SiLU */
+	MHS_SHAPE_PLAIN_FFN = 2,	/* no FFN_GATE */
+	MHS_SHAPE_POSITIONS = 4,	/* POSITIONS are added, nothing rotates: no INV_FREQ */
+	MHS_SHAPE_LAYER_NORM = 8,	/* LayerNorm, with *_NORM_BIAS */
+	MHS_SHAPE_QK_NORM = 16,		/* ATTN_Q_NORM, ATTN_K_NORM: RMSNorm of each head */
+	MHS_SHAPE_POST_NORMS = 32,	/* *_POST_NORM: RMSNorm of what a block adds */
+	MHS_SHAPE_QKV_BIAS = 64,
+	MHS_SHAPE_O_BIAS = 128,
+	MHS_SHAPE_FFN_BIAS = 256,
+	MHS_SHAPE_LOCAL_ROPE = 512,	/* layers with a window rotate by INV_FREQ_LOCAL */
+	MHS_SHAPE_FLAGS = 1023,
+};
+
+/* Since 2.5; all zero, without MHS_IMAGE_SHAPED: a Llama's. Zero in adapters. */
+struct mhs_image_shape {
+	uint32_t flags;			/* enum mhs_shape_flag */
+	uint32_t rotary_dim;		/* dims of a head that rotate, from its first; even; 0: all */
+	uint32_t window;		/* tokens that layers with a window see, their own included */
+	float embed_scale;		/* multiplies embeddings; 0: 1 */
+	float attn_scale;		/* of scores; 0: 1 / sqrt(head_dim) */
+	float attn_cap;			/* scores become cap * tanh(score / cap); 0: stay */
+	float logit_cap;		/* logits, the same */
+	uint32_t reserved0;		/* zero */
+	uint64_t window_layers[MHS_IMAGE_LAYER_MAX / 64];	/* bit i % 64 of word i / 64 */
+};
+_Static_assert(sizeof(struct mhs_image_shape) == 96, "image ABI 2: shape");
 
 struct mhs_image_span {
 	uint64_t offset_bytes;		/* in the image; 0: absent */
@@ -130,7 +187,8 @@ struct mhs_image_header {
 	/* adapters alone, else zero (since 2.2); model and config are those of the base */
 	char adapter[MHS_NAME_BYTES];
 	uint8_t fits_hash[MHS_HASH_BYTES];	/* SHA-256, see mhs_adapter.h */
-	uint8_t reserved0[MHS_PAGE_BYTES - 560];	/* zero */
+	struct mhs_image_shape shape;		/* since 2.5 */
+	uint8_t reserved0[MHS_PAGE_BYTES - 656];	/* zero */
 };
 _Static_assert(sizeof(struct mhs_image_header) == MHS_PAGE_BYTES, "image header is one page");
 

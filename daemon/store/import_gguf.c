@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * import_gguf.c: a GGUF file of the llama architecture as a struct sto_model. Rows of q and k come
- * in llama.cpp's order, where neighbouring rows rotate together; the image wants halves, so whole
- * rows are permuted when they are packed, whatever their type.
+ * import_gguf.c: a GGUF file as a struct sto_model. Rows of a Llama's q and k come in llama.cpp's
+ * order, where neighbouring rows rotate together; the image wants halves, so whole rows are permuted
+ * when they are packed, whatever their type.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -17,22 +17,31 @@
 
 /* ---- tensors ----------------------------------------------------------------------------- */
 
-static int check_shape(const struct sto_gguf *gguf, const struct sto_gguf_tensor *t,
-		       const struct sto_slot *slot, uint64_t rows, uint64_t cols,
-		       struct sto_error *error)
-{
-	uint64_t have_rows = t->dims[1] * t->dims[2] * t->dims[3];
+/* A tensor of the file and the part of it that a slot takes. */
+struct part {
+	const struct sto_slot *slot;
+	uint32_t layer;
+	uint64_t rows, cols;		/* of the slot */
+	uint64_t first, total;		/* rows, of vectors columns, in the tensor */
+};
 
-	if (t->dim_count != (slot->vector ? 1u : 2u) || t->dims[0] != cols || t->dims[1] != rows) {
+static int check_shape(const struct sto_gguf *gguf, const struct sto_gguf_tensor *t,
+		       const struct part *part, struct sto_error *error)
+{
+	bool vector = part->slot->vector;
+	uint64_t have_rows = t->dims[1] * t->dims[2] * t->dims[3];
+	uint64_t rows = vector ? 1 : part->total, cols = vector ? part->total : part->cols;
+
+	if (t->dim_count != (vector ? 1u : 2u) || t->dims[0] != cols || t->dims[1] != rows) {
 		sto_fail(error,
 			 "%s: tensor %s: has %u dimensions, %llu rows of %llu, limit %u, %llu of "
 			 "%llu (from the metadata); " CONVERT,
 			 gguf->file[t->part].path, t->name, t->dim_count, (unsigned long long)have_rows,
-			 (unsigned long long)t->dims[0], slot->vector ? 1u : 2u,
+			 (unsigned long long)t->dims[0], vector ? 1u : 2u,
 			 (unsigned long long)rows, (unsigned long long)cols);
 		return -EINVAL;
 	}
-	if (slot->vector && eng_source_block_values(t->type) > 1) {
+	if (vector && eng_source_block_values(t->type) > 1) {
 		sto_fail(error, "%s: tensor %s: is %s, limit F32, F16, BF16 for a vector; " CONVERT,
 			 gguf->file[t->part].path, t->name, sto_gguf_tensor_type_name(t->type));
 		return -EINVAL;
@@ -41,20 +50,22 @@ static int check_shape(const struct sto_gguf *gguf, const struct sto_gguf_tensor
 }
 
 static void place_tensor(struct sto_model *model, const struct sto_gguf_tensor *t,
-			 const struct sto_slot *slot, uint32_t layer)
+			 const struct part *part)
 {
 	struct sto_tensor *to = &model->tensors[model->tensor_count++];
+	uint32_t role = part->slot->role;
 
 	snprintf(to->name, sizeof(to->name), "%s", t->name);
-	to->role = slot->role;
-	to->layer = layer;
+	to->role = role;
+	to->layer = part->layer;
 	to->source = t->type;
 	to->file = t->part;
-	to->rows = t->dims[1];
-	to->cols = t->dims[0];
-	to->offset_bytes = t->offset_bytes;
-	to->row_bytes = t->bytes / t->dims[1];
-	if (slot->role == MHS_ROLE_ATTN_Q || slot->role == MHS_ROLE_ATTN_K)
+	to->vector = part->slot->vector;
+	to->rows = part->rows;
+	to->cols = part->cols;
+	to->row_bytes = to->vector ? t->bytes / part->total * part->cols : t->bytes / part->total;
+	to->offset_bytes = t->offset_bytes + t->bytes / part->total * part->first;
+	if (model->family->gguf_pairs && (role == MHS_ROLE_ATTN_Q || role == MHS_ROLE_ATTN_K))
 		to->head_rows = model->config.head_dim;
 }
 
@@ -62,11 +73,12 @@ static int add_tensor(const struct sto_gguf *gguf, struct sto_model *model,
 		      const struct sto_slot *slot, uint32_t layer, uint8_t *used,
 		      struct sto_error *error)
 {
+	struct sto_name names = sto_slot_name(slot, model->family);
+	struct part part = { .slot = slot, .layer = layer };
 	const struct sto_gguf_tensor *t;
 	char name[MHS_NAME_BYTES];
-	uint64_t rows, cols;
 
-	snprintf(name, sizeof(name), slot->gguf, layer);
+	snprintf(name, sizeof(name), names.gguf, layer);
 	t = sto_gguf_find_tensor(gguf, name);
 	if (!t && slot->role == MHS_ROLE_OUTPUT) {
 		model->config.tied = 1;
@@ -76,11 +88,14 @@ static int add_tensor(const struct sto_gguf *gguf, struct sto_model *model,
 		sto_fail(error, "%s: tensor %s: is absent; " CONVERT, gguf->file->path, name);
 		return -EINVAL;
 	}
-	sto_slot_shape(slot, &model->config, &rows, &cols);
-	if (check_shape(gguf, t, slot, rows, cols, error))
+	sto_slot_shape(slot, &model->config, &part.rows, &part.cols);
+	part.total = slot->vector ? part.cols : part.rows;
+	if (names.how & STO_FUSED)
+		sto_slot_fused(slot, &model->config, &part.first, &part.total);
+	if (check_shape(gguf, t, &part, error))
 		return -EINVAL;
 	used[t - gguf->tensors] = 1;
-	place_tensor(model, t, slot, layer);
+	place_tensor(model, t, &part);
 	return 0;
 }
 
@@ -89,11 +104,12 @@ static int is_harmless(const char *name)
 {
 	size_t n = strlen(name);
 
-	return strcmp(name, "rope_freqs.weight") == 0 ||
+	return strcmp(name, "rope_freqs.weight") == 0 || strncmp(name, "rope_factors_", 13) == 0 ||
 	       (n > 21 && strcmp(name + n - 21, ".attn_rot_embd.weight") == 0);
 }
 
-static int check_unused(const struct sto_gguf *gguf, const uint8_t *used, struct sto_error *error)
+static int check_unused(const struct sto_gguf *gguf, const struct sto_model *model,
+			const uint8_t *used, struct sto_error *error)
 {
 	for (uint32_t i = 0; i < gguf->tensor_count; i++) {
 		const struct sto_gguf_tensor *t = &gguf->tensors[i];
@@ -102,9 +118,9 @@ static int check_unused(const struct sto_gguf *gguf, const uint8_t *used, struct
 		if (used[i] || is_harmless(name))
 			continue;
 		sto_fail(error,
-			 "%s: tensor %s: has no place in a llama model of this configuration; this "
+			 "%s: tensor %s: has no place in a %s model of this configuration; this "
 			 "kind of model is not supported",
-			 gguf->file[t->part].path, name);
+			 gguf->file[t->part].path, name, model->family->gguf);
 		return -ENOTSUP;
 	}
 	return 0;
@@ -123,11 +139,13 @@ static int add_tensors(const struct sto_gguf *gguf, struct sto_model *model,
 	for (uint32_t i = 0; i < sto_slot_count && !err; i++) {
 		uint32_t layers = sto_slots[i].per_layer ? model->config.layer_count : 1;
 
+		if (!sto_slot_present(&sto_slots[i], &model->shape))
+			continue;
 		for (uint32_t layer = 0; layer < layers && !err; layer++)
 			err = add_tensor(gguf, model, &sto_slots[i], layer, used, error);
 	}
 	if (!err)
-		err = check_unused(gguf, used, error);
+		err = check_unused(gguf, model, used, error);
 	free(used);
 	return err;
 }
@@ -211,11 +229,9 @@ int sto_import_gguf(struct sto_model *model, const char *path, struct sto_error 
 		return err;
 	err = open_parts(&gguf, model, path, error);
 	if (!err)
-		err = import_gguf_architecture(&gguf, error);
+		err = import_gguf_architecture(&gguf, model, error);
 	if (!err)
 		err = import_gguf_config(&gguf, model, error);
-	if (!err)
-		err = import_gguf_rope(&gguf, model, error);
 	if (!err)
 		err = add_tensors(&gguf, model, error);
 	if (!err)

@@ -9,7 +9,7 @@
 
 #include "import_peft_priv.h"
 #include "mhs_adapter.h"
-#include "sto_model.h"
+#include "sto_family.h"
 
 #define CONFIG_NAME	"adapter_config.json"
 #define WEIGHTS_NAME	"adapter_model.safetensors"
@@ -21,6 +21,7 @@
 struct reader {
 	struct sto_lora *lora;
 	struct sto_version *base;
+	const struct sto_family *family;	/* of the base */
 	struct sto_safetensors st;
 	bool *used;			/* one for each tensor */
 	struct sto_error *error;
@@ -115,7 +116,8 @@ static uint32_t type_of(uint32_t a, uint32_t b)
 	return a == b ? eng_type_of_source(a) : ENG_F32;
 }
 
-static int add_halves(const struct reader *r, struct sto_lora_target *t)
+/* @first, @total: the target's rows in B, which may be that of a fused matrix. */
+static int add_halves(const struct reader *r, struct sto_lora_target *t, uint64_t first, uint64_t total)
 {
 	char a_name[NAME_BYTES], b_name[NAME_BYTES];
 	const struct sto_st_tensor *a = find_half(r, t, 'A', a_name);
@@ -126,12 +128,13 @@ static int add_halves(const struct reader *r, struct sto_lora_target *t)
 		return fail_absent(r, a ? b_name : a_name, a || b);
 	err = check_half(r, a, t->scale.rank, t->cols, "rank of " CONFIG_NAME " x inputs of the base");
 	if (!err)
-		err = check_half(r, b, t->rows, t->scale.rank,
+		err = check_half(r, b, total, t->scale.rank,
 				 "outputs of the base x rank of " CONFIG_NAME);
 	if (err)
 		return err;
 	use_half(r, a, &t->a);
 	use_half(r, b, &t->b);
+	t->b.offset_bytes += first * t->scale.rank * eng_source_block_bytes(b->source);
 	t->type = type_of(a->source, b->source);
 	return 0;
 }
@@ -139,32 +142,37 @@ static int add_halves(const struct reader *r, struct sto_lora_target *t)
 /* ---- targets ---------------------------------------------------------------------------------- */
 
 /* "model.layers.%u.mlp.up_proj.weight" without its end. */
-static void module_name(const struct sto_slot *slot, uint32_t layer, char module[MHS_NAME_BYTES])
+static void module_name(const struct sto_name *names, uint32_t layer, char module[MHS_NAME_BYTES])
 {
 	char name[NAME_BYTES];
 
-	snprintf(name, sizeof(name), slot->hf, layer);
+	snprintf(name, sizeof(name), names->hf, layer);
 	snprintf(module, MHS_NAME_BYTES, "%.*s", (int)(strlen(name) - strlen(".weight")), name);
 }
 
 static int add_target(const struct reader *r, const struct sto_slot *slot, uint32_t layer)
 {
+	const struct sto_name names = sto_slot_name(slot, r->family);
 	struct sto_lora *lora = r->lora;
 	struct sto_lora_target *t = &lora->targets[lora->target_count];
+	uint64_t first = 0, total;
 	int found, err;
 
 	memset(t, 0, sizeof(*t));
-	module_name(slot, layer, t->module);
+	module_name(&names, layer, t->module);
 	found = sto_peft_is_target(&lora->peft, t->module, slot->per_layer ? (int)layer : -1, r->error);
 	if (found <= 0)
 		return found;
 	t->role = slot->role;
 	t->layer = layer;
 	err = mhs_adapter_shape(&lora->config, t->role, &t->rows, &t->cols);
+	total = t->rows;
+	if (names.how & STO_FUSED)
+		sto_slot_fused(slot, &lora->config, &first, &total);
 	if (!err)
 		err = sto_peft_scale(&lora->peft, t->module, &t->scale, r->error);
 	if (!err)
-		err = add_halves(r, t);
+		err = add_halves(r, t, first, total);
 	if (!err)
 		lora->target_count++;
 	return err;
@@ -179,11 +187,35 @@ static int by_place(const void *a, const void *b)
 	return x->role < y->role ? -1 : x->role > y->role;
 }
 
+/* The last words of the modules that may be targets, each once. */
+static void list_modules(const struct reader *r, char *list, size_t bytes)
+{
+	size_t n = 0;
+
+	list[0] = '\0';
+	for (uint32_t i = 0; i < sto_slot_count && n < bytes; i++) {
+		struct sto_name names = sto_slot_name(&sto_slots[i], r->family);
+		char module[MHS_NAME_BYTES];
+		const char *dot;
+
+		if (sto_slots[i].vector || sto_slots[i].role == MHS_ROLE_POSITIONS ||
+		    !sto_slot_present(&sto_slots[i], &r->base->header.shape))
+			continue;
+		module_name(&names, 0, module);
+		dot = strrchr(module, '.');
+		dot = dot ? dot + 1 : module;
+		if (!strstr(list, dot))
+			n += (size_t)snprintf(list + n, bytes - n, "%s%s", n ? ", " : "", dot);
+	}
+}
+
 static int no_targets(const struct reader *r)
 {
-	sto_fail(r->error, "%s: target_modules: names no module of the base, limit q_proj, k_proj, v_proj, "
-		 "o_proj, gate_proj, up_proj, down_proj, embed_tokens, lm_head; give the base that it was "
-		 "trained on", r->lora->peft.shown);
+	char modules[256];
+
+	list_modules(r, modules, sizeof(modules));
+	sto_fail(r->error, "%s: target_modules: names no module of the base, limit %s; give the base that it was "
+		 "trained on", r->lora->peft.shown, modules);
 	return -EINVAL;
 }
 
@@ -214,7 +246,8 @@ static int add_targets(const struct reader *r)
 		return -ENOMEM;
 	}
 	for (uint32_t i = 0; i < sto_slot_count && !err; i++) {
-		if (sto_slots[i].vector)
+		if (sto_slots[i].vector || sto_slots[i].role == MHS_ROLE_POSITIONS ||
+		    !sto_slot_present(&sto_slots[i], &r->base->header.shape))
 			continue;
 		for (uint32_t l = 0; l < (sto_slots[i].per_layer ? layers : 1) && !err; l++)
 			err = add_target(r, &sto_slots[i], l);
@@ -293,9 +326,16 @@ static int read_weights(struct reader *r)
 static int read_opened(struct sto_lora *lora, struct sto_version *base, struct sto_error *error)
 {
 	struct reader r = { .lora = lora, .base = base, .error = error };
-	int err = sto_peft_read(&lora->peft, &lora->files[0], error);
+	int err;
 
 	lora->config = base->header.config;
+	r.family = sto_family_of_arch(lora->config.arch);
+	if (!r.family) {
+		sto_fail(error, "base: %s@%s: adapters of architecture %u are not supported; give another base",
+			 base->model, base->version, lora->config.arch);
+		return -ENOTSUP;
+	}
+	err = sto_peft_read(&lora->peft, &lora->files[0], r.family, error);
 	return err ? err : read_weights(&r);
 }
 

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "import_hf_priv.h"
+#include "sto_family.h"
 #include "sto_json.h"
 #include "sto_safetensors.h"
 
@@ -27,6 +28,15 @@ struct shards {
 	json_t *index;			/* NULL: one file */
 	const char *index_path;
 	struct sto_error *error;
+};
+
+/* The part of a tensor that a slot takes. */
+struct part {
+	const struct sto_slot *slot;
+	struct sto_name name;
+	uint32_t layer;
+	uint64_t rows, cols;		/* of the slot */
+	uint64_t first, total;		/* rows, of vectors columns, in the tensor */
 };
 
 /* ---- the index --------------------------------------------------------------------------- */
@@ -189,8 +199,7 @@ static void close_shards(struct shards *s)
 
 /* ---- placing ----------------------------------------------------------------------------- */
 
-static const struct sto_st_tensor *find_tensor(const struct shards *s, const char *name,
-					       uint32_t *shard)
+static const struct sto_st_tensor *find_exact(const struct shards *s, const char *name, uint32_t *shard)
 {
 	for (uint32_t i = 0; i < s->count; i++) {
 		const struct sto_st_tensor *t = sto_st_find(&s->st[i], name);
@@ -202,10 +211,24 @@ static const struct sto_st_tensor *find_tensor(const struct shards *s, const cha
 	return NULL;
 }
 
+/* With the family's prefix, or without. */
+static const struct sto_st_tensor *find_tensor(const struct shards *s, const struct sto_family *family,
+					       const char *name, uint32_t *shard)
+{
+	const struct sto_st_tensor *t = find_exact(s, name, shard);
+	size_t n = family->hf_prefix ? strlen(family->hf_prefix) : 0;
+
+	if (t || !n || strncmp(name, family->hf_prefix, n))
+		return t;
+	return find_exact(s, name + n, shard);
+}
+
 static int check_tensor(const struct shards *s, uint32_t shard, const struct sto_st_tensor *t,
-			bool vector, uint64_t rows, uint64_t cols)
+			const struct part *part)
 {
 	const char *path = s->st[shard].file->path;
+	bool vector = part->slot->vector, turned = part->name.how & STO_TRANSPOSED;
+	uint64_t rows = turned ? part->cols : part->total, cols = turned ? part->total : part->cols;
 
 	if (t->source == STO_ST_NOT_FLOAT) {
 		sto_fail(s->error,
@@ -213,7 +236,7 @@ static int check_tensor(const struct shards *s, uint32_t shard, const struct sto
 			 path, t->name, t->dtype);
 		return -EINVAL;
 	}
-	if (vector ? t->dim_count == 1 && t->dims[0] == cols :
+	if (vector ? t->dim_count == 1 && t->dims[0] == part->total :
 		     t->dim_count == 2 && t->dims[0] == rows && t->dims[1] == cols)
 		return 0;
 	sto_fail(s->error,
@@ -221,51 +244,63 @@ static int check_tensor(const struct shards *s, uint32_t shard, const struct sto
 		 "config.json); correct config.json or the weights",
 		 path, t->name, t->dim_count, (unsigned long long)(t->dim_count ? t->dims[0] : 0),
 		 (unsigned long long)(t->dim_count > 1 ? t->dims[1] : 1), vector ? 1u : 2u,
-		 (unsigned long long)(vector ? cols : rows),
+		 (unsigned long long)(vector ? part->total : rows),
 		 (unsigned long long)(vector ? 1 : cols));
 	return -EINVAL;
 }
 
 static void place_tensor(struct sto_model *model, const struct shards *s, uint32_t shard,
-			 const struct sto_st_tensor *t, const struct sto_slot *slot, uint32_t layer)
+			 const struct sto_st_tensor *t, const struct part *part)
 {
 	struct sto_tensor *to = &model->tensors[model->tensor_count++];
+	uint64_t value = eng_source_block_bytes(t->source);
 
 	snprintf(to->name, sizeof(to->name), "%.*s", (int)sizeof(to->name) - 1, t->name);
-	to->role = slot->role;
-	to->layer = layer;
+	to->role = part->slot->role;
+	to->layer = part->layer;
 	to->source = t->source;
 	to->file = s->first_file + shard;
-	to->rows = slot->vector ? 1 : t->dims[0];
-	to->cols = slot->vector ? t->dims[0] : t->dims[1];
+	to->vector = part->slot->vector;
+	to->rows = part->rows;
+	to->cols = part->cols;
+	to->row_bytes = part->cols * value;
 	to->offset_bytes = t->offset_bytes;
-	to->row_bytes = t->bytes / to->rows;
+	to->plus_one = part->name.how & STO_PLUS_ONE;
+	if (part->name.how & STO_TRANSPOSED)
+		to->column_bytes = part->total * value;
+	to->offset_bytes += part->first * (to->vector || to->column_bytes ? value : to->row_bytes);
+}
+
+static int fail_absent(const struct shards *s, const char *name, const struct sto_slot *slot)
+{
+	sto_fail(s->error, "%s: tensor %s: is absent; %s", s->dir->path, name,
+		 slot->role == MHS_ROLE_OUTPUT ? "set tie_word_embeddings if it is tied, or fetch it" :
+		 "fetch all weights");
+	return -EINVAL;
 }
 
 static int add_tensor(struct sto_model *model, struct shards *s, const struct sto_slot *slot,
 		      uint32_t layer)
 {
+	struct part part = { .slot = slot, .name = sto_slot_name(slot, model->family), .layer = layer };
 	const struct sto_st_tensor *t;
 	char name[128];
-	uint64_t rows, cols;
 	uint32_t shard;
 
 	if (slot->role == MHS_ROLE_OUTPUT && model->config.tied)
 		return 0;
-	snprintf(name, sizeof(name), slot->hf, layer);
-	t = find_tensor(s, name, &shard);
-	if (!t) {
-		sto_fail(s->error, "%s: tensor %s: is absent; %s", s->dir->path, name,
-			 slot->role == MHS_ROLE_OUTPUT
-				 ? "set tie_word_embeddings if it is tied, or fetch it"
-				 : "fetch all weights");
-		return -EINVAL;
-	}
-	sto_slot_shape(slot, &model->config, &rows, &cols);
-	if (check_tensor(s, shard, t, slot->vector, rows, cols))
+	snprintf(name, sizeof(name), part.name.hf, layer);
+	t = find_tensor(s, model->family, name, &shard);
+	if (!t)
+		return fail_absent(s, name, slot);
+	sto_slot_shape(slot, &model->config, &part.rows, &part.cols);
+	part.total = slot->vector ? part.cols : part.rows;
+	if (part.name.how & STO_FUSED)
+		sto_slot_fused(slot, &model->config, &part.first, &part.total);
+	if (check_tensor(s, shard, t, &part))
 		return -EINVAL;
 	s->used[shard][t - s->st[shard].tensors] = 1;
-	place_tensor(model, s, shard, t, slot, layer);
+	place_tensor(model, s, shard, t, &part);
 	return 0;
 }
 
@@ -292,10 +327,12 @@ static int compare_bytes(const struct sto_file *fa, const struct sto_st_tensor *
 }
 
 /* A stored copy of tied embeddings is fine as long as it is a copy. */
-static int check_tied_copy(const struct shards *s, uint32_t shard, const struct sto_st_tensor *t)
+static int check_tied_copy(const struct sto_model *model, const struct shards *s, uint32_t shard,
+			   const struct sto_st_tensor *t)
 {
+	struct sto_name name = sto_slot_name(&sto_slots[0], model->family);	/* EMBED */
 	uint32_t at = 0;
-	const struct sto_st_tensor *embed = find_tensor(s, "model.embed_tokens.weight", &at);
+	const struct sto_st_tensor *embed = find_tensor(s, model->family, name.hf, &at);
 	uint8_t *block = malloc(2 * COMPARE_BYTES);
 	int differs = -ENOMEM;
 
@@ -315,35 +352,44 @@ static int check_tied_copy(const struct shards *s, uint32_t shard, const struct 
 	return differs > 0 ? -EINVAL : differs;
 }
 
-/* Buffers that old checkpoints carry; computed from the configuration here. */
-static bool is_rope_buffer(const char *name)
+static bool ends_in(const char *name, const char *tail)
 {
-	static const char tail[] = "rotary_emb.inv_freq";
-	size_t n = strlen(name);
+	size_t n = strlen(name), bytes = strlen(tail);
 
-	return n >= sizeof(tail) - 1 && strcmp(name + n - (sizeof(tail) - 1), tail) == 0;
+	return n >= bytes && strcmp(name + n - bytes, tail) == 0;
 }
 
-static int check_unused(const struct shards *s, uint32_t shard)
+/* Buffers that old checkpoints carry; computed from the configuration here. */
+static bool is_buffer(const struct sto_family *family, const char *name)
+{
+	if (ends_in(name, "rotary_emb.inv_freq"))
+		return true;
+	for (const char *tail = family->hf_buffers; tail && *tail; tail += strlen(tail) + 1)
+		if (ends_in(name, tail))
+			return true;
+	return false;
+}
+
+static int check_unused(const struct sto_model *model, const struct shards *s, uint32_t shard)
 {
 	const struct sto_safetensors *st = &s->st[shard];
 
 	for (uint32_t i = 0; i < st->tensor_count; i++) {
 		const char *name = st->tensors[i].name;
 
-		if (s->used[shard][i] || is_rope_buffer(name))
+		if (s->used[shard][i] || is_buffer(model->family, name))
 			continue;
 		if (strcmp(name, "lm_head.weight") == 0) {	/* placed unless tied */
-			int err = check_tied_copy(s, shard, &st->tensors[i]);
+			int err = check_tied_copy(model, s, shard, &st->tensors[i]);
 
 			if (err)
 				return err;
 			continue;
 		}
 		sto_fail(s->error,
-			 "%s: tensor %s: has no place in a Llama of this configuration; this kind "
+			 "%s: tensor %s: has no place in a %s of this configuration; this kind "
 			 "of model is not supported",
-			 st->file->path, name);
+			 st->file->path, name, model->family->hf_class);
 		return -ENOTSUP;
 	}
 	return 0;
@@ -356,11 +402,13 @@ static int place_all(struct sto_model *model, struct shards *s)
 	for (uint32_t i = 0; i < sto_slot_count && !err; i++) {
 		uint32_t layers = sto_slots[i].per_layer ? model->config.layer_count : 1;
 
+		if (!sto_slot_present(&sto_slots[i], &model->shape))
+			continue;
 		for (uint32_t layer = 0; layer < layers && !err; layer++)
 			err = add_tensor(model, s, &sto_slots[i], layer);
 	}
 	for (uint32_t i = 0; i < s->count && !err; i++)
-		err = check_unused(s, i);
+		err = check_unused(model, s, i);
 	return err;
 }
 

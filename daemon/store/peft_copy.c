@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "import_peft_priv.h"
+#include "sto_family.h"
 
 /*
  * What a row may differ by, of its length: some times what rounding between float types does to
@@ -60,21 +61,28 @@ static int refuse(const struct copy *c, const char *why, uint64_t row)
 	return -EINVAL;
 }
 
+/* Whether @rest is "lm_head.weight", or "lm_head.base_layer.weight" as of a wrapped module. */
+static bool is_named(const char *rest, const char *name)
+{
+	size_t n = strlen(name) - strlen(".weight");
+
+	if (strncmp(rest, name, n))
+		return false;
+	return !strcmp(rest + n, ".weight") || !strcmp(rest + n, ".base_layer.weight");
+}
+
 /* The matrix of the base that @rest names; a tied output is its embedding. -ENOENT: none. */
 static int find_matrix(const struct sto_version *base, const char *rest)
 {
-	static const struct { const char *name; uint32_t role; } names[] = {
-		{ "model.embed_tokens.weight", MHS_ROLE_EMBED },
-		{ "model.embed_tokens.base_layer.weight", MHS_ROLE_EMBED },
-		{ "lm_head.weight", MHS_ROLE_OUTPUT },
-		{ "lm_head.base_layer.weight", MHS_ROLE_OUTPUT },
-	};
+	const struct sto_family *family = sto_family_of_arch(base->header.config.arch);
 
-	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
-		uint32_t role = base->header.config.tied ? MHS_ROLE_EMBED : names[i].role;
+	for (uint32_t i = 0; i < sto_slot_count; i++) {
+		uint32_t role = sto_slots[i].role;
 
-		if (strcmp(rest, names[i].name))
+		if ((role != MHS_ROLE_EMBED && role != MHS_ROLE_OUTPUT) ||
+		    !is_named(rest, sto_slot_name(&sto_slots[i], family).hf))
 			continue;
+		role = base->header.config.tied ? MHS_ROLE_EMBED : role;
 		for (uint32_t t = 0; t < base->header.tensor_count; t++)
 			if (base->tensors[t].role == role)
 				return (int)t;

@@ -2,6 +2,7 @@
 /* sto_adapter_manifest.c: manifest.json of an adapter: what it is of, what it fits, who made it when. */
 #include <string.h>
 
+#include "mhs_attach.h"
 #include "sto_adapter_priv.h"
 #include "sto_image_priv.h"
 
@@ -11,7 +12,7 @@ static json_t *fits_object(const struct mhs_image_config *config)
 	json_t *object = json_object();
 
 	mhs_fits_numbers(config, numbers);
-	json_object_set_new(object, "arch", json_string("llama"));
+	json_object_set_new(object, "arch", json_string(mhs_arch_name(config->arch)));
 	for (uint32_t i = 1; i < MHS_FITS_COUNT; i++)	/* 0: arch */
 		json_object_set_new(object, mhs_fits_names[i], json_integer(numbers[i]));
 	return object;

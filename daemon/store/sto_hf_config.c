@@ -3,14 +3,14 @@
 #include "sto_hf_config.h"
 
 #include <errno.h>
-#include <math.h>
+#include <stdio.h>
 #include <string.h>
 
-#include "sto_json.h"
+#include "sto_hf_priv.h"
 
-#define ROPE_FACTOR_MAX	1e6f
+#define LIST_BYTES	256u
 
-static const struct sto_config_names names = {
+static const struct sto_config_names llama_keys = {
 	.layer_count = "num_hidden_layers",
 	.hidden = "hidden_size",
 	.intermediate = "intermediate_size",
@@ -23,106 +23,181 @@ static const struct sto_config_names names = {
 	.rope_base = "rope_theta",
 };
 
-/* Absent keeps the default. */
-static int maybe(int err)
+static const struct sto_config_names *keys_of(const struct sto_family *family)
+{
+	return family->hf_keys ? family->hf_keys : &llama_keys;
+}
+
+int hf_maybe(int err)
 {
 	return err == -ENOENT ? 0 : err;
 }
 
-static int unsupported(const struct sto_json *json, const char *key, const char *is,
-		       const char *limit)
+int hf_unsupported(const struct sto_json *json, const char *key, const char *is, const char *limit)
 {
-	sto_fail(json->error, "%s: %s%s: is %s, limit %s; this kind of model is not supported",
+	sto_fail(json->error, "%s: %s%s: is %.80s, limit %s; this kind of model is not supported",
 		 json->shown, json->prefix, key, is, limit);
 	return -ENOTSUP;
 }
 
 /* ---- what kind of model ------------------------------------------------------------------ */
 
-static int check_architectures(const struct sto_json *json, bool *known)
+static const struct sto_family *find_family(size_t what, const char *name)
+{
+	for (uint32_t i = 0; i < sto_family_count; i++) {
+		const char *own = *(const char *const *)((const char *)sto_families[i] + what);
+
+		if (strcmp(own, name) == 0)
+			return sto_families[i];
+	}
+	return NULL;
+}
+
+#define BY_CLASS	offsetof(struct sto_family, hf_class)
+#define BY_TYPE		offsetof(struct sto_family, hf_type)
+
+/* *@family stays NULL when the list is absent or empty. */
+static int find_class(const struct sto_json *json, const struct sto_family **family)
 {
 	const json_t *list = sto_json_get(json, "architectures");
 	const char *first = json_string_value(json_array_get(list, 0));
+	char known[LIST_BYTES];
 
-	*known = false;
 	if (!list || (json_is_array(list) && json_array_size(list) == 0))
 		return 0;
+	sto_family_list(BY_CLASS, known, sizeof(known));
 	if (!json_is_array(list) || json_array_size(list) != 1 || !first)
-		return unsupported(json, "architectures", "not a list of one name",
-				   "[\"LlamaForCausalLM\"]");
-	if (strcmp(first, "LlamaForCausalLM"))
-		return unsupported(json, "architectures", first, "LlamaForCausalLM");
-	*known = true;
-	return 0;
+		return hf_unsupported(json, "architectures", "not a list of one name", known);
+	*family = find_family(BY_CLASS, first);
+	return *family ? 0 : hf_unsupported(json, "architectures", first, known);
 }
 
-static int check_kind(const struct sto_json *json)
+static int find_kind(const struct sto_json *json, const struct sto_family **family)
 {
-	const char *type = "llama", *act = "silu";
-	bool known;
-	int err = check_architectures(json, &known);
+	const char *type = NULL;
+	char known[LIST_BYTES];
+	int err = find_class(json, family);
 
-	if (!err)
-		err = sto_json_text(json, "model_type", &type);
-	if (err == -ENOENT && !known) {
+	if (err)
+		return err;
+	sto_family_list(BY_TYPE, known, sizeof(known));
+	err = sto_json_text(json, "model_type", &type);
+	if (err == -ENOENT && *family)
+		return 0;
+	if (err == -ENOENT) {
 		sto_fail(json->error,
-			 "%s: model_type: is absent, and so is architectures, limit llama; this is "
+			 "%s: model_type: is absent, and so is architectures, limit %s; this is "
 			 "not a model's configuration",
-			 json->shown);
+			 json->shown, known);
 		return -EINVAL;
 	}
-	if (maybe(err))
-		return err;
-	if (strcmp(type, "llama"))
-		return unsupported(json, "model_type", type, "llama");
-	err = maybe(sto_json_text(json, "hidden_act", &act));
 	if (err)
 		return err;
-	if (strcmp(act, "silu") && strcmp(act, "swish"))
-		return unsupported(json, "hidden_act", act, "silu");
-	return 0;
+	if (*family && strcmp((*family)->hf_type, type))
+		return hf_unsupported(json, "model_type", type, (*family)->hf_type);
+	*family = find_family(BY_TYPE, type);
+	return *family ? 0 : hf_unsupported(json, "model_type", type, known);
 }
 
-static int check_false(const struct sto_json *json, const char *key)
+/* ---- what families ask ------------------------------------------------------------------- */
+
+int hf_check_false(const struct sto_hf *hf, const char *key)
 {
 	bool value = false;
-	int err = maybe(sto_json_bool(json, key, &value));
+	int err = hf_maybe(sto_json_bool(hf->json, key, &value));
 
-	return err || !value ? err : unsupported(json, key, "true", "false");
+	return err || !value ? err : hf_unsupported(hf->json, key, "true", "false");
 }
 
-/* Llama itself has no window; one that is never reached changes nothing. */
-static int check_window(const struct sto_json *json, uint32_t context)
+int hf_flag_if(const struct sto_hf *hf, const char *key, uint32_t flag)
+{
+	bool value = false;
+	int err = hf_maybe(sto_json_bool(hf->json, key, &value));
+
+	if (value)
+		hf->model->shape.flags |= flag;
+	return err;
+}
+
+int hf_activation(const struct sto_hf *hf, const char *key, const char *good, const char *alias)
+{
+	const char *act = good;
+	int err = hf_maybe(sto_json_text(hf->json, key, &act));
+
+	if (err || !strcmp(act, good) || !strcmp(act, alias))
+		return err;
+	return hf_unsupported(hf->json, key, act, good);
+}
+
+int hf_u32_or(const struct sto_hf *hf, const char *key, uint32_t fallback, uint32_t *value)
+{
+	const json_t *field = json_object_get(hf->json->object, key);
+
+	*value = field ? 0 : fallback;
+	return hf_maybe(sto_json_u32(hf->json, key, value));
+}
+
+int hf_f32_or(const struct sto_hf *hf, const char *key, float fallback, float *value)
+{
+	const json_t *field = json_object_get(hf->json->object, key);
+
+	*value = field ? 0 : fallback;
+	return hf_maybe(sto_json_f32(hf->json, key, value));
+}
+
+/* ---- windows ----------------------------------------------------------------------------- */
+
+static int read_layer_types(const struct sto_hf *hf, const json_t *list, uint32_t window)
+{
+	struct mhs_image_shape *s = &hf->model->shape;
+	uint32_t layers = hf->model->config.layer_count;
+	struct mhs_image_shape chosen;
+
+	if (!json_is_array(list) || json_array_size(list) != layers)
+		return hf_unsupported(hf->json, "layer_types", "not one text a layer", "num_hidden_layers");
+	sto_model_set_windows(hf->model, window, 0, 0);
+	chosen = *s;
+	for (uint32_t i = 0; i < layers && i < MHS_IMAGE_LAYER_MAX; i++) {
+		const char *type = json_string_value(json_array_get(list, i));
+		bool full = type && strcmp(type, "full_attention") == 0;
+
+		if (!full && !(type && strcmp(type, "sliding_attention") == 0))
+			return hf_unsupported(hf->json, "layer_types", type ? type : "not text",
+					      "full_attention, sliding_attention");
+		if (!full && !window)
+			return hf_unsupported(hf->json, "sliding_window", "absent",
+					      "a number, as layer_types has sliding_attention");
+		if (full)
+			chosen.window_layers[i / 64] &= ~(UINT64_C(1) << i % 64);
+	}
+	*s = chosen;
+	for (uint32_t i = 0; i < sizeof(s->window_layers) / sizeof(s->window_layers[0]); i++)
+		if (s->window_layers[i])
+			return 0;
+	s->window = 0;
+	return 0;
+}
+
+int hf_windows(const struct sto_hf *hf, uint32_t window, uint32_t from, uint32_t every)
+{
+	const json_t *list = sto_json_get(hf->json, "layer_types");
+
+	if (list)
+		return read_layer_types(hf, list, window);
+	sto_model_set_windows(hf->model, window, from, every);
+	return 0;
+}
+
+int hf_no_window(const struct sto_hf *hf)
 {
 	bool used = true;
-	uint32_t window = context;
-	int err = maybe(sto_json_bool(json, "use_sliding_window", &used));
+	uint32_t context = hf->model->config.context_max, window = context;
+	int err = hf_maybe(sto_json_bool(hf->json, "use_sliding_window", &used));
 
 	if (!err && used)
-		err = maybe(sto_json_u32(json, "sliding_window", &window));
+		err = hf_maybe(sto_json_u32(hf->json, "sliding_window", &window));
 	return err || window >= context ? err :
-	       unsupported(json, "sliding_window", "shorter than the context", "null");
-}
-
-static int check_variants(const struct sto_json *json, const struct mhs_image_config *c)
-{
-	float rotary = 1.0f;
-	int err = check_false(json, "attention_bias");
-
-	if (!err)
-		err = check_false(json, "mlp_bias");
-	if (!err)
-		err = check_window(json, c->context_max);
-	if (!err)
-		err = maybe(sto_json_f32(json, "partial_rotary_factor", &rotary));
-	if (err)
-		return err;
-	if (rotary != 1.0f)
-		return unsupported(json, "partial_rotary_factor", "not 1", "1");
-	if (sto_json_get(json, "quantization_config"))
-		return unsupported(json, "quantization_config", "present",
-				   "F32, F16 or BF16 weights (or a GGUF file)");
-	return 0;
+	       hf_unsupported(hf->json, "sliding_window", "shorter than the context", "null");
 }
 
 /* ---- numbers ----------------------------------------------------------------------------- */
@@ -132,36 +207,54 @@ static int need_u32(const struct sto_json *json, const char *key, uint32_t *valu
 	return sto_json_need(json, key, sto_json_u32(json, key, value));
 }
 
-static int read_sizes(const struct sto_json *json, struct mhs_image_config *c)
+/* @value keeps what it has when the family has no such field, or it is absent. */
+static int maybe_u32(const struct sto_json *json, const char *key, uint32_t *value)
 {
-	int err = need_u32(json, names.vocab_count, &c->vocab_count);
-
-	if (!err)
-		err = need_u32(json, names.hidden, &c->hidden);
-	if (!err)
-		err = need_u32(json, names.intermediate, &c->intermediate);
-	if (!err)
-		err = need_u32(json, names.layer_count, &c->layer_count);
-	if (!err)
-		err = need_u32(json, names.head_count, &c->head_count);
-	c->kv_head_count = c->head_count;
-	if (!err)
-		err = maybe(sto_json_u32(json, names.kv_head_count, &c->kv_head_count));
-	c->context_max = 2048;
-	if (!err)
-		err = maybe(sto_json_u32(json, names.context_max, &c->context_max));
-	return err;
+	return key ? hf_maybe(sto_json_u32(json, key, value)) : 0;
 }
 
-static int read_head_dim(const struct sto_json *json, struct mhs_image_config *c)
+static int read_sizes(const struct sto_json *json, const struct sto_family *family,
+		      struct mhs_image_config *c)
 {
-	int err = sto_json_u32(json, names.head_dim, &c->head_dim);
+	const struct sto_config_names *keys = keys_of(family);
+	int err = need_u32(json, keys->vocab_count, &c->vocab_count);
+
+	if (!err)
+		err = need_u32(json, keys->hidden, &c->hidden);
+	if (!err && family->hf_keys)	/* four times as wide, where it may be absent */
+		c->intermediate = c->hidden <= UINT32_MAX / 4 ? 4 * c->hidden : 0;
+	if (!err)
+		err = family->hf_keys ? maybe_u32(json, keys->intermediate, &c->intermediate) :
+					need_u32(json, keys->intermediate, &c->intermediate);
+	if (!err)
+		err = need_u32(json, keys->layer_count, &c->layer_count);
+	if (!err)
+		err = need_u32(json, keys->head_count, &c->head_count);
+	c->kv_head_count = family->defaults.kv_heads ? family->defaults.kv_heads : c->head_count;
+	if (!err && keys->kv_head_count && json_is_null(json_object_get(json->object, keys->kv_head_count)))
+		c->kv_head_count = c->head_count;
+	if (!err)
+		err = maybe_u32(json, keys->kv_head_count, &c->kv_head_count);
+	c->context_max = family->defaults.context_max;
+	return err ? err : maybe_u32(json, keys->context_max, &c->context_max);
+}
+
+static int read_head_dim(const struct sto_json *json, const struct sto_family *family,
+			 struct mhs_image_config *c)
+{
+	const struct sto_config_names *keys = keys_of(family);
+	const json_t *field = keys->head_dim ? json_object_get(json->object, keys->head_dim) : NULL;
+	int err = keys->head_dim ? sto_json_u32(json, keys->head_dim, &c->head_dim) : -ENOENT;
 
 	if (err != -ENOENT)
 		return err;
+	if (family->defaults.head_dim && !field) {
+		c->head_dim = family->defaults.head_dim;
+		return 0;
+	}
 	if (c->head_count == 0 || c->hidden % c->head_count) {
 		sto_fail(json->error, "%s: %s: is %u, limit a divisor of %s = %u; correct the file",
-			 json->shown, names.head_count, c->head_count, names.hidden, c->hidden);
+			 json->shown, keys->head_count, c->head_count, keys->hidden, c->hidden);
 		return -EINVAL;
 	}
 	c->head_dim = c->hidden / c->head_count;
@@ -170,114 +263,21 @@ static int read_head_dim(const struct sto_json *json, struct mhs_image_config *c
 
 static int read_numbers(const struct sto_json *json, struct sto_model *model)
 {
+	const struct sto_family *family = model->family;
 	struct mhs_image_config *c = &model->config;
-	bool tied = false;
-	int err = read_sizes(json, c);
+	bool tied = family->defaults.tied;
+	int err = read_sizes(json, family, c);
 
 	if (!err)
-		err = read_head_dim(json, c);
-	c->rms_eps = 1e-6f;
+		err = read_head_dim(json, family, c);
+	c->rms_eps = family->defaults.rms_eps;
 	if (!err)
-		err = maybe(sto_json_f32(json, names.rms_eps, &c->rms_eps));
+		err = hf_maybe(sto_json_f32(json, keys_of(family)->rms_eps, &c->rms_eps));
 	if (!err)
-		err = maybe(sto_json_bool(json, "tie_word_embeddings", &tied));
+		err = hf_maybe(sto_json_bool(json, "tie_word_embeddings", &tied));
 	c->tied = tied;
+	model->rope_base = model->local_rope_base = family->defaults.rope_base;
 	return err;
-}
-
-/* ---- rope -------------------------------------------------------------------------------- */
-
-static int need_factor(const struct sto_json *json, const char *key, float low, float *value)
-{
-	int err = sto_json_need(json, key, sto_json_f32(json, key, value));
-
-	if (err)
-		return err;
-	if (*value >= low && *value <= ROPE_FACTOR_MAX)
-		return 0;
-	sto_fail(json->error, "%s: %s%s: is %g, limit %g..%g; correct the file", json->shown,
-		 json->prefix, key, (double)*value, (double)low, (double)ROPE_FACTOR_MAX);
-	return -EINVAL;
-}
-
-static int read_llama3(const struct sto_json *json, struct sto_rope_scaling *s)
-{
-	uint32_t original = 0;
-	int err = need_factor(json, "factor", 1.0f, &s->factor);
-
-	if (!err)
-		err = need_factor(json, "low_freq_factor", 1e-6f, &s->low_freq_factor);
-	if (!err)
-		err = need_factor(json, "high_freq_factor", 1e-6f, &s->high_freq_factor);
-	if (!err)
-		err = need_u32(json, "original_max_position_embeddings", &original);
-	if (err)
-		return err;
-	s->original_context = (float)original;
-	if (original == 0 || s->high_freq_factor <= s->low_freq_factor) {
-		sto_fail(json->error, "%s: %s%s: limit %s; correct the file", json->shown,
-			 json->prefix,
-			 original ? "high_freq_factor" : "original_max_position_embeddings",
-			 original ? "above low_freq_factor" : "at least 1");
-		return -EINVAL;
-	}
-	return 0;
-}
-
-static int read_rope_kind(const struct sto_json *json, struct sto_rope_scaling *s)
-{
-	const char *kind = sto_json_get(json, "factor") ? NULL : "default";
-	int err = sto_json_text(json, "rope_type", &kind);
-
-	if (err == -ENOENT)
-		err = sto_json_text(json, "type", &kind);
-	if (err && err != -ENOENT)
-		return err;
-	if (!kind)
-		return sto_json_need(json, "rope_type", -ENOENT);
-	if (!strcmp(kind, "default"))
-		return 0;
-	if (!strcmp(kind, "linear")) {
-		s->kind = STO_ROPE_LINEAR;
-		return need_factor(json, "factor", 1.0f, &s->factor);
-	}
-	if (!strcmp(kind, "llama3")) {
-		s->kind = STO_ROPE_LLAMA3;
-		return read_llama3(json, s);
-	}
-	return unsupported(json, "rope_type", kind, "default, linear, llama3");
-}
-
-/* rope_parameters holds all; the older spelling has rope_theta at the top, and rope_scaling. */
-static int read_rope(const struct sto_json *json, struct sto_model *model,
-		     struct sto_rope_scaling *s)
-{
-	struct sto_json below = *json;
-	const char *key = "rope_parameters";
-	float rotary = 1.0f;
-	int err;
-
-	model->rope_base = 10000.0f;
-	err = maybe(sto_json_f32(json, names.rope_base, &model->rope_base));
-	if (err)
-		return err;
-	below.object = sto_json_get(json, key);
-	below.prefix = "rope_parameters.";
-	if (!below.object) {
-		key = "rope_scaling";
-		below.prefix = "rope_scaling.";
-		below.object = sto_json_get(json, key);
-	}
-	if (!below.object)
-		return 0;
-	if (!json_is_object(below.object))
-		return unsupported(json, key, "not an object", "null or {...}");
-	err = maybe(sto_json_f32(&below, names.rope_base, &model->rope_base));
-	if (!err)
-		err = maybe(sto_json_f32(&below, "partial_rotary_factor", &rotary));
-	if (!err && rotary != 1.0f)
-		err = unsupported(&below, "partial_rotary_factor", "not 1", "1");
-	return err ? err : read_rope_kind(&below, s);
 }
 
 /* ---- tokens ------------------------------------------------------------------------------ */
@@ -288,7 +288,7 @@ static int read_bos(const struct sto_json *json, struct sto_model *model)
 	int err = sto_json_u32(json, "bos_token_id", &bos);
 
 	if (err)
-		return maybe(err);
+		return hf_maybe(err);
 	if (bos >= model->config.vocab_count) {
 		sto_fail(json->error,
 			 "%s: bos_token_id: token %u is past the vocabulary, limit %u; correct the "
@@ -325,22 +325,40 @@ int sto_hf_eos(struct sto_model *model, const char *shown, const json_t *root, b
 	return 0;
 }
 
+/* ---- all of it --------------------------------------------------------------------------- */
+
+static int read_all(struct sto_hf *hf)
+{
+	const struct sto_json *json = hf->json;
+	struct sto_model *model = hf->model;
+	int err = read_numbers(json, model);
+
+	if (!err)
+		err = model->family->hf(hf);
+	if (!err)
+		err = sto_model_check_config(model, json->shown, keys_of(model->family), json->error);
+	if (!err && sto_json_get(json, "quantization_config"))
+		err = hf_unsupported(json, "quantization_config", "present",
+				     "F32, F16 or BF16 weights (or a GGUF file)");
+	if (!err)
+		err = read_bos(json, model);
+	if (!err)
+		err = sto_model_set_rope(model, json->shown, &hf->rope, &hf->local, json->error);
+	return err;
+}
+
 int sto_hf_config(struct sto_model *model, const char *shown, const json_t *root,
 		  struct sto_error *error)
 {
 	const struct sto_json json = { shown, "", root, error };
-	struct sto_rope_scaling scaling = { 0 };
-	int err = check_kind(&json);
+	struct sto_hf hf = { .json = &json, .model = model };
+	int err = find_kind(&json, &model->family);
 
-	if (!err)
-		err = read_numbers(&json, model);
-	if (!err)
-		err = read_rope(&json, model, &scaling);
-	if (!err)
-		err = sto_model_check_config(model, shown, &names, error);
-	if (!err)
-		err = check_variants(&json, &model->config);
-	if (!err)
-		err = read_bos(&json, model);
-	return err ? err : sto_model_set_rope(model, shown, &scaling, error);
+	if (err)
+		return err;
+	model->config.arch = model->family->arch;
+	err = read_all(&hf);
+	sto_rope_fini(&hf.rope);
+	sto_rope_fini(&hf.local);
+	return err;
 }

@@ -38,6 +38,14 @@ static int place_one(struct mhs_image_tensor *place, const char *name, uint32_t 
 	return *at > MHS_IMAGE_BYTES_MAX ? -EFBIG : 0;
 }
 
+/* Tables of rotary frequencies. */
+static uint32_t rope_tables(const struct sto_model *model)
+{
+	uint32_t turns = sto_model_turns(model);
+
+	return turns ? model->inv_freq_count / turns : 0;
+}
+
 /* Offsets are relative to the data at first; shifted when its own place is known. */
 static int place_tensors(struct sto_work *work, struct mhs_image_header *h, uint64_t *at,
 			 struct sto_error *error)
@@ -56,9 +64,10 @@ static int place_tensors(struct sto_work *work, struct mhs_image_header *h, uint
 			h->config.float_weights = 0;
 		work->all_bytes += t->rows * t->row_bytes;
 	}
-	if (!err)
-		err = place_one(&work->table[i], "rope.inv_freq", MHS_ROLE_INV_FREQ, 0, ENG_VEC_F32,
-				1, h->config.head_dim / 2, at);
+	for (uint32_t k = 0; k < rope_tables(model) && !err; k++, i++)
+		err = place_one(&work->table[i], k ? "rope.inv_freq_local" : "rope.inv_freq",
+				k ? MHS_ROLE_INV_FREQ_LOCAL : MHS_ROLE_INV_FREQ, 0, ENG_VEC_F32, 1,
+				sto_model_turns(model), at);
 	if (err)
 		sto_fail(error, "tensor %s: does not fit an image, limit %llu bytes; %s",
 			 work->table[i ? i - 1 : 0].name, (unsigned long long)MHS_IMAGE_BYTES_MAX,
@@ -119,7 +128,7 @@ static int lay_out(struct sto_work *work, struct mhs_image_header *h, struct sto
 	uint64_t at = 0;
 	int err;
 
-	h->tensor_count = model->tensor_count + 1;	/* and the rope frequencies */
+	h->tensor_count = model->tensor_count + rope_tables(model);
 	place_span(&h->tensor_table, h->tensor_count * sizeof(struct mhs_image_tensor), &at);
 	err = place_tensors(work, h, &at, error);
 	if (err)
@@ -140,6 +149,17 @@ static int lay_out(struct sto_work *work, struct mhs_image_header *h, struct sto
 	return 0;
 }
 
+static bool is_zero(const void *bytes, size_t count)
+{
+	const uint8_t *p = bytes;
+
+	while (count && !*p) {
+		p++;
+		count--;
+	}
+	return !count;
+}
+
 static void fill_header(const struct sto_import *import, const struct sto_model *model,
 			struct mhs_image_header *h)
 {
@@ -151,6 +171,9 @@ static void fill_header(const struct sto_import *import, const struct sto_model 
 	h->features = MHS_IMAGE_PACKED;
 	h->kind = MHS_IMAGE_MODEL;
 	h->config = model->config;
+	h->shape = model->shape;
+	if (!is_zero(&h->shape, sizeof(h->shape)))
+		h->features |= MHS_IMAGE_SHAPED;
 	h->config.float_weights = 1;	/* until a quantised matrix is seen */
 	h->bos_id = model->bos_id;
 	h->eos_count = model->eos_count;
@@ -195,9 +218,11 @@ static int put_rest(struct sto_work *work, const struct mhs_image_header *h, str
 {
 	const struct sto_model *model = work->model;
 	uint8_t hash[MHS_CHUNK_HASH_BYTES];
-	uint32_t next = h->tensor_count;
-	int err = put_whole(work, next - 1, model->inv_freq, work->table[next - 1].hash, error);
+	uint32_t next = model->tensor_count, turns = sto_model_turns(model);
+	int err = 0;
 
+	for (uint32_t k = 0; next < h->tensor_count && !err; k++, next++)
+		err = put_whole(work, next, model->inv_freq + k * turns, work->table[next].hash, error);
 	if (!err)
 		err = put_whole(work, next++, model->tokenizer, hash, error);
 	if (!err && next < work->blob_count)
@@ -348,9 +373,9 @@ static int pack_create(struct sto_work *work, struct sto_error *error)
 
 static int work_alloc(struct sto_work *work, struct sto_pieces *pieces, struct sto_error *error)
 {
-	size_t blobs = work->model->tensor_count + 3;	/* frequencies, tokenizer, template */
+	size_t blobs = work->model->tensor_count + 4;	/* frequencies, tokenizer, template */
 
-	work->table = calloc(work->model->tensor_count + 1, sizeof(*work->table));
+	work->table = calloc(work->model->tensor_count + 2, sizeof(*work->table));
 	work->blobs = calloc(blobs, sizeof(*work->blobs));
 	pieces->extents = calloc(blobs + 1, sizeof(*pieces->extents));
 	if (work->table && work->blobs && pieces->extents)

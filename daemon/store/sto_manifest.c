@@ -11,6 +11,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "mhs_attach.h"
 #include "sto_image_priv.h"
 #include "sto_json.h"
 
@@ -43,16 +44,21 @@ static int hash_hex(const void *a, size_t a_bytes, const void *b, size_t b_bytes
 	return good ? 0 : -ENOMEM;
 }
 
-/* config: the image's configuration and the rope frequencies that belong to it. */
+/* config: the image's configuration and shape, and the rope frequencies that belong to it. */
 static int make_hashes(const struct sto_model *model, const struct mhs_image_header *h,
 		       struct sto_hashes *hashes)
 {
+	struct {
+		struct mhs_image_config config;
+		struct mhs_image_shape shape;
+	} c = { h->config, h->shape };
 	int err;
 
 	memset(hashes, 0, sizeof(*hashes));
 	sto_hex(h->content_hash, MHS_HASH_BYTES, hashes->content);
-	err = hash_hex(&h->config, sizeof(h->config), model->inv_freq,
-		       h->config.head_dim / 2 * sizeof(float), hashes->config);
+	/* that of a Llama is as it was before there were shapes */
+	err = hash_hex(&c, h->features & MHS_IMAGE_SHAPED ? sizeof(c) : sizeof(c.config), model->inv_freq,
+		       model->inv_freq_count * sizeof(float), hashes->config);
 	if (!err)
 		err = hash_hex(model->tokenizer, model->tokenizer_bytes, NULL, 0,
 			       hashes->tokenizer);
@@ -161,7 +167,7 @@ static json_t *manifest_object(const struct sto_import *import, const struct sto
 		string_or_null(parent), "created", sto_manifest_time(), "user", sto_manifest_user(), "mhost",
 		MHOST_VERSION, "source",
 		sto_manifest_source(model->format, model->files, model->file_count), "quantize",
-		quantize_string(import->quantize), "image", image, "architecture", "llama",
+		quantize_string(import->quantize), "image", image, "architecture", mhs_arch_name(h->config.arch),
 		"config", config_object(model, &h->config), "config_hash", hashes->config,
 		"tokenizer_hash", hashes->tokenizer, "template_hash",
 		string_or_null(hashes->chat_template), "meta", import->meta ? json_incref(import->meta) : json_object(),

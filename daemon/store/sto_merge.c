@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "sto_family.h"
 #include "sto_image_priv.h"
 #include "sto_merge_priv.h"
 
@@ -152,7 +153,7 @@ static int add_tensors(struct merge *m, struct sto_model *model, const struct st
 
 		if (role == MHS_ROLE_EMBED)
 			embed = i;
-		if (role != MHS_ROLE_INV_FREQ)
+		if (role != MHS_ROLE_INV_FREQ && role != MHS_ROLE_INV_FREQ_LOCAL)
 			err = add_tensor(m, model, i, role, wanted, list, error);
 	}
 	if (err || !model->config.tied || embed == UINT32_MAX ||
@@ -202,21 +203,37 @@ static void *copy_of(const void *data, size_t bytes)
 	return copy;
 }
 
-static int copy_frequencies(struct merge *m, struct sto_model *model, struct sto_error *error)
+/* The table of @role behind those that are there. */
+static int copy_table(struct merge *m, struct sto_model *model, uint32_t role, struct sto_error *error)
 {
-	uint64_t bytes = model->config.head_dim / 2 * sizeof(float);
-	uint32_t i = 0;
+	uint32_t turns = sto_model_turns(model), i = 0;
 
-	while (i < m->base.header.tensor_count && m->base.tensors[i].role != MHS_ROLE_INV_FREQ)
+	while (i < m->base.header.tensor_count && m->base.tensors[i].role != role)
 		i++;
-	model->inv_freq = malloc(bytes);
-	if (!model->inv_freq)
-		return no_memory(error);
-	if (i < m->base.header.tensor_count)
-		return sto_tensor_read(&m->base, i, 0, bytes, model->inv_freq, error);
+	if (i < m->base.header.tensor_count && m->base.tensors[i].length_bytes == turns * sizeof(float)) {
+		model->inv_freq_count += turns;
+		return sto_tensor_read(&m->base, i, 0, turns * sizeof(float),
+				       model->inv_freq + model->inv_freq_count - turns, error);
+	}
 	sto_fail(error, "%s@%s: holds no rope frequencies; verify the version", m->base.model,
 		 m->base.version);
 	return -EBADMSG;
+}
+
+static int copy_frequencies(struct merge *m, struct sto_model *model, struct sto_error *error)
+{
+	uint32_t turns = sto_model_turns(model);
+	int err;
+
+	model->inv_freq = calloc(2 * turns + 1, sizeof(float));
+	if (!model->inv_freq)
+		return no_memory(error);
+	if (!turns)
+		return 0;
+	err = copy_table(m, model, MHS_ROLE_INV_FREQ, error);
+	if (err || !(model->shape.flags & MHS_SHAPE_LOCAL_ROPE))
+		return err;
+	return copy_table(m, model, MHS_ROLE_INV_FREQ_LOCAL, error);
 }
 
 /* The image does not hold it: it is for people alone. */
@@ -238,6 +255,8 @@ static int copy_rest(struct merge *m, struct sto_model *model, struct sto_error 
 
 	model->format = "merge";
 	model->config = h->config;
+	model->shape = h->shape;
+	model->family = sto_family_of_arch(h->config.arch);
 	model->bos_id = h->bos_id;
 	model->eos_count = h->eos_count;
 	memcpy(model->eos_ids, h->eos_ids, sizeof(model->eos_ids));

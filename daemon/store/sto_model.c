@@ -1,44 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /* sto_model.c: the checked description of a model between importer and image writer. */
-#include "sto_model.h"
+#include "sto_family.h"
 
 #include <errno.h>
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
-
-/* In the order in which a forward pass reads them, so that an image reads front to back. */
-const struct sto_slot sto_slots[] = {
-	{ MHS_ROLE_EMBED, false, false, "token_embd.weight", "model.embed_tokens.weight" },
-	{ MHS_ROLE_ATTN_NORM, true, true, "blk.%u.attn_norm.weight",
-	  "model.layers.%u.input_layernorm.weight" },
-	{ MHS_ROLE_ATTN_Q, true, false, "blk.%u.attn_q.weight",
-	  "model.layers.%u.self_attn.q_proj.weight" },
-	{ MHS_ROLE_ATTN_K, true, false, "blk.%u.attn_k.weight",
-	  "model.layers.%u.self_attn.k_proj.weight" },
-	{ MHS_ROLE_ATTN_V, true, false, "blk.%u.attn_v.weight",
-	  "model.layers.%u.self_attn.v_proj.weight" },
-	{ MHS_ROLE_ATTN_O, true, false, "blk.%u.attn_output.weight",
-	  "model.layers.%u.self_attn.o_proj.weight" },
-	{ MHS_ROLE_FFN_NORM, true, true, "blk.%u.ffn_norm.weight",
-	  "model.layers.%u.post_attention_layernorm.weight" },
-	{ MHS_ROLE_FFN_GATE, true, false, "blk.%u.ffn_gate.weight",
-	  "model.layers.%u.mlp.gate_proj.weight" },
-	{ MHS_ROLE_FFN_UP, true, false, "blk.%u.ffn_up.weight",
-	  "model.layers.%u.mlp.up_proj.weight" },
-	{ MHS_ROLE_FFN_DOWN, true, false, "blk.%u.ffn_down.weight",
-	  "model.layers.%u.mlp.down_proj.weight" },
-	{ MHS_ROLE_OUTPUT_NORM, false, true, "output_norm.weight", "model.norm.weight" },
-	{ MHS_ROLE_OUTPUT, false, false, "output.weight", "lm_head.weight" },
-};
-const uint32_t sto_slot_count = sizeof(sto_slots) / sizeof(sto_slots[0]);
 
 void sto_model_init(struct sto_model *model)
 {
 	memset(model, 0, sizeof(*model));
 	model->bos_id = UINT32_MAX;
 	model->config.rope_attn_scale = 1.0f;
-	model->config.arch = MHS_ARCH_LLAMA;
 }
 
 void sto_model_fini(struct sto_model *model)
@@ -169,6 +141,22 @@ static int check_heads(const struct mhs_image_config *c, const char *shown,
 	return 0;
 }
 
+static int check_bases(const struct sto_model *model, const char *shown, const char *name,
+		       struct sto_error *error)
+{
+	const float bases[2] = { model->rope_base, model->local_rope_base };
+
+	for (uint32_t i = 0; i < 2; i++) {
+		if (bases[i] >= 1.0f && bases[i] <= ROPE_BASE_MAX)
+			continue;
+		sto_fail(error, "%s: %s%s: is %g, limit 1..%g; correct the model's configuration",
+			 shown, name, i ? " (sliding layers)" : "", (double)bases[i],
+			 (double)ROPE_BASE_MAX);
+		return -EINVAL;
+	}
+	return 0;
+}
+
 static int check_floats(const struct sto_model *model, const char *shown,
 			const struct sto_config_names *names, struct sto_error *error)
 {
@@ -179,12 +167,7 @@ static int check_floats(const struct sto_model *model, const char *shown,
 			 shown, names->rms_eps, (double)model->config.rms_eps);
 		return -EINVAL;
 	}
-	if (!(model->rope_base >= 1.0f && model->rope_base <= ROPE_BASE_MAX)) {
-		sto_fail(error, "%s: %s: is %g, limit 1..%g; correct the model's configuration",
-			 shown, names->rope_base, (double)model->rope_base, (double)ROPE_BASE_MAX);
-		return -EINVAL;
-	}
-	return 0;
+	return names->rope_base ? check_bases(model, shown, names->rope_base, error) : 0;
 }
 
 int sto_model_check_config(const struct sto_model *model, const char *shown,
@@ -213,43 +196,6 @@ int sto_model_check_config(const struct sto_model *model, const char *shown,
 	return check_floats(model, shown, names, error);
 }
 
-void sto_slot_shape(const struct sto_slot *slot, const struct mhs_image_config *config,
-		    uint64_t *rows, uint64_t *cols)
-{
-	uint64_t q = (uint64_t)config->head_count * config->head_dim;
-	uint64_t kv = (uint64_t)config->kv_head_count * config->head_dim;
-
-	*rows = 1;
-	*cols = config->hidden;
-	switch (slot->role) {
-	case MHS_ROLE_EMBED:
-	case MHS_ROLE_OUTPUT:
-		*rows = config->vocab_count;
-		break;
-	case MHS_ROLE_ATTN_Q:
-		*rows = q;
-		break;
-	case MHS_ROLE_ATTN_K:
-	case MHS_ROLE_ATTN_V:
-		*rows = kv;
-		break;
-	case MHS_ROLE_ATTN_O:
-		*rows = config->hidden;
-		*cols = q;
-		break;
-	case MHS_ROLE_FFN_GATE:
-	case MHS_ROLE_FFN_UP:
-		*rows = config->intermediate;
-		break;
-	case MHS_ROLE_FFN_DOWN:
-		*rows = config->hidden;
-		*cols = config->intermediate;
-		break;
-	default:	/* norms */
-		break;
-	}
-}
-
 int sto_model_reserve(struct sto_model *model, const char *shown, struct sto_error *error)
 {
 	uint32_t most = sto_slot_count * (model->config.layer_count + 1);
@@ -259,52 +205,4 @@ int sto_model_reserve(struct sto_model *model, const char *shown, struct sto_err
 		return 0;
 	sto_fail(error, "%s: out of memory; free some", shown);
 	return -ENOMEM;
-}
-
-/* ---- rope -------------------------------------------------------------------------------- */
-
-/* Llama 3.1's scaling: long waves slow down by factor, short ones stay, those between blend. */
-static double llama3_frequency(double freq, const struct sto_rope_scaling *s)
-{
-	double wave = 2.0 * M_PI / freq;
-	double low_wave = (double)s->original_context / (double)s->low_freq_factor;
-	double high_wave = (double)s->original_context / (double)s->high_freq_factor;
-	double smooth;
-
-	if (wave < high_wave)
-		return freq;
-	if (wave > low_wave)
-		return freq / (double)s->factor;
-	smooth = ((double)s->original_context / wave - (double)s->low_freq_factor) /
-		 ((double)s->high_freq_factor - (double)s->low_freq_factor);
-	return (1.0 - smooth) * freq / (double)s->factor + smooth * freq;
-}
-
-int sto_model_set_rope(struct sto_model *model, const char *shown,
-		       const struct sto_rope_scaling *scaling, struct sto_error *error)
-{
-	uint32_t count = model->config.head_dim / 2;
-
-	model->inv_freq = calloc(count, sizeof(float));
-	if (!model->inv_freq) {
-		sto_fail(error, "%s: out of memory; free some", shown);
-		return -ENOMEM;
-	}
-	for (uint32_t i = 0; i < count; i++) {
-		double freq = pow((double)model->rope_base, -2.0 * i / model->config.head_dim);
-
-		if (scaling->kind == STO_ROPE_LINEAR)
-			freq /= (double)scaling->factor;
-		else if (scaling->kind == STO_ROPE_LLAMA3)
-			freq = llama3_frequency(freq, scaling);
-		if (scaling->factors)
-			freq /= (double)scaling->factors[i];
-		model->inv_freq[i] = (float)freq;
-		if (isfinite(model->inv_freq[i]) && model->inv_freq[i] >= 0.0f)
-			continue;
-		sto_fail(error, "%s: rope: frequency %u is not a number; correct the rope scaling",
-			 shown, i);
-		return -EINVAL;
-	}
-	return 0;
 }

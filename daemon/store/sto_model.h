@@ -29,6 +29,9 @@ struct sto_tensor {
 	/* Rows per head whose rotated pairs are interleaved and must be split into halves; 0: none
 	 */
 	uint32_t head_rows;
+	uint64_t column_bytes;		/* not 0: stored transposed; from column to column */
+	bool vector;
+	bool plus_one;			/* stored less 1 */
 };
 
 /* Where panels come from that are in no file: made of a version of the store, for example. */
@@ -42,13 +45,18 @@ struct sto_origin {
 	void (*free)(struct sto_origin *origin);
 };
 
+struct sto_family;
+
 struct sto_model {
 	struct mhs_image_config config;
 	uint32_t bos_id;		/* UINT32_MAX: none */
 	uint32_t eos_count;
 	uint32_t eos_ids[MHS_IMAGE_EOS_MAX];
-	float rope_base;
-	float *inv_freq;		/* [head_dim / 2] */
+	struct mhs_image_shape shape;
+	const struct sto_family *family;
+	float rope_base, local_rope_base;
+	float *inv_freq;		/* [inv_freq_count]: local ones follow */
+	uint32_t inv_freq_count;
 	void *tokenizer;		/* compiled, malloc */
 	size_t tokenizer_bytes;
 	char *chat_template;		/* NULL: none */
@@ -61,18 +69,6 @@ struct sto_model {
 	uint32_t tensor_count;
 	struct sto_tensor *tensors;
 };
-
-/* A place in the image that a role fills, with its shape. */
-struct sto_slot {
-	uint32_t role;
-	bool per_layer;
-	bool vector;
-	const char *gguf;	/* "blk.%u.attn_q.weight" */
-	const char *hf;		/* "model.layers.%u.self_attn.q_proj.weight" */
-};
-
-extern const struct sto_slot sto_slots[];
-extern const uint32_t sto_slot_count;
 
 void sto_model_init(struct sto_model *model);
 void sto_model_fini(struct sto_model *model);
@@ -96,22 +92,29 @@ struct sto_config_names {
 };
 int sto_model_check_config(const struct sto_model *model, const char *shown,
 			   const struct sto_config_names *names, struct sto_error *error);
-/* Rows and columns that @slot must have. Vectors: 1 x cols. */
-void sto_slot_shape(const struct sto_slot *slot, const struct mhs_image_config *config,
-		    uint64_t *rows, uint64_t *cols);
 /* Room for all tensors that the configuration asks for. */
 int sto_model_reserve(struct sto_model *model, const char *shown, struct sto_error *error);
 
-/* Rope inverse frequencies into model->inv_freq. */
-enum sto_rope { STO_ROPE_NONE, STO_ROPE_LINEAR, STO_ROPE_LLAMA3 };
-struct sto_rope_scaling {
-	enum sto_rope kind;
-	float factor;		/* linear, llama3 */
+/* sto_rope.c */
+
+enum sto_rope_kind { STO_ROPE_NONE, STO_ROPE_LINEAR, STO_ROPE_LLAMA3, STO_ROPE_YARN };
+
+struct sto_rope {
+	enum sto_rope_kind kind;
+	float factor;
 	float low_freq_factor, high_freq_factor;
 	float original_context;
-	const float *factors;	/* GGUF: each frequency is divided by its own; or NULL */
+	float beta_fast, beta_slow;
+	bool between;		/* yarn: the ramp may begin and end between two dims */
+	float *factors;		/* each frequency is divided by its own; malloc; or NULL */
+	uint32_t factor_count;
 };
-int sto_model_set_rope(struct sto_model *model, const char *shown,
-		       const struct sto_rope_scaling *scaling, struct sto_error *error);
+
+void sto_rope_fini(struct sto_rope *rope);
+/* Pairs of each head that rotate. */
+uint32_t sto_model_turns(const struct sto_model *model);
+/* Inverse frequencies into model->inv_freq; @local counts with MHS_SHAPE_LOCAL_ROPE. */
+int sto_model_set_rope(struct sto_model *model, const char *shown, const struct sto_rope *rope,
+		       const struct sto_rope *local, struct sto_error *error);
 
 #endif

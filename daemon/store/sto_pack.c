@@ -24,6 +24,7 @@ struct batch {
 	uint64_t row_bytes;		/* of @source */
 	uint64_t panel_bytes;
 	uint8_t *in;			/* rows as in the file */
+	uint8_t *column;		/* of a transposed one, the part that is read; else NULL */
 	uint8_t *requantised;		/* one panel of rows in @source; NULL: not requantised */
 	float *values;			/* one row */
 	uint8_t *out;			/* packed panels */
@@ -32,15 +33,14 @@ struct batch {
 bool sto_is_requantised(const struct sto_import *import, const struct sto_tensor *tensor)
 {
 	return import->quantize && tensor->rows > 1 && tensor->source != import->quantize &&
-	       tensor->cols % ENG_BLOCK_COLS == 0;
+	       tensor->role != MHS_ROLE_POSITIONS && tensor->cols % ENG_BLOCK_COLS == 0;
 }
 
 uint32_t sto_packed_type(const struct sto_import *import, const struct sto_tensor *tensor)
 {
 	if (tensor->type)
 		return tensor->type;
-	if (tensor->role == MHS_ROLE_ATTN_NORM || tensor->role == MHS_ROLE_FFN_NORM ||
-	    tensor->role == MHS_ROLE_OUTPUT_NORM)
+	if (tensor->vector)
 		return ENG_VEC_F32;
 	return eng_type_of_source(sto_is_requantised(import, tensor) ? import->quantize :
 				  tensor->source);
@@ -73,6 +73,7 @@ int sto_write_at(int fd, const void *data, uint64_t bytes, uint64_t offset, stru
 static void batch_free(struct batch *b)
 {
 	free(b->in);
+	free(b->column);
 	free(b->requantised);
 	free(b->values);
 	free(b->out);
@@ -97,7 +98,9 @@ static int batch_init(struct batch *b, const struct sto_work *work, const struct
 	if (work->model->origin)
 		return b->out ? 0 : -ENOMEM;
 	b->in = malloc(b->rows * t->row_bytes);
-	if (!b->in || !b->out)
+	if (t->column_bytes)
+		b->column = malloc(b->rows * (t->row_bytes / t->cols));
+	if (!b->in || !b->out || (t->column_bytes && !b->column))
 		return -ENOMEM;
 	if (!sto_is_requantised(work->import, t))
 		return 0;
@@ -120,10 +123,30 @@ static uint64_t source_row(const struct sto_tensor *t, uint64_t row)
 	return row - in_head + (in_head < half ? 2 * in_head : 2 * (in_head - half) + 1);
 }
 
+/* Column by column, as they lie behind each other. */
+static int batch_turn(struct batch *b, uint64_t first, uint32_t rows, struct sto_error *error)
+{
+	const struct sto_tensor *t = b->tensor;
+	const uint64_t value = t->row_bytes / t->cols;
+
+	for (uint64_t col = 0; col < t->cols; col++) {
+		int err = sto_file_read(b->file, b->column, rows * value,
+					t->offset_bytes + col * t->column_bytes + first * value, error);
+
+		if (err)
+			return err;
+		for (uint32_t i = 0; i < rows; i++)
+			memcpy(b->in + i * t->row_bytes + col * value, b->column + i * value, value);
+	}
+	return 0;
+}
+
 static int batch_read(struct batch *b, uint64_t first, uint32_t rows, struct sto_error *error)
 {
 	const struct sto_tensor *t = b->tensor;
 
+	if (t->column_bytes)
+		return batch_turn(b, first, rows, error);
 	if (!t->head_rows)
 		return sto_file_read(b->file, b->in, rows * t->row_bytes,
 				     t->offset_bytes + first * t->row_bytes, error);
@@ -180,6 +203,8 @@ static int batch_pack(struct batch *b, uint32_t rows, uint64_t *bytes, struct st
 				 "train or convert the model again");
 			return err;
 		}
+		for (uint64_t i = 0; b->tensor->plus_one && i < b->tensor->cols; i++)
+			((float *)(void *)b->out)[i] += 1.0f;
 		*bytes += b->panel_bytes;
 	}
 	return 0;

@@ -21,7 +21,6 @@ static const struct {
 	const char *why;
 } variants[] = {
 	{ "use_dora", "DoRA rescales the columns of the base" },
-	{ "fan_in_fan_out", "its matrices are stored transposed, and none of a Llama is" },
 	{ "lora_bias", "it adds a bias to B" },
 	{ "use_qalora", "QA-LoRA pools the inputs" },
 	{ "modules_to_save", "it replaces whole modules of the base" },
@@ -47,7 +46,7 @@ static const char *const ignored[] = {
 /* Fields that are read below. */
 static const char *const known[] = {
 	"alpha_pattern", "bias", "ensure_weight_tying", "exclude_modules", "init_lora_weights",
-	"layers_pattern", "layers_to_transform", "lora_alpha", "peft_type", "r", "rank_pattern",
+	"fan_in_fan_out", "layers_pattern", "layers_to_transform", "lora_alpha", "peft_type", "r", "rank_pattern",
 	"target_modules", "task_type", "use_rslora",
 };
 
@@ -108,6 +107,21 @@ static int check_variants(const struct sto_json *j)
 		return -ENOTSUP;
 	}
 	return 0;
+}
+
+/* It says how the base keeps its matrices, and changes nothing in A and B. */
+static int check_fan_in(const struct sto_peft *peft, const struct sto_json *j)
+{
+	bool turned = false;
+	int err = sto_json_bool(j, "fan_in_fan_out", &turned);
+
+	if (err && err != -ENOENT)
+		return err;
+	if (!turned || peft->family->fan_in_fan_out)
+		return 0;
+	sto_fail(j->error, "%s: fan_in_fan_out: is true, limit false: no matrix of a %s is stored transposed; "
+		 "give the base that it was trained on", j->shown, peft->family->hf_type);
+	return -EINVAL;
 }
 
 /* Some ways to begin change the base's weights, and the adapter is a difference to those. */
@@ -252,11 +266,16 @@ static int read_modules(struct sto_peft *peft, const struct sto_json *j, const c
 					    true, 0, j->error);
 }
 
-/* Absent, PEFT has a list for each architecture; this is that of Llama. */
-static int default_targets(struct sto_peft *peft)
+/* Absent, PEFT has a list for each architecture. */
+static int default_targets(struct sto_peft *peft, const struct sto_json *j)
 {
-	json_t *list = json_pack("[s, s]", "q_proj", "v_proj");
+	const char *const *names = peft->family->peft_targets;
+	json_t *list = names[1] ? json_pack("[s, s]", names[0], names[1]) : json_pack("[s*]", names[0]);
 
+	if (!names[0]) {
+		json_decref(list);
+		return refuse(j, "target_modules", "is absent", "the modules that it adapts; save it again");
+	}
 	if (!list || json_object_set_new(peft->root, "target_modules", list))
 		return -ENOMEM;
 	peft->targets = list;
@@ -272,7 +291,7 @@ static int read_targets(struct sto_peft *peft, const struct sto_json *j)
 	if (text && !strcasecmp(text, "all-linear"))
 		peft->all_linear = true;
 	else if (!sto_json_get(j, "target_modules"))
-		return default_targets(peft);
+		return default_targets(peft, j);
 	err = peft->all_linear ? 0 : read_modules(peft, j, "target_modules", &peft->target,
 						  &peft->targets);
 	if (err || !excluded || is_unused(excluded))
@@ -332,6 +351,8 @@ static int read_all(struct sto_peft *peft, const struct sto_json *j)
 	if (!err)
 		err = check_variants(j);
 	if (!err)
+		err = check_fan_in(peft, j);
+	if (!err)
 		err = check_init(j);
 	if (!err)
 		err = check_bias(j);
@@ -348,13 +369,15 @@ static int read_all(struct sto_peft *peft, const struct sto_json *j)
 	return err ? err : read_layers(peft, j);
 }
 
-int sto_peft_read(struct sto_peft *peft, const struct sto_file *file, struct sto_error *error)
+int sto_peft_read(struct sto_peft *peft, const struct sto_file *file, const struct sto_family *family,
+		  struct sto_error *error)
 {
 	struct sto_json j = { .shown = file->path, .prefix = "", .error = error };
 	int err;
 
 	memset(peft, 0, sizeof(*peft));
 	peft->shown = file->path;
+	peft->family = family;
 	err = sto_json_load(file, CONFIG_MAX, &peft->root, error);
 	if (err)
 		return err;

@@ -12,7 +12,7 @@
 
 #include <jansson.h>
 
-#include "sto_file.h"
+#include "sto_family.h"
 
 #define STO_PEFT_PATTERNS_MAX	4096u	/* entries of one list or object */
 
@@ -25,6 +25,7 @@ struct sto_peft_patterns {
 
 struct sto_peft {
 	const char *shown;		/* the file's name in messages; borrowed */
+	const struct sto_family *family;	/* of the base */
 	json_t *root;			/* holds all texts */
 	uint32_t rank;			/* r */
 	double alpha;			/* lora_alpha */
@@ -46,11 +47,12 @@ struct sto_peft_scale {
 };
 
 /*
- * Read and check @file, whatever is in it: other methods than LoRA and variants whose result is not
+ * Read and check @file for a base of @family, whatever is in it: other methods than LoRA and variants whose result is not
  * W x + scale * B A x are refused by the name of their field. 0 or negative errno with @error; then
  * there is nothing to free.
  */
-int sto_peft_read(struct sto_peft *peft, const struct sto_file *file, struct sto_error *error);
+int sto_peft_read(struct sto_peft *peft, const struct sto_file *file, const struct sto_family *family,
+		  struct sto_error *error);
 void sto_peft_fini(struct sto_peft *peft);
 
 /*

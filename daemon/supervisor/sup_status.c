@@ -306,7 +306,7 @@ static json_t *show_config(const struct mhs_image_header *header)
 	const struct mhs_image_config *c = &header->config;
 
 	return json_pack("{s:s, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:b, s:f, s:b, s:i, s:i}",
-		"arch", c->arch == MHS_ARCH_LLAMA ? "llama" : "?", "layer_count", (int)c->layer_count,
+		"arch", mhs_arch_name(c->arch), "layer_count", (int)c->layer_count,
 		"hidden", (int)c->hidden, "intermediate", (int)c->intermediate,
 		"head_count", (int)c->head_count, "kv_head_count", (int)c->kv_head_count,
 		"head_dim", (int)c->head_dim, "vocab_count", (int)c->vocab_count,

@@ -232,6 +232,8 @@ void wrk_version_detach(struct wrk *w, uint32_t index, uint64_t serial);
 void wrk_version_free(struct wrk *w, struct wrk_version **version);
 /* @bytes of the image at @offset; NULL when they are not all in one segment. */
 const void *wrk_image_at(const struct wrk_version *v, uint64_t offset, uint64_t bytes);
+/* v->model out of the mapped image. 0, or negative with *@field naming what does not fit (static). */
+int wrk_bind_model(struct wrk_version *v, const char **field);
 struct wrk_version *wrk_version_by_index(struct wrk *w, uint32_t index);
 bool wrk_version_ends(const struct wrk_version *v, uint32_t token);	/* it ends a text */
 struct wrk_version *wrk_version_by_name(struct wrk *w, const char *model, const char *semver);

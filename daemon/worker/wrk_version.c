@@ -128,95 +128,12 @@ const void *wrk_image_at(const struct wrk_version *v, uint64_t offset, uint64_t 
 	return (const uint8_t *)map->addr + at;
 }
 
-static struct eng_matrix matrix_of(const struct wrk_version *v, uint32_t role, uint32_t layer)
-{
-	const struct mhs_image_tensor *t = mhs_image_tensor_find(v->image, v->map.addr, role, layer);
-	struct eng_matrix m = { .type = ENG_NONE };
-
-	/* Lengths were fixed at import; a table that lies is caught here, before any use. */
-	if (!t || t->rows > UINT32_MAX || t->cols > UINT32_MAX ||
-	    eng_packed_bytes(t->type, t->rows, t->cols) != t->length_bytes)
-		return m;
-	m.data = wrk_image_at(v, t->offset_bytes, t->length_bytes);
-	if (!m.data)
-		return m;
-	m.type = t->type;
-	m.rows = (uint32_t)t->rows;
-	m.cols = (uint32_t)t->cols;
-	return m;
-}
-
-static const float *vector_of(const struct wrk_version *v, uint32_t role, uint32_t layer,
-			      uint32_t count)
-{
-	struct eng_matrix m = matrix_of(v, role, layer);
-
-	return m.type == ENG_VEC_F32 && m.rows == 1 && m.cols == count ? m.data : NULL;
-}
-
-static void bind_config(struct eng_config *to, const struct mhs_image_config *c)
-{
-	to->layer_count = c->layer_count;
-	to->hidden = c->hidden;
-	to->intermediate = c->intermediate;
-	to->head_count = c->head_count;
-	to->kv_head_count = c->kv_head_count;
-	to->head_dim = c->head_dim;
-	to->vocab_count = c->vocab_count;
-	to->context_max = c->context_max;
-	to->rms_eps = c->rms_eps;
-	to->rope_attn_scale = c->rope_attn_scale;
-	to->kv_f32 = c->float_weights;
-}
-
-static void bind_layer(struct wrk_version *v, uint32_t i)
-{
-	struct eng_layer *layer = &v->model.layers[i];
-
-	layer->attn_norm = vector_of(v, MHS_ROLE_ATTN_NORM, i, v->model.config.hidden);
-	layer->ffn_norm = vector_of(v, MHS_ROLE_FFN_NORM, i, v->model.config.hidden);
-	layer->q = matrix_of(v, MHS_ROLE_ATTN_Q, i);
-	layer->k = matrix_of(v, MHS_ROLE_ATTN_K, i);
-	layer->v = matrix_of(v, MHS_ROLE_ATTN_V, i);
-	layer->o = matrix_of(v, MHS_ROLE_ATTN_O, i);
-	layer->gate = matrix_of(v, MHS_ROLE_FFN_GATE, i);
-	layer->up = matrix_of(v, MHS_ROLE_FFN_UP, i);
-	layer->down = matrix_of(v, MHS_ROLE_FFN_DOWN, i);
-}
-
-static bool is_float(const struct eng_matrix *m)
-{
-	return m->type == ENG_F32 || m->type == ENG_F16 || m->type == ENG_BF16;
-}
-
-/* What a row writes into the KV cache depends on matrices of the layers alone. */
-static bool layer_is_float(const struct eng_layer *layer)
-{
-	return is_float(&layer->q) || is_float(&layer->k) || is_float(&layer->v) ||
-	       is_float(&layer->o) || is_float(&layer->gate) || is_float(&layer->up) ||
-	       is_float(&layer->down);
-}
-
 static int bind_model(struct wrk_version *v, char *text)
 {
-	struct eng_model *m = &v->model;
 	const char *field;
+	int err = wrk_bind_model(v, &field);
 
-	bind_config(&m->config, &v->image->config);
-	m->layers = calloc(m->config.layer_count, sizeof(*m->layers));
-	if (!m->layers)
-		return fail(text, -ENOMEM, "layers");
-	m->inv_freq = vector_of(v, MHS_ROLE_INV_FREQ, 0, m->config.head_dim / 2);
-	m->output_norm = vector_of(v, MHS_ROLE_OUTPUT_NORM, 0, m->config.hidden);
-	m->embed = matrix_of(v, MHS_ROLE_EMBED, 0);
-	m->output = v->image->config.tied ? m->embed : matrix_of(v, MHS_ROLE_OUTPUT, 0);
-	for (uint32_t i = 0; i < m->config.layer_count; i++)
-		bind_layer(v, i);
-	for (uint32_t i = 0; i < m->config.layer_count; i++)
-		v->float_rows = v->float_rows || layer_is_float(&m->layers[i]);
-	if (eng_model_check(m, &field))
-		return fail(text, -EINVAL, field);
-	return 0;
+	return err ? fail(text, err, field) : 0;
 }
 
 static int open_tokenizer(struct wrk_version *v, char *text)

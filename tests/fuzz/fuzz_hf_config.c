@@ -18,7 +18,13 @@ static void check(const struct sto_model *model)
 	if (c->layer_count < 1 || c->layer_count > MHS_IMAGE_LAYER_MAX || c->head_dim % 2 ||
 	    c->kv_head_count == 0 || c->head_count % c->kv_head_count || !(c->rms_eps > 0))
 		abort();
-	for (uint32_t i = 0; i < c->head_dim / 2; i++)
+	if (model->inv_freq_count != sto_model_turns(model) *
+	    (model->shape.flags & MHS_SHAPE_LOCAL_ROPE ? 2 : 1))
+		abort();
+	if ((model->shape.window == 0) != (model->shape.window_layers[0] == 0 && model->shape.window_layers[1] == 0 &&
+					   model->shape.window_layers[7] == 0))
+		abort();
+	for (uint32_t i = 0; i < model->inv_freq_count; i++)
 		if (!isfinite(model->inv_freq[i]))
 			abort();
 	if (model->eos_count > MHS_IMAGE_EOS_MAX)

@@ -41,7 +41,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (fd < 0 || ftruncate(fd, 0) || pwrite(fd, data, size, 0) != (ssize_t)size)
 		abort();
 	file.fd = fd;
-	if (sto_peft_read(&peft, &file, &error))
+	if (sto_peft_read(&peft, &file, &sto_family_llama, &error))
 		return 0;
 	check(&peft);
 	sto_peft_fini(&peft);

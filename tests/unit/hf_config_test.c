@@ -105,6 +105,7 @@ static void reads_rope_in_both_spellings(void)
 		million / 2);
 	accepts("\"sliding_window\":4096,\"use_sliding_window\":false", plain);
 	accepts("\"sliding_window\":2048", plain);
+	accepts("\"rope_scaling\":{\"type\":\"dynamic\",\"factor\":2}", plain);
 	accepts("\"partial_rotary_factor\":1.0", plain);
 }
 
@@ -124,18 +125,106 @@ static void scales_as_llama3(void)
 	sto_model_fini(&model);
 }
 
+/* Against numbers of Hugging Face transformers, as above. */
+static void check_scaling(const char *scaling, const float expect[8], float attn, uint32_t context)
+{
+	struct sto_error error = { "" };
+	struct sto_model model;
+	char text[1024];
+
+	snprintf(text, sizeof(text), "{" BASE ",%s}", scaling);
+	if (!t_ok(read_config(text, &model, &error) == 0))
+		printf("# %s\n", error.text);
+	for (uint32_t i = 0; i < 8 && model.inv_freq; i++)
+		t_near(model.inv_freq[i], expect[i], 1e-9 + 2e-6 * (double)expect[i]);
+	t_near(model.config.rope_attn_scale, attn, 1e-6);
+	t_eq(model.config.context_max, context);
+	sto_model_fini(&model);
+}
+
+#define YARN	"\"rope_scaling\":{\"rope_type\":\"yarn\","
+
+static void scales_as_yarn_and_longrope(void)
+{
+	static const float four[8] = { 1, 0.25693506f, 0.0625f, 0.013834965f, 0.0025f, 0.00079056947f,
+				       0.00025f, 7.9056947e-05f };
+	static const float betas[8] = { 1, 0.22399466f, 0.041666664f, 0.0039528473f, 0.00125f,
+					0.00039528473f, 0.000125f, 3.9528473e-05f };
+	static const float between[8] = { 1, 0.2435964f, 0.047965076f, 0.0059761368f, 0.00125f,
+					  0.00039528473f, 0.000125f, 3.9528473e-05f };
+	static const float divided[8] = { 1, 0.28747976f, 0.083333336f, 0.024325214f, 0.0071428572f,
+					  0.0021081853f, 0.000625f, 0.00018601633f };
+
+	check_scaling(YARN "\"factor\":4,\"original_max_position_embeddings\":512}", four, 1.138629436f, 2048);
+	check_scaling(YARN "\"factor\":8,\"original_max_position_embeddings\":256,\"beta_fast\":20,"
+		      "\"beta_slow\":2,\"attention_factor\":1.5}", betas, 1.5f, 2048);
+	check_scaling(YARN "\"factor\":8,\"original_max_position_embeddings\":256,\"mscale\":0.7,"
+		      "\"mscale_all_dim\":0.3,\"truncate\":false}", between, 1.078293461f, 2048);
+	check_scaling("\"original_max_position_embeddings\":512,\"rope_scaling\":{\"type\":\"su\","
+		      "\"short_factor\":[1,1.1,1.2,1.3,1.4,1.5,1.6,1.7],\"long_factor\":[2,2,2,2,2,2,2,2]}",
+		      divided, 1.105541597f, 512);
+}
+
+/* The rest of the shape is held against whole models in tests/reference. */
+static void reads_other_families(void)
+{
+	struct sto_error error = { "" };
+	struct sto_model m;
+
+	t_need(read_config("{\"model_type\":\"qwen2\",\"vocab_size\":100,\"hidden_size\":64,\"intermediate_size\":96,"
+			   "\"num_hidden_layers\":3,\"num_attention_heads\":4,\"num_key_value_heads\":2,"
+			   "\"use_sliding_window\":true,\"sliding_window\":10,\"max_window_layers\":1}", &m, &error) == 0);
+	t_ok(m.config.arch == MHS_ARCH_QWEN2 && m.shape.flags == MHS_SHAPE_QKV_BIAS);
+	t_ok(m.shape.window == 10 && m.shape.window_layers[0] == 6);
+	sto_model_fini(&m);
+	t_need(read_config("{\"model_type\":\"qwen3\",\"vocab_size\":100,\"hidden_size\":64,\"intermediate_size\":96,"
+			   "\"num_hidden_layers\":3,\"num_attention_heads\":32,\"attention_bias\":true,"
+			   "\"sliding_window\":9,\"layer_types\":[\"full_attention\",\"sliding_attention\",\"full_attention\"],"
+			   "\"use_sliding_window\":true}", &m, &error) == 0);
+	t_ok(m.config.head_dim == 128 && m.config.kv_head_count == 32 && m.config.context_max == 32768);
+	t_ok(m.shape.window_layers[0] == 2 &&
+	     m.shape.flags == (MHS_SHAPE_QK_NORM | MHS_SHAPE_QKV_BIAS | MHS_SHAPE_O_BIAS));
+	sto_model_fini(&m);
+	t_need(read_config("{\"model_type\":\"gpt2\",\"vocab_size\":100,\"n_embd\":64,\"n_layer\":2,\"n_head\":4,"
+			   "\"n_inner\":null,\"scale_attn_weights\":false}", &m, &error) == 0);
+	t_ok(m.config.intermediate == 256 && m.config.tied && m.config.context_max == 1024);
+	t_ok(m.shape.attn_scale == 1 && m.inv_freq_count == 0 && m.shape.flags & MHS_SHAPE_POSITIONS);
+	sto_model_fini(&m);
+}
+
+#define QWEN	"{\"model_type\":\"qwen2\",\"vocab_size\":100,\"hidden_size\":64,\"intermediate_size\":96," \
+		"\"num_hidden_layers\":2,\"num_attention_heads\":4,\"num_key_value_heads\":2,"
+#define GPT2	"{\"model_type\":\"gpt2\",\"vocab_size\":100,\"n_embd\":64,\"n_layer\":2,\"n_head\":4,"
+
+static void refuses_what_families_have_not(void)
+{
+	refused(QWEN "\"layer_types\":[\"full_attention\"]}", "layer_types");
+	refused(QWEN "\"layer_types\":[\"full_attention\",\"chunked_attention\"]}",
+		"layer_types: is chunked_attention");
+	refused(QWEN "\"layer_types\":[\"full_attention\",\"sliding_attention\"]}", "sliding_window: is absent");
+	refused(QWEN "\"layer_types\":[7,7]}", "layer_types");
+	refused(QWEN "\"hidden_act\":\"relu\"}", "hidden_act: is relu");
+	refused(GPT2 "\"activation_function\":\"relu\"}", "activation_function: is relu, limit gelu_new");
+	refused(GPT2 "\"scale_attn_by_inverse_layer_idx\":true}", "scale_attn_by_inverse_layer_idx: is true");
+	refused("{\"model_type\":\"gpt2\",\"vocab_size\":100,\"n_embd\":64,\"n_layer\":2,\"n_head\":5}", "n_head: is 5");
+	refused(GPT2 "\"n_positions\":0}", "n_positions: is 0");
+	refused("{\"model_type\":\"gpt2\",\"vocab_size\":100,\"n_embd\":4294967292,\"n_layer\":2,\"n_head\":4}",
+		"n_embd: is 4294967292");
+}
+
 static void refuses_other_kinds(void)
 {
 	refused("{}", "model_type: is absent");
 	refused("{" BASE ",\"architectures\":[\"MistralForCausalLM\"]}",
-		"architectures: is Mistral");
+		"model_type: is llama, limit mistral");
+	refused("{" BASE ",\"architectures\":[\"LlamaModel\"]}",
+		"architectures: is LlamaModel, limit LlamaForCausalLM, MistralForCausalLM, ");
 	refused("{" BASE ",\"architectures\":\"LlamaForCausalLM\"}", "architectures");
 	refused("{" BASE ",\"architectures\":[\"LlamaForCausalLM\",\"X\"]}", "architectures");
-	refused("{\"model_type\":\"mistral\"}", "model_type: is mistral");
+	refused("{\"model_type\":\"bert\"}", "model_type: is bert, limit llama, mistral, ");
 	refused("{\"model_type\":7}", "model_type");
 	refused("{" BASE ",\"hidden_act\":\"gelu\"}", "hidden_act: is gelu");
-	refused("{" BASE ",\"attention_bias\":true}", "attention_bias: is true");
-	refused("{" BASE ",\"mlp_bias\":true}", "mlp_bias: is true");
+	refused("{" BASE ",\"attention_bias\":1}", "attention_bias");
 	refused("{" BASE ",\"mlp_bias\":\"no\"}", "mlp_bias");
 	refused("{" BASE ",\"sliding_window\":1024}", "sliding_window");
 	refused("{" BASE ",\"partial_rotary_factor\":0.5}", "partial_rotary_factor");
@@ -197,8 +286,17 @@ static void refuses_wrong_rope(void)
 		{ "{\"type\":\"linear\",\"factor\":-1}", "rope_scaling.factor: is -1" },
 		{ "{\"type\":\"linear\",\"factor\":\"2\"}", "rope_scaling.factor" },
 		{ "{\"type\":\"linear\",\"factor\":1e30}", "rope_scaling.factor" },
-		{ "{\"type\":\"yarn\",\"factor\":2}", "rope_type: is yarn" },
-		{ "{\"type\":\"dynamic\",\"factor\":2}", "rope_type: is dynamic" },
+		{ "{\"type\":\"yarn\"}", "rope_scaling.factor: is absent" },
+		{ "{\"type\":\"yarn\",\"factor\":2,\"beta_fast\":0}", "rope_scaling.beta_fast: is 0" },
+		{ "{\"type\":\"yarn\",\"factor\":2,\"truncate\":3}", "truncate" },
+		{ "{\"type\":\"dynamic\"}", "rope_scaling.factor: is absent" },
+		{ "{\"type\":\"ntk\",\"factor\":2}", "rope_type: is ntk" },
+		{ "{\"type\":\"longrope\"}", "original_max_position_embeddings: is absent" },
+		{ "{\"type\":\"su\",\"original_max_position_embeddings\":64}", "short_factor" },
+		{ "{\"type\":\"su\",\"original_max_position_embeddings\":64,\"short_factor\":[1]}",
+		  "1 factors, limit 8" },
+		{ "{\"type\":\"su\",\"original_max_position_embeddings\":64,\"short_factor\":[0]}",
+		  "short_factor" },
 		{ "{" LLAMA3 "}", "low_freq_factor: is absent" },
 		{ "{" LLAMA3 ",\"low_freq_factor\":4,\"high_freq_factor\":4,"
 		  "\"original_max_position_embeddings\":64}",
@@ -270,6 +368,9 @@ int main(void)
 	T_RUN(reads_what_is_given);
 	T_RUN(reads_rope_in_both_spellings);
 	T_RUN(scales_as_llama3);
+	T_RUN(scales_as_yarn_and_longrope);
+	T_RUN(reads_other_families);
+	T_RUN(refuses_what_families_have_not);
 	T_RUN(refuses_other_kinds);
 	T_RUN(refuses_wrong_numbers);
 	T_RUN(refuses_wrong_rope);

@@ -126,7 +126,7 @@ static void identity(void)
 	CASE(image.magic ^= 1, -EINVAL, "magic");
 	CASE(image.abi_major = MHS_IMAGE_ABI_MAJOR + 1, -ENOTSUP, "abi_major");
 	CASE(image.abi_major = MHS_IMAGE_ABI_MAJOR - 1, -ENOTSUP, "abi_major");
-	CASE(image.features = 4, -ENOTSUP, "features");
+	CASE(image.features = 8, -ENOTSUP, "features");
 	CASE(image.features = MHS_IMAGE_QUICK_HASH, -EINVAL, "features");	/* of adapters alone */
 	CASE(image.features = UINT64_C(1) << 63, -ENOTSUP, "features");
 	CASE(image.file_bytes = IMAGE_BYTES, -EINVAL, "file_bytes");
@@ -210,6 +210,8 @@ static void spans(void)
 static void config(void)
 {
 	CASE(image.config.arch = 0, -EINVAL, "config.arch");
+	CASE(image.config.arch = 9, -EINVAL, "config.arch");
+	CASE(image.config.arch = UINT32_MAX, -EINVAL, "config.arch");
 	CASE(image.config.layer_count = 0, -EINVAL, "config.layer_count");
 	CASE(image.config.layer_count = 513, -EINVAL, "config.layer_count");
 	CASE(image.config.hidden = 0, -EINVAL, "config.hidden");
@@ -240,6 +242,41 @@ static void config(void)
 	CASE(image.eos_count = 9, -EINVAL, "eos_count");
 	CASE(image.eos_count = UINT32_MAX, -EINVAL, "eos_count");
 	CASE(image.eos_ids[1] = 100, -EINVAL, "eos_ids");
+}
+
+#define SHAPED(expr, want_field) \
+	CASE(image.features |= MHS_IMAGE_SHAPED; image.shape.flags |= MHS_SHAPE_GELU; expr, -EINVAL, want_field)
+
+static void shape(void)
+{
+	const char *field;
+
+	build();
+	image.features |= MHS_IMAGE_SHAPED;
+	image.shape.flags = MHS_SHAPE_FLAGS & ~MHS_SHAPE_POSITIONS;
+	image.shape.window = 16;
+	image.shape.window_layers[0] = 2;
+	image.shape.rotary_dim = 2;
+	t_eq(check(&field), 0);
+	t_eq(mhs_shape_window(&image.shape, 0), 0);
+	t_eq(mhs_shape_window(&image.shape, 1), 16);
+	CASE(image.shape.flags = 1, -EINVAL, "shape: ");
+	CASE(image.features |= MHS_IMAGE_SHAPED, -EINVAL, "shape: ");
+	SHAPED(image.shape.flags = MHS_SHAPE_FLAGS + 1, "shape.flags");
+	SHAPED(image.shape.flags = MHS_SHAPE_PLAIN_FFN, "shape.flags");
+	SHAPED(image.shape.flags |= MHS_SHAPE_LOCAL_ROPE, "shape.flags");
+	SHAPED(image.shape.flags |= MHS_SHAPE_POSITIONS; image.shape.rotary_dim = 2, "shape.flags");
+	SHAPED(image.shape.rotary_dim = 3, "shape.rotary_dim");
+	SHAPED(image.shape.rotary_dim = 6, "shape.rotary_dim");
+	SHAPED(image.shape.embed_scale = NAN, "shape.embed_scale");
+	SHAPED(image.shape.attn_scale = -1, "shape.embed_scale");
+	SHAPED(image.shape.attn_cap = INFINITY, "shape.embed_scale");
+	SHAPED(image.shape.logit_cap = 1e9f, "shape.embed_scale");
+	SHAPED(image.shape.reserved0 = 1, "shape.reserved0");
+	SHAPED(image.shape.window = 4, "shape.window");
+	SHAPED(image.shape.window_layers[0] = 1, "shape.window");
+	SHAPED(image.shape.window = 4; image.shape.window_layers[0] = 4, "shape.window_layers");
+	SHAPED(image.shape.window = 4; image.shape.window_layers[7] = UINT64_C(1) << 63, "shape.window_layers");
 }
 
 /* Any single flipped bit of the page fails the hash (or a check before it). */
@@ -381,6 +418,7 @@ int main(void)
 	T_RUN(file_sizes);
 	T_RUN(spans);
 	T_RUN(config);
+	T_RUN(shape);
 	T_RUN(header_hash);
 	T_RUN(tensor_table);
 	T_RUN(tensors_in_any_order);

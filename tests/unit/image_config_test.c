@@ -54,9 +54,9 @@ static void computes_rope_frequencies(void)
 	t_kv_f32(&g.kv, "llama.rope.scaling.factor", 4.0f);
 	check_frequencies(&g, ones);
 	t_bytes_free(&g.kv);
-	t_kv_text(&g.kv, "llama.rope.scaling.type", "yarn");
+	t_kv_text(&g.kv, "llama.rope.scaling.type", "ntk");
 	t_kv_f32(&g.kv, "llama.rope.scaling.factor", 4.0f);
-	t_imported_refused(&g, 0, "llama.rope.scaling.type: is \"yarn\"");
+	t_imported_refused(&g, 0, "llama.rope.scaling.type: is \"ntk\"");
 	t_gguf_free(&g);
 }
 
@@ -106,8 +106,10 @@ static void refuses_other_models(void)
 	struct t_gguf g;
 
 	t_gguf_init(&g, ENG_SRC_F16, 1);
+	g.arch = "bert";
+	t_imported_refused(&g, 0, "general.architecture: is \"bert\", limit llama, qwen2, ");
 	g.arch = "qwen2";
-	t_imported_refused(&g, 0, "general.architecture: is \"qwen2\"");
+	t_imported_refused(&g, 0, "qwen2.block_count: is absent");
 	g.arch = "llama";
 	t_kv_u32(&g.kv, "llama.expert_count", 8);
 	g.kv_count = 1;

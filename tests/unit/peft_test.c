@@ -296,7 +296,7 @@ static void check_names(const char *name, json_t *record)
 	json_object_update(p.config, config);
 	t_peft_write(&p, t_path("names"));
 	t_need(sto_file_open(&file, AT_FDCWD, t_path("names/adapter_config.json"), "config", &error) == 0);
-	if (t_ok(sto_peft_read(&peft, &file, &error) == 0)) {
+	if (t_ok(sto_peft_read(&peft, &file, &sto_family_llama, &error) == 0)) {
 		for (int l = 0; l < (int)T_TINY_LAYERS; l++) {
 			for (uint32_t i = 0; i < sizeof(ends) / sizeof(ends[0]); i++) {
 				char module[96];
