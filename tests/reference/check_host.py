@@ -19,10 +19,24 @@ class Tally:
 	def __init__(self, quiet):
 		self.passed = self.failed = 0
 		self.quiet = quiet
+		self.records = {}  # by name: passed, failed
+		self.begin("rest")
+
+	def begin(self, record):
+		"""What follows is of @record."""
+		self.record = self.records.setdefault(record, [0, 0])
+
+	def table(self):
+		"""A line for each record."""
+		wide = max(map(len, self.records))
+		for name, (passed, failed) in self.records.items():
+			if passed or failed:
+				print("%-*s %4d passed %4d failed  %s" % (wide, name, passed, failed, "FAIL" if failed else "pass"))
 
 	def check(self, good, name, detail=""):
 		self.passed += bool(good)
 		self.failed += not good
+		self.record[not good] += 1
 		if not good or not self.quiet:
 			print("%s %s%s" % ("ok  " if good else "FAIL", name, ": " + detail if detail else ""), flush=True)
 		return good
@@ -120,8 +134,8 @@ class Host:
 	def run(self, model, ids, count, *more):
 		return self.json("run", model, "--tokens", join(ids), "-n", str(count), "--temperature", "0", "--json", *more)
 
-	def score(self, model, ids):
-		return self.json("score", model, "--tokens", join(ids), "--json")
+	def score(self, model, ids, *more):
+		return self.json("score", model, "--tokens", join(ids), "--json", *more)
 
 	def tokenize(self, model, text, *more):
 		raw = text if isinstance(text, bytes) else text.encode("utf-8")

@@ -3,6 +3,7 @@
 """Compare an mhost build with the reference data. Needs Python 3 alone.
 
     check_reference.py --mhost BIN --mhostd BIN [--data DIR]... [--smollm2 GGUF] [--isa X] [--only PART] [-v]
+    check_reference.py --mhost BIN --mhostd BIN --whole DIR    a whole folder of such data: all of it must pass; with a table
     check_reference.py --mhost BIN --socket S --store DIR      with a daemon that runs already
     check_reference.py --unpack DIR                            write the damaged files out
 
@@ -15,6 +16,7 @@ import pathlib
 import re
 import sys
 
+import check_adapters
 import check_bad
 import check_host
 import check_model
@@ -23,6 +25,10 @@ import check_shadow
 HERE = pathlib.Path(__file__).resolve().parent
 GGUF_TYPES = {"F32", "F16", "BF16", "Q8_0", "Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q2_K", "Q3_K", "Q4_K", "Q5_K",
 	"Q6_K", "IQ4_NL", "IQ4_XS", "MXFP4"}
+
+
+FAMILIES = {"llama", "mistral", "qwen2", "qwen3", "gpt2", "gemma2", "gemma3_text", "phi3"}
+ARCHITECTURES = {"llama", "qwen2", "qwen3", "gpt2", "gemma2", "gemma3", "phi3"}
 
 
 def load(path):
@@ -39,8 +45,8 @@ def config_of(folder):
 
 
 def folder_in_scope(folder):
-	"""None for a Llama with byte-level BPE, else what it is."""
-	if config_of(folder).get("architectures") != ["LlamaForCausalLM"]:
+	"""None for a family that is served with byte-level BPE, else what it is."""
+	if config_of(folder).get("model_type") not in FAMILIES:
 		return config_of(folder).get("model_type", "unknown")
 	tokenizer = load(folder / "tokenizer.json")
 	level = '"ByteLevel"' in json.dumps(tokenizer.get("pre_tokenizer"))
@@ -57,7 +63,7 @@ def gguf_text(raw, key):
 def gguf_in_scope(path, record):
 	"""None for what the importer promises to read, else what it is."""
 	raw = path.read_bytes()[:1 << 16]
-	if gguf_text(raw, b"general.architecture") != "llama":
+	if gguf_text(raw, b"general.architecture") not in ARCHITECTURES:
 		return gguf_text(raw, b"general.architecture")
 	if gguf_text(raw, b"tokenizer.ggml.model") != "gpt2":
 		return "a tokenizer of kind " + gguf_text(raw, b"tokenizer.ggml.model")
@@ -79,6 +85,7 @@ def kind_of_folder(folder):
 
 def bring(tally, host, name, path, outside):
 	"""Import and activate; True when the model can be asked."""
+	tally.begin(name)
 	if not outside:
 		failed = host.add(name, path)
 		return tally.check(not failed, name + " import", failed or "")
@@ -89,11 +96,19 @@ def bring(tally, host, name, path, outside):
 	return done.returncode == 0 and tally.check(not host.activate(name), name + " activate")
 
 
-def check_folders(tally, host, data):
+def name_of_folder(host):
+	"""From a model's folder to its name in the store, None when it is not there."""
+	def name_of(path):
+		name = "hf-" + safe_name(pathlib.Path(path).name)
+		return name if (pathlib.Path(host.store) / "models" / name / "1.0.0").is_dir() else None
+	return name_of
+
+
+def check_folders(tally, host, data, whole):
 	for file in sorted((data / "goldens/models").glob("*.json")):
 		record = load(file)
 		folder, name = data / record["path"], "hf-" + safe_name(file.stem)
-		if not bring(tally, host, name, folder, folder_in_scope(folder)):
+		if not bring(tally, host, name, folder, None if whole else folder_in_scope(folder)):
 			continue
 		check_model.check_record(tally, host, name, record, kind_of_folder(folder))
 		for golden in (data / "goldens/tokenizers").glob("*.json"):
@@ -102,13 +117,13 @@ def check_folders(tally, host, data):
 				check_model.check_tokenizer(tally, host, name, golden)
 
 
-def check_files(tally, host, data):
+def check_files(tally, host, data, whole):
 	for file in sorted((data / "goldens/gguf").glob("*.json")):
 		record = load(file)
 		if "tensor_types" not in record:
 			continue
 		path, name = data / record["file"], "gguf-" + safe_name(file.stem)
-		if not bring(tally, host, name, path, gguf_in_scope(path, record)):
+		if not bring(tally, host, name, path, None if whole else gguf_in_scope(path, record)):
 			continue
 		check_model.check_record(tally, host, name, record, kind_of_types(record["tensor_types"].values()))
 		golden = data / record["tokenizer_goldens"]
@@ -161,14 +176,15 @@ def arguments():
 	args.add_argument("--isa")
 	args.add_argument("--hugepages")
 	args.add_argument("--data", "--public", type=pathlib.Path, action="append")
+	args.add_argument("--whole", type=pathlib.Path)
 	args.add_argument("--tiny", type=pathlib.Path, default=HERE.parents[1] / "tools/tiny")
 	args.add_argument("--smollm2", type=pathlib.Path)
-	args.add_argument("--only", choices=["models", "gguf", "tiny", "shadow", "bad", "smollm2"])
+	args.add_argument("--only", choices=["models", "adapters", "gguf", "tiny", "shadow", "bad", "smollm2"])
 	args.add_argument("--unpack", type=pathlib.Path)
 	args.add_argument("-q", "--quiet", action="store_true", help="print failures only")
 	args.add_argument("-v", "--verbose", action="store_true", help="print what was said of damaged files")
 	opt = args.parse_args()
-	opt.data = opt.data or [HERE / "data"]
+	opt.data = [opt.whole] if opt.whole else opt.data or [HERE / "data"]
 	if not opt.unpack and (not opt.mhost or not (opt.mhostd or (opt.socket and opt.store))):
 		args.error("--mhost and either --mhostd or both --socket and --store are needed")
 	return opt
@@ -194,11 +210,14 @@ def check_served(tally, opt):
 		host = check_host.Host(opt.mhost, opt.mhostd, opt.socket, opt.store, daemon_options(opt))
 		try:
 			check_isa(tally, host, opt.isa)
-			if opt.only in (None, "models"):
-				check_folders(tally, host, data)
+			if opt.only in (None, "models", "adapters"):
+				check_folders(tally, host, data, opt.whole)
+			if opt.only in (None, "models", "adapters"):
+				check_adapters.check_adapters(tally, host, data, name_of_folder(host), kind_of_folder)
+				check_adapters.check_refused(tally, host, data, name_of_folder(host))
 			if opt.only in (None, "gguf"):
-				check_files(tally, host, data)
-			if opt.only in (None, "tiny"):
+				check_files(tally, host, data, opt.whole)
+			if not opt.whole and opt.only in (None, "tiny"):
 				check_tiny(tally, host, opt.tiny)
 			if opt.smollm2 and opt.only in (None, "smollm2") and (data / "smollm2.json").is_file():
 				check_smollm2(tally, host, data, opt.smollm2)
@@ -218,11 +237,14 @@ def main():
 	tally = check_host.Tally(opt.quiet)
 	if opt.only not in ("bad", "shadow"):
 		check_served(tally, opt)
-	if opt.mhostd and opt.only in (None, "shadow"):
+	if opt.mhostd and not opt.whole and opt.only in (None, "shadow"):
 		check_shadow.check(tally, opt.mhost, opt.mhostd, opt.tiny, daemon_options(opt))
+	tally.begin("bad")
 	if opt.only in (None, "bad"):
 		for data in opt.data:
 			check_bad.check_all(tally, opt.mhost, data / "bad", opt.verbose)
+	if opt.whole:
+		tally.table()
 	print("%d passed, %d failed" % (tally.passed, tally.failed))
 	return 1 if tally.failed else 0
 
