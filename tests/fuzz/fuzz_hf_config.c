@@ -14,6 +14,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 static void check(const struct sto_model *model)
 {
 	const struct mhs_image_config *c = &model->config;
+	uint64_t windows = 0;
 
 	if (c->layer_count < 1 || c->layer_count > MHS_IMAGE_LAYER_MAX || c->head_dim % 2 ||
 	    c->kv_head_count == 0 || c->head_count % c->kv_head_count || !(c->rms_eps > 0))
@@ -21,8 +22,9 @@ static void check(const struct sto_model *model)
 	if (model->inv_freq_count != sto_model_turns(model) *
 	    (model->shape.flags & MHS_SHAPE_LOCAL_ROPE ? 2 : 1))
 		abort();
-	if ((model->shape.window == 0) != (model->shape.window_layers[0] == 0 && model->shape.window_layers[1] == 0 &&
-					   model->shape.window_layers[7] == 0))
+	for (uint32_t i = 0; i < MHS_IMAGE_LAYER_MAX / 64; i++)
+		windows |= model->shape.window_layers[i];
+	if ((model->shape.window == 0) != (windows == 0))
 		abort();
 	for (uint32_t i = 0; i < model->inv_freq_count; i++)
 		if (!isfinite(model->inv_freq[i]))
