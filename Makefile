@@ -39,6 +39,8 @@ ENGINE_SRC := \
 	daemon/engine/eng_pack.c \
 	daemon/engine/eng_quant.c \
 	daemon/engine/eng_sample.c \
+	daemon/engine/eng_sample_penalty.c \
+	daemon/engine/eng_sample_rare.c \
 	daemon/engine/eng_sample_scan.c \
 	daemon/engine/eng_scratch.c \
 	daemon/engine/eng_source.c \
@@ -246,6 +248,7 @@ WRK_SRC := \
 	daemon/worker/wrk_reply.c \
 	daemon/worker/wrk_request.c \
 	daemon/worker/wrk_room.c \
+	daemon/worker/wrk_sampling.c \
 	daemon/worker/wrk_set.c \
 	daemon/worker/wrk_shadow.c \
 	daemon/worker/wrk_speed.c \
@@ -300,6 +303,7 @@ TOOL_SRC := \
 	tools/cmd_push.c \
 	tools/cmd_release.c \
 	tools/cmd_run.c \
+	tools/cmd_sampling.c \
 	tools/cmd_shadow.c \
 	tools/cmd_tokens.c \
 	tools/cmd_traffic.c \
@@ -388,6 +392,7 @@ UNIT_TESTS := \
 	ring_peer \
 	safetensors \
 	sample \
+	sample_rare \
 	scribe \
 	seg \
 	semver \
@@ -444,6 +449,7 @@ SCENARIOS := \
 	tests/scenario/g01_golden.sh \
 	tests/scenario/g02_probe.sh \
 	tests/scenario/j01_grammar.sh \
+	tests/scenario/j02_sampling.sh \
 	tests/scenario/k01_kill.sh \
 	tests/scenario/m01_memory.sh \
 	tests/scenario/m02_shared.sh \

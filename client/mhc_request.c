@@ -57,6 +57,22 @@ static size_t grammar_bytes(const struct mhost_request *rq)
 	return rq->grammar_bytes ? rq->grammar_bytes : strlen(rq->grammar);
 }
 
+static size_t bias_bytes(const struct mhost_request *rq)
+{
+	_Static_assert(sizeof(struct mhost_bias) == sizeof(struct mhs_bias), "the same two words");
+	return rq->bias_count * sizeof(struct mhs_bias);
+}
+
+static int check_lists(struct mhost *s, const struct mhost_request *rq)
+{
+	if (rq->bias_count > MHS_BIAS_MAX || rq->stop_token_count > MHS_STOP_TOKENS_MAX)
+		return mhc_fail(s, MHOST_E_INVALID, "%u biases and %u stop tokens, at most %u and %u",
+				rq->bias_count, rq->stop_token_count, MHS_BIAS_MAX, MHS_STOP_TOKENS_MAX);
+	if ((rq->bias_count && !rq->bias) || (rq->stop_token_count && !rq->stop_tokens))
+		return mhc_fail(s, MHOST_E_INVALID, "biases or stop tokens are counted, but not given");
+	return 0;
+}
+
 static int check_adapters(struct mhost *s, const struct mhost_request *rq)
 {
 	if (rq->adapter_count > MHS_ADAPTERS_MAX)
@@ -109,7 +125,7 @@ static int check(struct mhost *s, const struct mhost_request *rq)
 		if (!rq->stops[i][0] || strlen(rq->stops[i]) > MHS_STOP_BYTES)
 			return mhc_fail(s, MHOST_E_INVALID, "stop string %u: must have 1..%u bytes",
 					i + 1, MHS_STOP_BYTES);
-	if (check_adapters(s, rq))
+	if (check_adapters(s, rq) || check_lists(s, rq))
 		return MHOST_E_INVALID;
 	if (rq->grammar_kind > MHOST_GRAMMAR_JSON ||
 	    (rq->grammar_kind && rq->grammar_kind != MHOST_GRAMMAR_JSON && !rq->grammar))
@@ -151,6 +167,30 @@ static void numbers_copy(struct mhs_request *to, const struct mhost_request *rq)
 	to->adapter_count = rq->adapter_count;
 	to->grammar = rq->grammar_kind;
 	to->grammar_bytes = (uint32_t)grammar_bytes(rq);
+	to->frequency_penalty = rq->frequency_penalty;
+	to->presence_penalty = rq->presence_penalty;
+	to->dry_multiplier = rq->dry_multiplier;
+	to->dry_base = rq->dry_base;
+	to->dry_allowed = rq->dry_allowed;
+	to->dry_last = rq->dry_last;
+	to->dynatemp_range = rq->dynatemp_range;
+	to->dynatemp_exponent = rq->dynatemp_exponent;
+	to->top_n_sigma = rq->top_n_sigma;
+	to->typical_p = rq->typical_p;
+	to->xtc_probability = rq->xtc_probability;
+	to->xtc_threshold = rq->xtc_threshold;
+	to->mirostat_tau = rq->mirostat_tau;
+	to->mirostat_eta = rq->mirostat_eta;
+	to->min_tokens = rq->min_tokens;
+	to->bias_count = rq->bias_count;
+	to->stop_token_count = rq->stop_token_count;
+}
+
+static uint8_t *put(uint8_t *at, const void *data, size_t bytes)
+{
+	if (bytes)
+		memcpy(at, data, bytes);
+	return at + bytes;
 }
 
 static void payload_copy(uint8_t *at, const struct mhost_request *rq)
@@ -158,22 +198,20 @@ static void payload_copy(uint8_t *at, const struct mhost_request *rq)
 	for (uint32_t i = 0; i < rq->stop_count; i++) {
 		uint32_t n = (uint32_t)strlen(rq->stops[i]);
 
-		memcpy(at, &n, sizeof(n));
-		memcpy(at + sizeof(n), rq->stops[i], n);
-		at += sizeof(n) + n;
+		at = put(at, &n, sizeof(n));
+		at = put(at, rq->stops[i], n);
 	}
-	if (prompt_bytes(rq))
-		memcpy(at, rq->tokens ? (const void *)rq->tokens : rq->text, prompt_bytes(rq));
-	at += prompt_bytes(rq);
-	for (uint32_t i = 0; i < rq->adapter_count; i++, at += sizeof(struct mhs_adapter_ref)) {
+	at = put(at, rq->tokens ? (const void *)rq->tokens : rq->text, prompt_bytes(rq));
+	for (uint32_t i = 0; i < rq->adapter_count; i++) {
 		struct mhs_adapter_ref ref = { .scale = rq->adapters[i].scale };
 
 		strcpy(ref.name, rq->adapters[i].name);
 		strcpy(ref.semver, rq->adapters[i].version ? rq->adapters[i].version : "");
-		memcpy(at, &ref, sizeof(ref));
+		at = put(at, &ref, sizeof(ref));
 	}
-	if (grammar_bytes(rq))
-		memcpy(at, rq->grammar, grammar_bytes(rq));
+	at = put(at, rq->grammar, grammar_bytes(rq));
+	at = put(at, rq->bias, bias_bytes(rq));
+	put(at, rq->stop_tokens, rq->stop_token_count * sizeof(uint32_t));
 }
 
 /* The whole record body in private memory, so that it can be sent again. */
@@ -195,7 +233,8 @@ static int body_make(struct mhost *s, struct mhc_request *r, const struct mhost_
 	if (err)
 		return err;
 	r->body_bytes = (uint32_t)sizeof(head) + head.stop_bytes + head.prompt_bytes +
-			(uint32_t)adapter_bytes(rq) + head.grammar_bytes;
+			(uint32_t)adapter_bytes(rq) + head.grammar_bytes + (uint32_t)bias_bytes(rq) +
+			rq->stop_token_count * (uint32_t)sizeof(uint32_t);
 	r->body = malloc(r->body_bytes);
 	if (!r->body)
 		return mhc_fail(s, -ENOMEM, "out of memory");

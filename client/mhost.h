@@ -115,6 +115,12 @@ struct mhost_adapter {
 	float scale;		/* finite; 1: as trained. Multiplies the adapter's own */
 };
 
+/* Added to a token's logit before anything else; -INFINITY: never. */
+struct mhost_bias {
+	uint32_t token;
+	float bias;
+};
+
 /*
  * What to do. Start from MHOST_REQUEST_INIT; borrowed pointers, read before submit returns. Later
  * minors append fields in whole 8 bytes; a program that knows fewer gets INIT's for the others.
@@ -151,11 +157,33 @@ struct mhost_request {
 	uint32_t grammar_kind;	/* enum mhost_grammar */
 	const char *grammar;	/* UTF-8 */
 	size_t grammar_bytes;	/* 0: strlen(grammar) */
+	/*
+	 * Further ways to choose tokens, all off as initialised; in the order in which they act. Penalties
+	 * look at the last repeat_last tokens, prompt included.
+	 */
+	const struct mhost_bias *bias;	/* [bias_count] */
+	uint32_t bias_count;	/* 0..1024 */
+	float frequency_penalty;	/* times each occurrence, subtracted; -100..100 */
+	float presence_penalty;	/* subtracted once */
+	float dry_multiplier;	/* DRY: > 0 makes what would continue a repetition less likely */
+	float dry_base;		/* >= 1: more for longer ones */
+	uint32_t dry_allowed;	/* tokens that may repeat freely */
+	uint32_t dry_last;	/* tokens looked back at; UINT32_MAX: all */
+	float dynatemp_range;	/* temperature +- this, by entropy */
+	float dynatemp_exponent;
+	float top_n_sigma;	/* > 0: logits so many standard deviations below the best go */
+	float typical_p;	/* (0, 1) */
+	float xtc_probability, xtc_threshold;	/* XTC: the best go, but one, so often */
+	float mirostat_tau, mirostat_eta;	/* tau > 0: mirostat 2 in place of all cuts */
+	const uint32_t *stop_tokens;	/* [stop_token_count] each ends the reply */
+	uint32_t stop_token_count;	/* 0..64 */
+	uint32_t min_tokens;	/* nothing ends the reply before, but stop strings */
 };
 
 /* In the order of the fields, for C++ too: top_p and repeat_penalty are off, repeat_last is 64. */
 #define MHOST_REQUEST_INIT { sizeof(struct mhost_request), MHOST_GENERATE, 0, NULL, NULL, NULL, 0, NULL, 0, \
-	0, 0.0f, 0, 1.0f, 0.0f, 1.0f, 64, 0, 0, NULL, 0, 0, 0, NULL, 0, MHOST_GRAMMAR_NONE, NULL, 0 }
+	0, 0.0f, 0, 1.0f, 0.0f, 1.0f, 64, 0, 0, NULL, 0, 0, 0, NULL, 0, MHOST_GRAMMAR_NONE, NULL, 0, NULL, 0, \
+	0.0f, 0.0f, 0.0f, 1.75f, 2, UINT32_MAX, 0.0f, 1.0f, 0.0f, 1.0f, 0.0f, 0.1f, 0.0f, 0.1f, NULL, 0, 0 }
 
 /*
  * Queue a request on the least loaded worker. *@id gets its number, from 1 on, unique in the session.

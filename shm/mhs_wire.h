@@ -22,7 +22,7 @@ struct mhs_record {
 enum mhs_record_type {
 	/* client -> worker */
 	MHS_REC_GENERATE = 1,		/* struct mhs_request + stops + prompt + struct mhs_adapter_ref[]
-					   + grammar */
+					   + grammar + struct mhs_bias[] + uint32_t stop tokens[] */
 	MHS_REC_SCORE = 2,		/* the same; logprob of each prompt token, no output */
 	MHS_REC_TOKENIZE = 3,		/* the same; prompt is text */
 	MHS_REC_DETOKENIZE = 4,		/* the same; prompt is tokens */
@@ -42,6 +42,8 @@ enum mhs_record_type {
 #define MHS_STOP_MAX		16u	/* stop strings per request */
 #define MHS_STOP_BYTES		256u	/* one stop string */
 #define MHS_TOP_MAX		64u	/* alternatives per token in logprobs */
+#define MHS_BIAS_MAX		1024u	/* tokens with a bias per request */
+#define MHS_STOP_TOKENS_MAX	64u
 #define MHS_ADAPTERS_MAX	8u	/* adapters per request */
 #define MHS_MESSAGE_BYTES	512u	/* error text of an END */
 
@@ -86,9 +88,29 @@ struct mhs_request {
 	char semver[MHS_SEMVER_BYTES];	/* empty: as the route says */
 	uint32_t grammar;		/* enum mhs_grammar */
 	uint32_t grammar_bytes;		/* payload, after the adapters */
-	uint8_t reserved0[40];		/* zero */
+	/* what eng_sample.h says of each */
+	float frequency_penalty, presence_penalty;	/* -100..100 */
+	float dry_multiplier;		/* 0: off */
+	float dry_base;			/* >= 1 */
+	uint32_t dry_allowed, dry_last;	/* tokens; dry_last UINT32_MAX: all */
+	float dynatemp_range;		/* 0: off */
+	float dynatemp_exponent;
+	float top_n_sigma;		/* 0: off */
+	float typical_p;		/* 0 or 1: off */
+	float xtc_probability;		/* 0: off */
+	float xtc_threshold;
+	float mirostat_tau, mirostat_eta;	/* tau 0: off */
+	uint32_t min_tokens;		/* before these no token ends the text */
+	uint32_t bias_count;		/* payload, after the grammar: 0..MHS_BIAS_MAX */
+	uint32_t stop_token_count;	/* payload, after the biases: 0..MHS_STOP_TOKENS_MAX */
+	uint8_t reserved0[36];		/* zero */
 };
-_Static_assert(sizeof(struct mhs_request) == 240, "ABI 2: request");
+_Static_assert(sizeof(struct mhs_request) == 304, "ABI 2: request");
+
+struct mhs_bias {
+	uint32_t token;
+	float bias;			/* added to its logit; -infinity: never */
+};
 
 /* One adapter of a request, on top of its version. Adapters are added in this order. */
 struct mhs_adapter_ref {

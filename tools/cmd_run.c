@@ -6,12 +6,14 @@
 #include <unistd.h>
 
 #include "cmd.h"
+#include "cmd_sampling.h"
 
 #define SYNOPSIS "MODEL[@VERSION] [PROMPT | --tokens 1,2,3] [OPTION]...; mhost(1) lists the options"
 
 struct run_args {
 	struct mhost_request rq;
 	struct cmd_adapters adapters;
+	struct cmd_sampling sampling;
 	const char *stops[16];
 	uint32_t *ids;
 	char *text, *grammar;
@@ -19,7 +21,7 @@ struct run_args {
 
 enum { OPT_TOKENS = 256, OPT_TEMPERATURE, OPT_TOP_K, OPT_TOP_P, OPT_MIN_P, OPT_PENALTY, OPT_LAST,
        OPT_SEED, OPT_STOP, OPT_IGNORE_EOS, OPT_NO_SPECIAL, OPT_LOGPROBS, OPT_DEADLINE, OPT_KEY,
-       OPT_NO_SPECULATE, OPT_ADAPTER, OPT_GRAMMAR, OPT_REGEX, OPT_SCHEMA, OPT_JSON_OBJECT };
+       OPT_NO_SPECULATE, OPT_ADAPTER, OPT_GRAMMAR, OPT_REGEX, OPT_SCHEMA, OPT_JSON_OBJECT, OPT_SAMPLING };
 
 static const struct option options[] = {
 	{ "adapter", required_argument, NULL, OPT_ADAPTER },
@@ -37,6 +39,7 @@ static const struct option options[] = {
 	{ "repeat-last", required_argument, NULL, OPT_LAST },
 	{ "seed", required_argument, NULL, OPT_SEED },
 	{ "stop", required_argument, NULL, OPT_STOP },
+	CMD_SAMPLING_OPTIONS(OPT_SAMPLING),
 	{ "ignore-eos", no_argument, NULL, OPT_IGNORE_EOS },
 	{ "no-special", no_argument, NULL, OPT_NO_SPECIAL },
 	{ "logprobs", required_argument, NULL, OPT_LOGPROBS },
@@ -72,7 +75,7 @@ static const char *limit_of(int opt)
 	case OPT_DEADLINE:
 		return "1..4294967295";
 	default:
-		return "0..4294967295";
+		return opt >= OPT_SAMPLING ? cmd_sampling_limit(opt - OPT_SAMPLING) : "0..4294967295";
 	}
 }
 
@@ -170,7 +173,7 @@ static bool take_option(struct run_args *a, int opt)
 	case OPT_JSON_OBJECT:
 		return take_grammar(a, MHOST_GRAMMAR_JSON, NULL);
 	default:
-		return false;
+		return opt >= OPT_SAMPLING && cmd_sampling_take(&a->sampling, rq, opt - OPT_SAMPLING, optarg);
 	}
 }
 
@@ -193,6 +196,7 @@ static int parse(struct cmd *cmd, int argc, char **argv, struct run_args *a)
 	if (cmd_split_ref(cmd, argv[optind], &a->rq.model, &a->rq.version))
 		return CMD_USAGE;
 	cmd_adapters_set(&a->adapters, &a->rq);
+	cmd_sampling_set(&a->sampling, &a->rq);
 	a->rq.stops = a->stops;
 	a->rq.tokens = a->ids;
 	if (a->ids)

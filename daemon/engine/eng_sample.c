@@ -13,41 +13,17 @@
 
 void eng_rng_init(struct eng_rng *rng, uint64_t seed)
 {
-	rng->state = seed;
+	*rng = (struct eng_rng){ .state = seed };
 }
 
-/* splitmix64 (Steele, Lea, Flood 2014): the state counts, the output scrambles it. */
-static uint64_t rng_next(struct eng_rng *rng)
+/* In [0, 1). splitmix64 (Steele, Lea, Flood 2014): the state counts, the output scrambles it. */
+static double rng_next(struct eng_rng *rng)
 {
 	uint64_t z = (rng->state += UINT64_C(0x9e3779b97f4a7c15));
 
 	z = (z ^ (z >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
 	z = (z ^ (z >> 27)) * UINT64_C(0x94d049bb133111eb);
-	return z ^ (z >> 31);
-}
-
-static void penalise(struct eng_sampler *s, const struct eng_sampling *params, float *logits,
-		     const uint32_t *history, uint32_t count)
-{
-	uint32_t begin = count > params->repeat_last ? count - params->repeat_last : 0;
-
-	if (params->repeat_penalty == 1.0f)
-		return;
-	if (++s->stamp == 0) {
-		memset(s->stamps, 0, s->vocab_count * sizeof(*s->stamps));
-		s->stamp = 1;
-	}
-	for (uint32_t i = begin; i < count; i++) {
-		uint32_t token = history[i];
-
-		if (token >= s->vocab_count || s->stamps[token] == s->stamp)
-			continue;
-		s->stamps[token] = s->stamp;
-		if (logits[token] > 0)
-			logits[token] /= params->repeat_penalty;
-		else
-			logits[token] *= params->repeat_penalty;
-	}
+	return (double)((z ^ (z >> 31)) >> 11) * 0x1p-53;
 }
 
 /* No cut at all: draw from the whole vocabulary, block first. @logits are rescaled. */
@@ -173,16 +149,18 @@ int64_t eng_sample(struct eng_sampler *s, const struct eng_sampling *params, flo
 		   const uint32_t *history, uint32_t history_count, struct eng_rng *rng)
 {
 	/* One step of the generator a token, whether it is used or not. */
-	double u = (double)(rng_next(rng) >> 11) * 0x1p-53;
+	double u = rng_next(rng), xtc = params->xtc_probability > 0 ? rng_next(rng) : 1;
 	int ret;
 
-	penalise(s, params, logits, history, history_count);
+	sample_penalise(s, params, logits, history, history_count);
 	ret = sample_scan(s, logits);
 	if (ret)
 		return ret;
 	if (!(params->temperature > 0) || params->top_k == 1)
 		return s->max_token;
-	sample_rescale(s, logits, params->temperature);
+	sample_rescale(s, logits, sample_temperature(s, params, logits));
+	if (sample_is_rare(params))
+		return sample_rarely(s, params, logits, u, xtc, rng);
 	if ((!params->top_k || params->top_k >= s->vocab_count) && params->top_p >= 1.0f &&
 	    !(params->min_p > 0))
 		return draw_all(s, logits, u);

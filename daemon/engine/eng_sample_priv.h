@@ -3,6 +3,8 @@
 #ifndef ENG_SAMPLE_PRIV_H
 #define ENG_SAMPLE_PRIV_H
 
+#include <stdbool.h>
+
 #include "eng_heap_priv.h"
 #include "eng_kernels.h"
 #include "eng_sample.h"
@@ -15,6 +17,7 @@ struct eng_sampler {
 	uint32_t block_count;
 	uint32_t stamp;			/* of the present look at the history */
 	uint32_t *stamps;		/* [vocab]: token seen at this stamp */
+	uint32_t *times;		/* [vocab]: so often, if stamped */
 	float *block_max;		/* [blocks] */
 	double *block_sum;		/* [blocks], of weights */
 	struct candidate *candidates;	/* [vocab] */
@@ -34,6 +37,18 @@ static inline uint32_t sample_block_length(const struct eng_sampler *s, uint32_t
 
 	return left < SAMPLE_BLOCK ? left : SAMPLE_BLOCK;
 }
+
+/* eng_sample_penalty.c: bias, repetition, DRY */
+void sample_penalise(struct eng_sampler *s, const struct eng_sampling *params, float *logits,
+		     const uint32_t *history, uint32_t count);
+
+/* eng_sample_rare.c: cuts that need all likely tokens in order */
+bool sample_is_rare(const struct eng_sampling *params);
+/* That of this token, after sample_scan(). */
+float sample_temperature(struct eng_sampler *s, const struct eng_sampling *params, const float *logits);
+/* After sample_rescale(). @u and @xtc: draws in [0, 1). */
+uint32_t sample_rarely(struct eng_sampler *s, const struct eng_sampling *params, const float *logits,
+		       double u, double xtc, struct eng_rng *rng);
 
 /* Block maxima, the highest logit and the lowest id that has it. 0 or -EDOM. */
 int sample_scan(struct eng_sampler *s, const float *logits);

@@ -26,10 +26,11 @@ int eng_sampler_new(struct eng_sampler **out, uint32_t vocab_count)
 	s->vocab_count = vocab_count;
 	s->block_count = (vocab_count + SAMPLE_BLOCK - 1) / SAMPLE_BLOCK;
 	s->stamps = calloc(vocab_count, sizeof(*s->stamps));
+	s->times = calloc(vocab_count, sizeof(*s->times));
 	s->block_max = calloc(s->block_count, sizeof(*s->block_max));
 	s->block_sum = calloc(s->block_count, sizeof(*s->block_sum));
 	s->candidates = calloc(vocab_count, sizeof(*s->candidates));
-	if (!s->stamps || !s->block_max || !s->block_sum || !s->candidates) {
+	if (!s->stamps || !s->times || !s->block_max || !s->block_sum || !s->candidates) {
 		eng_sampler_free(&s);
 		return -ENOMEM;
 	}
@@ -45,6 +46,7 @@ void eng_sampler_free(struct eng_sampler **sampler)
 	if (!s)
 		return;
 	free(s->stamps);
+	free(s->times);
 	free(s->block_max);
 	free(s->block_sum);
 	free(s->candidates);

@@ -28,6 +28,7 @@
 #include "wrk_grammar.h"
 #include "wrk_kv.h"
 #include "wrk_pace.h"
+#include "wrk_sampling.h"
 #include "wrk_shadow.h"
 
 #define WRK_RECORD_BYTES	(512u << 10)	/* largest record taken from a client */
@@ -75,6 +76,7 @@ struct wrk_version {
 	struct eng_model model;
 	struct eng_tok *tok;
 	struct eng_sampler *sampler;
+	uint64_t *breakers;			/* [vocab / 64] for DRY; NULL: nobody asked yet */
 	struct gra_vocab *vocab;		/* for grammars; NULL: none came yet */
 	uint32_t token_bytes_max;		/* longest token */
 	/* rows of prompts go through BLAS: bits of their own */
@@ -147,6 +149,8 @@ struct wrk_request {
 	uint32_t row_count;			/* rows of the step being built */
 	struct wrk_space *space;
 	struct eng_rng rng;
+	struct eng_bias *bias;			/* [rq.bias_count] */
+	uint32_t *stop_tokens;			/* [rq.stop_token_count] */
 	struct wrk_grammar *grammar;		/* that its reply follows; NULL: none */
 	struct wrk_draft draft;
 	struct eng_tok_stream stream;

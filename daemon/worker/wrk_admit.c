@@ -343,7 +343,7 @@ bool wrk_admit_one(struct wrk *w, struct wrk_request *r)
 		wrk_request_flush(w, r);
 	if (r->state != WRK_ENDED && !runs)
 		answer_now(w, r, v);
-	if (r->state != WRK_ENDED && scratch_new(w, r, v))
+	if (r->state != WRK_ENDED && (scratch_new(w, r, v) || wrk_sampling_begin(r, v)))
 		refuse(w, r, MHS_ERR_INTERNAL, "out of memory");
 	if (r->state != WRK_ENDED && r->grammar)
 		wrk_grammar_begin(w, r, v);

@@ -20,6 +20,18 @@ static const struct float_rule float_rules[] = {
 	RULE(top_p, TINY, 1.0f),
 	RULE(min_p, 0.0f, 1.0f - TINY),
 	RULE(repeat_penalty, 0.01f, 100.0f),
+	RULE(frequency_penalty, -100.0f, 100.0f),
+	RULE(presence_penalty, -100.0f, 100.0f),
+	RULE(dry_multiplier, 0.0f, 100.0f),
+	RULE(dry_base, 0.0f, 100.0f),
+	RULE(dynatemp_range, 0.0f, 100.0f),
+	RULE(dynatemp_exponent, 0.0f, 100.0f),
+	RULE(top_n_sigma, 0.0f, 100.0f),
+	RULE(typical_p, 0.0f, 1.0f),
+	RULE(xtc_probability, 0.0f, 1.0f),
+	RULE(xtc_threshold, 0.0f, 1.0f),
+	RULE(mirostat_tau, 0.0f, 100.0f),
+	RULE(mirostat_eta, 0.0f, 1.0f),
 };
 
 static const char *check_floats(const struct mhs_request *rq, char *text)
@@ -52,6 +64,11 @@ bool wrk_name_ok(const char *name, size_t cap)
 
 static const char *check_counts(const struct mhs_request *rq, char *text)
 {
+	if (rq->bias_count > MHS_BIAS_MAX || rq->stop_token_count > MHS_STOP_TOKENS_MAX) {
+		snprintf(text, MHS_MESSAGE_BYTES, "%u biases and %u stop tokens given, at most %u and %u",
+			 rq->bias_count, rq->stop_token_count, MHS_BIAS_MAX, MHS_STOP_TOKENS_MAX);
+		return text;
+	}
 	if (rq->top_count > MHS_TOP_MAX || rq->stop_count > MHS_STOP_MAX) {
 		snprintf(text, MHS_MESSAGE_BYTES, "%u alternatives and %u stop strings asked for, "
 			 "at most %u and %u", rq->top_count, rq->stop_count, MHS_TOP_MAX,
@@ -107,8 +124,9 @@ static bool framing_ok(const struct mhs_request *rq, uint32_t payload_bytes)
 
 	return rq->request_id && !memcmp(rq->reserved0, zero, sizeof(zero)) &&
 	       (uint64_t)rq->stop_bytes + rq->prompt_bytes +
-	       (uint64_t)rq->adapter_count * sizeof(struct mhs_adapter_ref) + rq->grammar_bytes ==
-	       payload_bytes && rq->grammar < MHS_GRAMMAR_COUNT &&
+	       (uint64_t)rq->adapter_count * sizeof(struct mhs_adapter_ref) + rq->grammar_bytes +
+	       (uint64_t)rq->bias_count * sizeof(struct mhs_bias) +
+	       (uint64_t)rq->stop_token_count * sizeof(uint32_t) == payload_bytes && rq->grammar < MHS_GRAMMAR_COUNT &&
 	       wrk_name_ok(rq->model, MHS_NAME_BYTES) && wrk_name_ok(rq->semver, MHS_SEMVER_BYTES);
 }
 
@@ -124,6 +142,8 @@ const char *wrk_request_check(const struct mhs_request *rq, uint32_t kind, uint3
 		wrong = check_floats(rq, text);
 	if (!wrong)
 		wrong = check_counts(rq, text);
+	if (!wrong)
+		wrong = wrk_sampling_check(rq, payload, text);
 	if (!wrong)
 		wrong = check_stops(rq, payload);
 	if (!wrong)

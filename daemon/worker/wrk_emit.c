@@ -6,18 +6,6 @@
 #include "probe.h"
 #include "wrk.h"
 
-static struct eng_sampling sampling_of(const struct mhs_request *rq)
-{
-	return (struct eng_sampling){
-		.temperature = rq->temperature,
-		.top_k = rq->top_k,
-		.top_p = rq->top_p,
-		.min_p = rq->min_p,
-		.repeat_penalty = rq->repeat_penalty,
-		.repeat_last = rq->repeat_last,
-	};
-}
-
 bool wrk_emit_has_room(const struct wrk_request *r)
 {
 	uint32_t bytes = (uint32_t)sizeof(struct mhs_token) + r->text_cap +
@@ -29,16 +17,11 @@ bool wrk_emit_has_room(const struct wrk_request *r)
 	       mhs_ring_has_room(&r->lane->event, bytes);
 }
 
-static bool is_eos(const struct wrk_request *r, uint32_t token)
-{
-	return !(r->rq.flags & MHS_REQ_IGNORE_EOS) && wrk_version_ends(r->version, token);
-}
-
 /* Samples; fills @t's token, logprob and @top. Negative errno when the logits are no numbers. */
 static int sample(struct wrk *w, struct wrk_request *r, float *logits, struct mhs_token *t,
 		  struct eng_top *top)
 {
-	struct eng_sampling params = sampling_of(&r->rq);
+	struct eng_sampling params = wrk_sampling_of(r);
 	struct eng_sampler *sampler = r->version->sampler;
 	uint32_t vocab = r->version->model.config.vocab_count;
 	float *plain = w->logits + (size_t)WRK_LOGITS_ROWS * vocab;
@@ -47,6 +30,7 @@ static int sample(struct wrk *w, struct wrk_request *r, float *logits, struct mh
 
 	if (wanted)
 		memcpy(plain, logits, vocab * sizeof(*plain));
+	wrk_sampling_hold(r, logits);
 	if (r->grammar)
 		token = wrk_grammar_sample(r, &params, logits);
 	else
@@ -163,7 +147,7 @@ void wrk_emit_token(struct wrk *w, struct wrk_request *r, float *logits, bool ah
 	r->draft.accepted += ahead;
 	wrk_draft_push(&r->draft, r->tokens, r->token_count);
 	count_token(w, r);
-	eos = is_eos(r, t.token);
+	eos = wrk_sampling_ends(r, t.token);
 	full = t.index + 1 >= r->max_tokens;
 	over = r->grammar && !eos && wrk_grammar_is_over(r->grammar, full);
 	text_push(r, t.token, eos, eos || full || over);

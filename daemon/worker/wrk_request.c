@@ -23,6 +23,8 @@ static void request_free(struct wrk_request *r)
 	free(r->pages);
 	free(r->held);
 	free(r->text);
+	free(r->bias);
+	free(r->stop_tokens);
 	wrk_draft_fini(&r->draft);
 	free(r);
 }
@@ -95,7 +97,7 @@ void wrk_request_take(struct wrk *w, struct wrk_lane *lane, uint32_t type, uint3
 		wrk_lane_reject(w, lane, "request record is malformed or its id is in use");
 		return;
 	}
-	if (!wrong && wrk_set_init(r)) {
+	if (!wrong && (wrk_set_init(r) || wrk_sampling_init(r))) {
 		request_free(r);
 		wrk_lane_reject(w, lane, "out of memory for a request");
 		return;

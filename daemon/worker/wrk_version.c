@@ -300,6 +300,7 @@ void wrk_version_free(struct wrk *w, struct wrk_version **version)
 	eng_tok_close(&v->tok);
 	eng_sampler_free(&v->sampler);
 	gra_vocab_free(&v->vocab);
+	free(v->breakers);
 	free(v->model.layers);
 	while (v->pack_count)
 		unmap_pack(w, v->packs[--v->pack_count]);

@@ -8,6 +8,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -51,6 +52,23 @@ static void prompt_make(struct prompt *p, uint32_t number, uint32_t vocab)
 			    (uint32_t)(t_random(&state) % vocab);
 }
 
+/* One of the ways that few ask for, for half of the requests. */
+static void rare(struct mhost_request *rq, uint32_t n)
+{
+	static const struct mhost_bias bias[] = { { 3, -INFINITY }, { 5, 2 } };
+
+	rq->frequency_penalty = n % 16 == 1 ? 0.4f : 0;
+	rq->dry_multiplier = n % 16 == 3 ? 0.8f : 0;
+	rq->dynatemp_range = n % 16 == 5 ? 0.3f : 0;
+	rq->typical_p = n % 16 == 7 ? 0.7f : 1;
+	rq->xtc_probability = n % 16 == 9 ? 0.5f : 0;
+	rq->mirostat_tau = n % 16 == 11 ? 3 : 0;
+	rq->top_n_sigma = n % 16 == 13 ? 1 : 0;
+	rq->bias = bias;
+	rq->bias_count = n % 16 == 15 ? 2 : 0;
+	rq->min_tokens = n % 32 == 15 ? 20 : 0;
+}
+
 static struct mhost_request request_of(const struct result *all, const struct prompt *p, uint32_t n)
 {
 	static const float temperatures[] = { 0, 0.3f, 0.8f, 1.2f }, penalties[] = { 1, 1, 1.1f, 1.5f };
@@ -65,6 +83,7 @@ static struct mhost_request request_of(const struct result *all, const struct pr
 	rq.top_p = n % 5 == 2 ? 0.9f : 1;
 	rq.min_p = n % 6 == 5 ? 0.05f : 0;
 	rq.repeat_penalty = penalties[n / 4 % 4];
+	rare(&rq, n);
 	rq.repeat_last = n % 8 ? 64 : UINT32_MAX;
 	rq.seed = n;
 	rq.flags = n % 5 ? MHOST_IGNORE_EOS : 0;

@@ -29,6 +29,12 @@ class Adapter(Structure):
 	_fields_ = [("name", c_char_p), ("version", c_char_p), ("scale", c_float)]
 
 
+class Bias(Structure):
+	"""struct mhost_bias"""
+
+	_fields_ = [("token", c_uint32), ("bias", c_float)]
+
+
 class Request(Structure):
 	"""struct mhost_request"""
 
@@ -60,11 +66,31 @@ class Request(Structure):
 		("grammar_kind", c_uint32),
 		("grammar", c_char_p),
 		("grammar_bytes", c_size_t),
+		("bias", POINTER(Bias)),
+		("bias_count", c_uint32),
+		("frequency_penalty", c_float),
+		("presence_penalty", c_float),
+		("dry_multiplier", c_float),
+		("dry_base", c_float),
+		("dry_allowed", c_uint32),
+		("dry_last", c_uint32),
+		("dynatemp_range", c_float),
+		("dynatemp_exponent", c_float),
+		("top_n_sigma", c_float),
+		("typical_p", c_float),
+		("xtc_probability", c_float),
+		("xtc_threshold", c_float),
+		("mirostat_tau", c_float),
+		("mirostat_eta", c_float),
+		("stop_tokens", POINTER(c_uint32)),
+		("stop_token_count", c_uint32),
+		("min_tokens", c_uint32),
 	]
 
 
 # What MHOST_REQUEST_INIT sets to something other than zero.
-REQUEST_INIT = {"size": ctypes.sizeof(Request), "top_p": 1.0, "repeat_penalty": 1.0, "repeat_last": 64}
+REQUEST_INIT = {"size": ctypes.sizeof(Request), "top_p": 1.0, "repeat_penalty": 1.0, "repeat_last": 64, "dry_base": 1.75, "dry_allowed": 2,
+                "dry_last": (1 << 32) - 1, "dynatemp_exponent": 1.0, "typical_p": 1.0, "xtc_threshold": c_float(0.1).value, "mirostat_eta": c_float(0.1).value}
 
 
 class Top(Structure):
@@ -152,6 +178,7 @@ class Pushed(Structure):
 
 STRUCTS = {
 	"mhost_adapter": Adapter,
+	"mhost_bias": Bias,
 	"mhost_request": Request,
 	"mhost_top": Top,
 	"mhost_adapter_used": AdapterUsed,

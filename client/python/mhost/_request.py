@@ -8,7 +8,7 @@ import ctypes
 import hashlib
 import json
 import math
-from typing import Any, Callable, Iterable, Optional, Sequence, TypedDict, Union
+from typing import Any, Callable, Iterable, Mapping, Optional, Sequence, TypedDict, Union
 
 from . import _abi
 from .errors import InvalidRequest
@@ -38,6 +38,12 @@ class Options(TypedDict, total=False):
 	deadline        seconds that the host has, its queue included
 	session_key     a number or a text: requests of one key stay on one side of a canary
 	adapters        a list of up to 8, added in this order: "pirate", "pirate@1.2.0", ("pirate", 0.5) with a scale
+	frequency_penalty, presence_penalty, dry_multiplier, dry_base, dry_allowed, dry_last, dynatemp_range,
+	dynatemp_exponent, top_n_sigma, typical_p, xtc_probability, xtc_threshold, mirostat_tau, mirostat_eta
+	                further ways to choose tokens, see mhost run
+	bias            {token: number}; -inf: never
+	stop_tokens     ids that end the reply
+	min_tokens      nothing ends it before
 	schema          a JSON schema as dict, text, or a class with model_json_schema() (pydantic): the reply is a
 	                document that is valid under it
 	regex           the whole reply matches it
@@ -63,6 +69,23 @@ class Options(TypedDict, total=False):
 	deadline: Optional[float]
 	session_key: Union[int, str, None]
 	adapters: Union[str, Sequence[AdapterWanted], None]
+	frequency_penalty: float
+	presence_penalty: float
+	dry_multiplier: float
+	dry_base: float
+	dry_allowed: int
+	dry_last: int
+	dynatemp_range: float
+	dynatemp_exponent: float
+	top_n_sigma: float
+	typical_p: float
+	xtc_probability: float
+	xtc_threshold: float
+	mirostat_tau: float
+	mirostat_eta: float
+	bias: Mapping[int, float]
+	stop_tokens: Sequence[int]
+	min_tokens: int
 	schema: Any
 	regex: Optional[str]
 	grammar: Optional[str]
@@ -197,6 +220,16 @@ class Prepared:
 		self.c.adapters = (_abi.Adapter * len(wanted))(*wanted)
 		self.c.adapter_count = len(wanted)
 
+	def _bias(self, name: str, value: Any) -> None:
+		pairs = [(whole(name, token, U32_MAX), x if x == -math.inf else real(name, x)) for token, x in value.items()]
+		self.c.bias = (_abi.Bias * len(pairs))(*pairs)
+		self.c.bias_count = len(pairs)
+
+	def _stop_tokens(self, name: str, value: Any) -> None:
+		ids = token_array(name, value)
+		self.c.stop_tokens = (ctypes.c_uint32 * len(ids))(*ids)
+		self.c.stop_token_count = len(ids)
+
 	def _grammar(self, name: str, value: Any) -> None:
 		if name == "json_object" and not isinstance(value, bool):
 			raise TypeError(f"json_object must be a bool, not {type(value).__name__}")
@@ -243,6 +276,9 @@ _FLAGS = {
 	"speculate": ("NO_SPECULATE", False),
 }
 
+_FLOATS = ("frequency_penalty", "presence_penalty", "dry_multiplier", "dry_base", "dynatemp_range", "dynatemp_exponent",
+           "top_n_sigma", "typical_p", "xtc_probability", "xtc_threshold", "mirostat_tau", "mirostat_eta")
+
 # Of enum mhost_grammar.
 _GRAMMARS = {"grammar": "GBNF", "regex": "REGEX", "schema": "SCHEMA", "json_object": "JSON"}
 
@@ -261,6 +297,10 @@ _SETTERS: dict[str, Callable[[Prepared, str, Any], None]] = {
 	"adapters": Prepared._adapters,
 	"deadline": Prepared._deadline,
 	"session_key": Prepared._session_key,
+	"bias": Prepared._bias,
+	"stop_tokens": Prepared._stop_tokens,
+	**dict.fromkeys(("min_tokens", "dry_allowed", "dry_last"), Prepared._u32),
+	**dict.fromkeys(_FLOATS, Prepared._float),
 	**dict.fromkeys(_GRAMMARS, Prepared._grammar),
 	**dict.fromkeys(_FLAGS, Prepared._flag),
 }
