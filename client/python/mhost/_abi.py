@@ -89,8 +89,11 @@ class Request(Structure):
 
 
 # What MHOST_REQUEST_INIT sets to something other than zero.
-REQUEST_INIT = {"size": ctypes.sizeof(Request), "top_p": 1.0, "repeat_penalty": 1.0, "repeat_last": 64, "dry_base": 1.75, "dry_allowed": 2,
-                "dry_last": (1 << 32) - 1, "dynatemp_exponent": 1.0, "typical_p": 1.0, "xtc_threshold": c_float(0.1).value, "mirostat_eta": c_float(0.1).value}
+REQUEST_INIT = {
+	"size": ctypes.sizeof(Request), "top_p": 1.0, "repeat_penalty": 1.0, "repeat_last": 64, "dry_base": 1.75,
+	"dry_allowed": 2, "dry_last": (1 << 32) - 1, "dynatemp_exponent": 1.0, "typical_p": 1.0,
+	"xtc_threshold": c_float(0.1).value, "mirostat_eta": c_float(0.1).value,
+}
 
 
 class Top(Structure):
