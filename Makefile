@@ -50,13 +50,17 @@ ENGINE_SRC := \
 	daemon/engine/eng_tok_added.c \
 	daemon/engine/eng_tok_build.c \
 	daemon/engine/eng_tok_build_added.c \
+	daemon/engine/eng_tok_build_trie.c \
 	daemon/engine/eng_tok_compile.c \
 	daemon/engine/eng_tok_decode.c \
+	daemon/engine/eng_tok_map.c \
 	daemon/engine/eng_tok_merge.c \
 	daemon/engine/eng_tok_nfc.c \
 	daemon/engine/eng_tok_open.c \
 	daemon/engine/eng_tok_regex.c \
 	daemon/engine/eng_tok_step.c \
+	daemon/engine/eng_tok_trie.c \
+	daemon/engine/eng_tok_unigram.c \
 	daemon/engine/eng_tok_util.c \
 	daemon/engine/eng_unpack.c \
 	daemon/engine/kernels/eng_blas.c \

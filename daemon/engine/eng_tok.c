@@ -28,10 +28,12 @@ bool eng_tok_is_special(const struct eng_tok *tok, uint32_t id)
 
 static int encode_pieces(struct eng_tok *tok, struct tok_span span, bool first, struct tok_out *out)
 {
+	int (*encode)(struct eng_tok *, const uint8_t *, size_t, struct tok_out *) =
+		tok->head->kind == ENG_TOK_UNIGRAM ? tok_unigram : tok_bpe;
 	int err = tok_pretokenize(tok, &span, first);
 
 	for (size_t i = 0; i < tok->pieces.count && !err; i++)
-		err = tok_bpe(tok, span.text + tok->pieces.v[i].off, tok->pieces.v[i].bytes, out);
+		err = encode(tok, span.text + tok->pieces.v[i].off, tok->pieces.v[i].bytes, out);
 	return err;
 }
 
@@ -109,6 +111,11 @@ static void trim_scratch(struct eng_tok *tok)
 	trim_buf(&tok->work[1]);
 	trim_pieces(&tok->pieces);
 	trim_pieces(&tok->spare_pieces);
+	if (tok->path_cap * sizeof(*tok->path) > SCRATCH_KEEP) {
+		free(tok->path);
+		tok->path = NULL;
+		tok->path_cap = 0;
+	}
 	if (tok->heap_cap * sizeof(*tok->heap) <= SCRATCH_KEEP)
 		return;
 	free(tok->heap);
@@ -117,6 +124,17 @@ static void trim_scratch(struct eng_tok *tok)
 	tok->symbols = NULL;
 	tok->heap_cap = 0;
 	tok->symbol_cap = 0;
+}
+
+int eng_tok_normalize(struct eng_tok *tok, struct eng_tok_string text, struct eng_tok_string *normal)
+{
+	struct tok_span span = {(const uint8_t *)text.data, text.bytes};
+	int err;
+
+	tok_regex_start(tok, text.bytes);
+	err = tok_normalize(tok, &span);
+	*normal = (struct eng_tok_string){(const char *)span.text, (uint32_t)span.bytes};
+	return err;
 }
 
 int64_t eng_tok_encode(struct eng_tok *tok, const char *text, size_t bytes, uint32_t flags,
@@ -131,6 +149,7 @@ int64_t eng_tok_encode(struct eng_tok *tok, const char *text, size_t bytes, uint
 		return -E2BIG;
 	for (uint32_t i = 0; affixes && i < tok->head->prefix_count; i++)
 		tok_emit(&out, tok->head->prefix[i]);
+	tok_regex_start(tok, bytes);
 	err = tok_utf8_repair(&tok->repaired, &span.text, &span.bytes);
 	if (!err && span.bytes)
 		err = encode_span(tok, 0, span, true, &out);

@@ -3,10 +3,11 @@
  * eng_tok.h: tokenizer. Compiled once at import into a position-independent table (blob) inside the
  * image; opened at attach without parsing (only the pre-tokenizer patterns are compiled, by PCRE2).
  * BPE after Sennrich et al. (2016), over bytes (GPT-2, Radford et al. 2019) or over characters with
- * byte fallback (SentencePiece style); merges by rank.
+ * byte fallback (SentencePiece style); merges by rank. Or unigram tokens with probabilities.
  *
  * A text goes through: added tokens cut out of the text as it is; the normal steps on each part
- * between them; added tokens that are looked for in normal text; the pre-tokenizer steps; BPE.
+ * between them; added tokens that are looked for in normal text; the pre-tokenizer steps; BPE or
+ * unigram.
  */
 #ifndef ENG_TOK_H
 #define ENG_TOK_H
@@ -16,7 +17,7 @@
 #include <stdint.h>
 
 #define ENG_TOK_NONE		UINT32_MAX
-#define ENG_TOK_PATTERN_MAX	8u	/* steps of each list */
+#define ENG_TOK_PATTERN_MAX	16u	/* steps of each list */
 #define ENG_TOK_AFFIX_MAX	8u
 #define ENG_TOK_TOKEN_BYTES_MAX	1024u	/* of one token */
 #define ENG_TOK_COUNT_MAX	(1u << 21)
@@ -28,6 +29,7 @@
 enum eng_tok_kind {
 	ENG_TOK_BYTE_BPE = 1,	/* byte-level BPE (GPT-2 alphabet undone at import) */
 	ENG_TOK_SPM_BPE = 2,	/* BPE over characters, with byte fallback */
+	ENG_TOK_UNIGRAM = 3,	/* best sum of scores, with byte fallback */
 };
 
 enum eng_tok_op {
@@ -39,6 +41,22 @@ enum eng_tok_op {
 	ENG_OP_STRIP_LEFT = 5,	/* normals: white space at the start goes */
 	ENG_OP_STRIP_RIGHT = 6,
 	ENG_OP_NFC = 7,		/* normals: Unicode normalization form C */
+	ENG_OP_NFD = 8,
+	ENG_OP_NFKC = 9,
+	ENG_OP_NFKD = 10,
+	ENG_OP_LOWERCASE = 11,	/* normals */
+	ENG_OP_CHARSMAP = 12,	/* normals: keys become texts, see eng_tok_map */
+	ENG_OP_ALPHABET = 13,	/* both: bytes become the letters of GPT-2's printable alphabet */
+};
+
+/* How an ENG_OP_CHARSMAP takes its keys; in split. */
+enum eng_tok_map {
+	ENG_MAP_LONGEST = 1,	/* the longest key at each place, as SentencePiece does */
+	/*
+	 * As Hugging Face tokenizers do: a grapheme of up to 5 bytes becomes the text of the
+	 * shortest key that it begins with, other characters one by one.
+	 */
+	ENG_MAP_GRAPHEMES = 2,
 };
 
 /* What one step of the pre-tokenizer does with a match of its pattern. */
@@ -59,7 +77,8 @@ enum eng_tok_token_flag {
 	ENG_TOKEN_BYTE = 1u << 5,	/* <0xNN> of byte fallback */
 	ENG_TOKEN_UNUSED = 1u << 6,	/* no text, never made */
 	ENG_TOKEN_NORMALIZED = 1u << 7,	/* added token looked for after the normal steps */
-	ENG_TOKEN_OUTSIDE = 1u << 8,	/* added token that BPE itself does not know */
+	ENG_TOKEN_OUTSIDE = 1u << 8,	/* added token that the model itself does not know */
+	ENG_TOKEN_WHOLE = 1u << 9,	/* a piece that is this token is not cut up */
 };
 
 /* Everything a compiled tokenizer is made from. Borrowed memory; strings are raw bytes. */
@@ -68,12 +87,18 @@ struct eng_tok_string {
 	uint32_t bytes;
 };
 
+struct eng_tok_map_pair {
+	struct eng_tok_string key, text;
+};
+
 struct eng_tok_step {
 	struct eng_tok_string pattern;	/* PCRE2 in its UTF and UCP modes, ^ and $ at lines */
-	uint32_t split;			/* enum eng_tok_split */
+	uint32_t split;			/* enum eng_tok_split, or eng_tok_map */
 	bool invert;			/* pieces and gaps change places */
 	uint32_t op;			/* enum eng_tok_op */
 	struct eng_tok_string content;
+	const struct eng_tok_map_pair *pairs;	/* ENG_OP_CHARSMAP: [pair_count] */
+	uint32_t pair_count;
 };
 
 struct eng_tok_source {
@@ -86,6 +111,8 @@ struct eng_tok_source {
 	const uint32_t (*merges)[2];		/* token ids left, right */
 	const uint32_t *merge_result;		/* token id of left+right */
 	const uint32_t *merge_rank;		/* NULL: index. Equal: leftmost first */
+	const double *scores;			/* unigram: [token_count] */
+	double unk_score;			/* unigram: of a character that is no token */
 	uint32_t normal_count;
 	const struct eng_tok_step *normals;	/* normalizer, in order */
 	uint32_t step_count;
@@ -100,6 +127,7 @@ struct eng_tok_source {
 	bool byte_runs;				/* neighbouring <0xNN> decode together */
 	bool ignore_merges;			/* a piece that is a token is that token */
 	bool clean_byte_alphabet;		/* tokens are in GPT-2's printable byte alphabet */
+	bool decoded_bytes;			/* decoded texts are bytes of characters */
 };
 
 /*
@@ -108,6 +136,12 @@ struct eng_tok_source {
  */
 int eng_tok_compile(const struct eng_tok_source *src, void **blob, size_t *blob_bytes,
 		    char *error, size_t error_bytes);
+
+/*
+ * Letters of GPT-2's printable alphabet to the bytes that they stand for, into @bytes
+ * (ENG_TOK_TOKEN_BYTES_MAX). Their number; 0 when there are others, or too many.
+ */
+uint32_t eng_tok_letters_undo(struct eng_tok_string text, uint8_t *bytes);
 
 struct eng_tok;
 
@@ -126,10 +160,13 @@ enum eng_tok_flag {
 /*
  * Encode UTF-8 @text (ill-formed parts count as U+FFFD). Special tokens in the text are recognised.
  * Writes at most @cap ids, returns the number that the text needs (may exceed @cap), or -ENOMEM,
- * -EINVAL (a pattern hit its match limit), -E2BIG (over 2^31 bytes). Not thread-safe per handle.
+ * -EINVAL (a pattern hit its limit of steps or time), -E2BIG (over 2^31 bytes). Not thread-safe per handle.
  */
 int64_t eng_tok_encode(struct eng_tok *tok, const char *text, size_t bytes, uint32_t flags,
 		       uint32_t *ids, size_t cap);
+
+/* Well-formed text after the normal steps; borrowed from @tok until its next use. As encode fails. */
+int eng_tok_normalize(struct eng_tok *tok, struct eng_tok_string text, struct eng_tok_string *normal);
 
 /* Raw bytes of a token (not NUL-terminated), NULL when out of range. */
 const char *eng_tok_bytes(const struct eng_tok *tok, uint32_t id, uint32_t *bytes);

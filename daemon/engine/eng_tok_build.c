@@ -197,6 +197,8 @@ static int add_step(struct tok_build *b, uint32_t index, bool normal,
 	if (from->content.bytes > TOK_CONTENT_BYTES_MAX)
 		return tok_fail(b, "%s step %u: content of %u bytes; the limit is %u", list, index,
 				from->content.bytes, TOK_CONTENT_BYTES_MAX);
+	if (!tok_is_text((const uint8_t *)from->content.data, from->content.bytes))
+		return tok_fail(b, "%s step %u: content is not UTF-8", list, index);
 	if (pattern)
 		err = check_pattern(b, list, index, from);
 	step->op = from->op;
@@ -204,7 +206,10 @@ static int add_step(struct tok_build *b, uint32_t index, bool normal,
 	step->invert = from->invert;
 	step->pattern_bytes = pattern ? from->pattern.bytes : 0;
 	step->content_bytes = from->content.bytes;
-	err = err ? err : tok_keep(b, from->pattern.data, step->pattern_bytes, &step->pattern_off);
+	if (!err && from->op == ENG_OP_CHARSMAP)
+		err = tok_build_charsmap(b, from, &step->pattern_off);
+	else if (!err)
+		err = tok_keep(b, from->pattern.data, step->pattern_bytes, &step->pattern_off);
 	return err ? err : tok_keep(b, from->content.data, step->content_bytes, &step->content_off);
 }
 
@@ -232,6 +237,17 @@ static uint64_t put_section(uint8_t *blob, uint64_t *end, const void *data, uint
 	return off;
 }
 
+static void lay_out_extra(struct tok_build *b, uint8_t *blob, uint64_t *end)
+{
+	uint64_t scores_bytes = b->scores ? b->head.token_count * sizeof(*b->scores) : 0;
+
+	b->extra.node_count = (uint32_t)b->nodes.count;
+	b->extra.nodes_off =
+		put_section(blob, end, b->nodes.v, b->nodes.count * sizeof(*b->nodes.v));
+	b->extra.scores_off = put_section(blob, end, b->scores, scores_bytes);
+	b->head.extra_words = (uint32_t)(put_section(blob, end, &b->extra, sizeof(b->extra)) / 8);
+}
+
 /* Twice: without @blob it only finds the sizes. */
 static void lay_out(struct tok_build *b, uint8_t *blob)
 {
@@ -249,6 +265,8 @@ static void lay_out(struct tok_build *b, uint8_t *blob)
 	head->steps_off =
 		put_section(blob, &end, b->steps,
 			    (uint64_t)(head->normal_count + head->step_count) * sizeof(*b->steps));
+	if (b->nodes.count)
+		lay_out_extra(b, blob, &end);
 	head->strings_off = put_section(blob, &end, b->strings.data, b->strings.bytes);
 	head->strings_bytes = b->strings.bytes;
 	head->total_bytes = end;

@@ -15,6 +15,7 @@ static int normal_content(struct tok_build *b, struct eng_tok *steps, struct tok
 	struct tok_buf copy = {0};
 	int err = tok_buf_add(&copy, span.text, span.bytes);
 
+	tok_regex_start(steps, span.bytes);
 	span.text = copy.data;
 	err = err ? err : tok_normalize(steps, &span);
 	if (!err && (!span.bytes || span.bytes > ENG_TOK_TOKEN_BYTES_MAX))
@@ -52,23 +53,23 @@ static int sort_group(struct tok_build *b, struct tok_added *group, uint32_t cou
 static int normalizer_open(struct tok_build *b, struct eng_tok **tok)
 {
 	struct tok_build only = {
-		.src = b->src, .head = b->head, .steps = b->steps, .strings = b->strings};
+		.src = b->src, .head = b->head, .steps = b->steps, .strings = b->strings,
+		.nodes = b->nodes, .extra = b->extra};
 	uint32_t no_slots[16] = {0};
 	struct tok_merge no_merges[16];
-	struct tok_entry no_token = {0};
 	void *blob;
 	size_t bytes;
 	int err;
 
 	memset(no_merges, 0xff, sizeof(no_merges));
 	memset(only.head.byte_ids, 0xff, sizeof(only.head.byte_ids));
-	only.head.token_count = 1;
 	only.head.token_slots = 16;
 	only.head.merge_slots = 16;
 	only.head.prefix_count = only.head.suffix_count = 0;
 	only.head.added_raw = only.head.added_normal = 0;
 	only.head.unk_id = ENG_TOK_NONE;
-	only.tokens = &no_token;
+	only.head.kind = ENG_TOK_SPM_BPE;
+	only.tokens = b->tokens;
 	only.slots = no_slots;
 	only.merges = no_merges;
 	err = tok_build_blob(&only, &blob, &bytes);

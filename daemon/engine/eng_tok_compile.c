@@ -31,8 +31,7 @@ static int alphabet_byte(uint32_t code)
 	return (int)(n <= 32 ? n : n <= 66 ? n - 33 + 127 : 173);
 }
 
-/* Undoes the alphabet into @bytes; returns their number, or 0 when some letter is not of it. */
-static uint32_t undo_alphabet(struct eng_tok_string text, uint8_t *bytes)
+uint32_t eng_tok_letters_undo(struct eng_tok_string text, uint8_t *bytes)
 {
 	uint32_t count = 0, code = 0;
 
@@ -50,16 +49,7 @@ static uint32_t undo_alphabet(struct eng_tok_string text, uint8_t *bytes)
 
 static bool is_utf8(struct eng_tok_string text)
 {
-	uint32_t code;
-
-	for (uint32_t i = 0; i < text.bytes;) {
-		int step = tok_utf8_next((const uint8_t *)text.data + i, text.bytes - i, &code);
-
-		if (step <= 0)
-			return false;
-		i += (uint32_t)step;
-	}
-	return true;
+	return tok_is_text((const uint8_t *)text.data, text.bytes);
 }
 
 int tok_keep(struct tok_build *b, const void *data, size_t bytes, uint32_t *off)
@@ -98,10 +88,10 @@ static int add_match(struct tok_build *b, uint32_t id, struct tok_entry *entry)
 	if (entry->flags & (ENG_TOKEN_UNUSED | ENG_TOKEN_OUTSIDE))
 		return 0;
 	if (src->clean_byte_alphabet) {
-		entry->match_bytes = undo_alphabet(text, bytes);
+		entry->match_bytes = eng_tok_letters_undo(text, bytes);
 		return tok_keep(b, bytes, entry->match_bytes, &entry->match_off);
 	}
-	if (src->kind == ENG_TOK_SPM_BPE && !is_utf8(text))
+	if (src->kind != ENG_TOK_BYTE_BPE && !is_utf8(text))
 		return tok_fail(b, "token %u is not UTF-8", id);
 	entry->match_bytes = text.bytes;
 	return tok_keep(b, text.data, text.bytes, &entry->match_off);
@@ -123,7 +113,7 @@ static int add_text(struct tok_build *b, uint32_t id, struct tok_entry *entry)
 	if (text.bytes > ENG_TOK_TOKEN_BYTES_MAX)
 		return tok_fail(b, "token %u decodes to %u bytes; the limit is %u", id, text.bytes,
 				ENG_TOK_TOKEN_BYTES_MAX);
-	if (src->kind == ENG_TOK_SPM_BPE && !is_utf8(text))
+	if (src->kind != ENG_TOK_BYTE_BPE && !src->decoded_bytes && !is_utf8(text))
 		return tok_fail(b, "token %u decodes to what is not UTF-8", id);
 	if (!src->decoded && entry->match_bytes) {
 		entry->text_off = entry->match_off;
@@ -133,7 +123,7 @@ static int add_text(struct tok_build *b, uint32_t id, struct tok_entry *entry)
 	if (!src->decoded && src->clean_byte_alphabet) {
 		uint8_t bytes[ENG_TOK_TOKEN_BYTES_MAX];
 
-		entry->text_bytes = undo_alphabet(text, bytes);
+		entry->text_bytes = eng_tok_letters_undo(text, bytes);
 		if (entry->text_bytes)
 			return tok_keep(b, bytes, entry->text_bytes, &entry->text_off);
 	}
@@ -176,7 +166,7 @@ static void find_bytes(struct tok_build *b)
 
 		if (src->kind == ENG_TOK_BYTE_BPE && entry->match_bytes == 1)
 			b->head.byte_ids[b->strings.data[entry->match_off]] = i;
-		else if (src->kind == ENG_TOK_SPM_BPE && entry->flags & ENG_TOKEN_BYTE &&
+		else if (src->kind != ENG_TOK_BYTE_BPE && entry->flags & ENG_TOKEN_BYTE &&
 			 text[3] < 'a' && text[4] < 'a')
 			b->head.byte_ids[byte_of_text(src->tokens[i])] = i;
 	}
@@ -186,7 +176,7 @@ static int check_source(struct tok_build *b)
 {
 	const struct eng_tok_source *src = b->src;
 
-	if (src->kind != ENG_TOK_BYTE_BPE && src->kind != ENG_TOK_SPM_BPE)
+	if (src->kind < ENG_TOK_BYTE_BPE || src->kind > ENG_TOK_UNIGRAM)
 		return tok_fail(b, "unknown kind %u", src->kind);
 	if (!src->token_count || src->token_count > ENG_TOK_COUNT_MAX)
 		return tok_fail(b, "%u tokens; the limits are 1 and %u", src->token_count,
@@ -252,11 +242,13 @@ static int mark_whole(struct tok_build *b, uint8_t *blob, size_t bytes)
 		uint32_t made = ENG_TOK_NONE;
 		struct tok_out out = {.ids = &made, .cap = 1};
 
+		bool whole = b->src->ignore_merges || entries[i].flags & ENG_TOKEN_WHOLE;
+
 		if (!entries[i].match_bytes)
 			continue;
-		if (!b->src->ignore_merges)
+		if (!whole)
 			err = tok_bpe_merge(tok, text, entries[i].match_bytes, &out);
-		if (b->src->ignore_merges || (out.count == 1 && made == i))
+		if (whole || (out.count == 1 && made == i))
 			entries[i].flags |= TOK_ENTRY_WHOLE;
 	}
 	eng_tok_close(&tok);
@@ -275,13 +267,15 @@ static int build(struct tok_build *b, void **blob, size_t *blob_bytes)
 		return err;
 	find_bytes(b);
 	err = tok_build_slots(b);
+	err = err ? err : tok_build_unigram(b);
 	err = err ? err : tok_build_merges(b);
 	err = err ? err : tok_build_steps(b);
 	err = err ? err : tok_build_added(b);
 	err = err ? err : tok_build_blob(b, blob, blob_bytes);
 	if (err)
 		return err;
-	err = mark_whole(b, *blob, *blob_bytes);
+	if (b->src->kind != ENG_TOK_UNIGRAM)
+		err = mark_whole(b, *blob, *blob_bytes);
 	if (!err)
 		return 0;
 	free(*blob);
@@ -308,5 +302,7 @@ int eng_tok_compile(const struct eng_tok_source *src, void **blob, size_t *blob_
 	free(b.added);
 	free(b.steps);
 	free(b.strings.data);
+	free(b.nodes.v);
+	free(b.scores);
 	return err;
 }

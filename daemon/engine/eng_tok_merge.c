@@ -70,14 +70,17 @@ static const struct tok_merge *find_merge(const struct eng_tok *tok, uint32_t le
 	return NULL;
 }
 
+/* Four children a node: half as deep as with two, and the four lie side by side. */
+#define HEAP_WIDTH	4u
+
 static void heap_push(struct eng_tok *tok, uint64_t key, uint32_t result)
 {
 	struct tok_heap_entry *heap = tok->heap;
 	size_t at = tok->heap_count++;
 
-	while (at && heap[(at - 1) / 2].key > key) {
-		heap[at] = heap[(at - 1) / 2];
-		at = (at - 1) / 2;
+	while (at && heap[(at - 1) / HEAP_WIDTH].key > key) {
+		heap[at] = heap[(at - 1) / HEAP_WIDTH];
+		at = (at - 1) / HEAP_WIDTH;
 	}
 	heap[at] = (struct tok_heap_entry){key, result};
 }
@@ -85,15 +88,17 @@ static void heap_push(struct eng_tok *tok, uint64_t key, uint32_t result)
 static struct tok_heap_entry heap_pop(struct eng_tok *tok)
 {
 	struct tok_heap_entry *heap = tok->heap, top = heap[0], last = heap[--tok->heap_count];
-	size_t at = 0, child;
+	size_t count = tok->heap_count, at = 0, child;
 
-	while ((child = 2 * at + 1) < tok->heap_count) {
-		if (child + 1 < tok->heap_count && heap[child + 1].key < heap[child].key)
-			child++;
-		if (heap[child].key >= last.key)
+	while ((child = HEAP_WIDTH * at + 1) < count) {
+		size_t end = child + HEAP_WIDTH < count ? child + HEAP_WIDTH : count, least = child;
+
+		while (++child < end)
+			least = heap[child].key < heap[least].key ? child : least;
+		if (heap[least].key >= last.key)
 			break;
-		heap[at] = heap[child];
-		at = child;
+		heap[at] = heap[least];
+		at = least;
 	}
 	heap[at] = last;
 	return top;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * eng_tok_nfc.c: Unicode normalization form C. Tables and composition by utf8proc; the canonical
+ * eng_tok_nfc.c: Unicode normalization forms. Tables and composition by utf8proc; the canonical
  * order is made here, because utf8proc's takes quadratic time on long runs of marks.
  */
 #include <errno.h>
@@ -31,6 +31,13 @@ static const uint32_t late[][2] = {
 	{0x13447, 0x13455}, {0x1611e, 0x1612f}, {0x16d67, 0x16d6a}, {0x16ff0, 0x16ff1},
 	{0x1e08f, 0x1e08f}, {0x1e130, 0x1e136}, {0x1e2ae, 0x1e2ae}, {0x1e2ec, 0x1e2ef},
 	{0x1e4ec, 0x1e4ef}, {0x1e5ee, 0x1e5ef},
+};
+
+/* Compatibility decompositions of Unicode 10 to 17, which it does not know either. */
+static const uint32_t late_compatible[][2] = {
+	{0x32ff, 0x32ff}, {0xa7f1, 0xa7f4}, {0xab69, 0xab69}, {0x10781, 0x10785},
+	{0x10787, 0x107b0}, {0x107b2, 0x107ba}, {0x1ccd6, 0x1ccf9}, {0x1e030, 0x1e06d},
+	{0x1f16c, 0x1f16c}, {0x1fbf0, 0x1fbf9},
 };
 
 #define DECOMPOSED_MAX 32 /* characters that one may decompose to; 4 in canonical ones */
@@ -90,8 +97,25 @@ static int reorder(struct codes *codes)
 	return err;
 }
 
-static int decompose(const uint8_t *text, size_t bytes, struct codes *codes)
+static bool is_in(const uint32_t (*ranges)[2], size_t count, uint32_t code)
 {
+	size_t low = 0, high = count;
+
+	while (low < high) {
+		size_t mid = (low + high) / 2;
+
+		if (code > ranges[mid][1])
+			low = mid + 1;
+		else
+			high = mid;
+	}
+	return low < count && code >= ranges[low][0];
+}
+#define IS_IN(ranges, code)	is_in(ranges, sizeof(ranges) / sizeof(*(ranges)), code)
+
+static int decompose(const uint8_t *text, size_t bytes, bool compatible, struct codes *codes)
+{
+	utf8proc_option_t options = UTF8PROC_DECOMPOSE | (compatible ? UTF8PROC_COMPAT : 0);
 	int boundary = 0, err;
 
 	for (size_t i = 0; i < bytes;) {
@@ -103,8 +127,12 @@ static int decompose(const uint8_t *text, size_t bytes, struct codes *codes)
 		err = codes_room(codes, DECOMPOSED_MAX);
 		if (err)
 			return err;
+		if (compatible && IS_IN(late_compatible, code)) {
+			codes->v[codes->count++] = (int32_t)code;
+			continue;
+		}
 		made = utf8proc_decompose_char((int32_t)code, codes->v + codes->count,
-					       DECOMPOSED_MAX, UTF8PROC_DECOMPOSE, &boundary);
+					       DECOMPOSED_MAX, options, &boundary);
 		if (made < 0 || made > DECOMPOSED_MAX)
 			return -EINVAL;
 		codes->count += (size_t)made;
@@ -112,28 +140,15 @@ static int decompose(const uint8_t *text, size_t bytes, struct codes *codes)
 	return 0;
 }
 
-/* Nothing below U+0300 can change, and text without such characters is the rule. */
-static bool is_plain(const uint8_t *text, size_t bytes)
+/* In form C nothing below U+0300 can change, else ASCII alone; most texts have no more. */
+static bool is_plain(const uint8_t *text, size_t bytes, uint32_t op)
 {
+	uint8_t least = op == ENG_OP_NFC ? 0xcc : 0x80;
+
 	for (size_t i = 0; i < bytes; i++)
-		if (text[i] >= 0xcc)
+		if (text[i] >= least)
 			return false;
 	return true;
-}
-
-static bool is_late(uint32_t code)
-{
-	size_t low = 0, high = sizeof(late) / sizeof(*late);
-
-	while (low < high) {
-		size_t mid = (low + high) / 2;
-
-		if (code > late[mid][1])
-			low = mid + 1;
-		else
-			high = mid;
-	}
-	return low < sizeof(late) / sizeof(*late) && code >= late[low][0];
 }
 
 /* Bytes up to the first late character, or @bytes; *@step: its length, or 0. */
@@ -145,7 +160,7 @@ static size_t segment(const uint8_t *text, size_t bytes, size_t *step)
 	for (size_t i = 0; i < bytes;) {
 		int more = tok_utf8_next(text + i, bytes - i, &code);
 
-		if (more > 0 && code >= late[0][0] && is_late(code)) {
+		if (more > 0 && code >= late[0][0] && IS_IN(late, code)) {
 			*step = (size_t)more;
 			return i;
 		}
@@ -154,38 +169,39 @@ static size_t segment(const uint8_t *text, size_t bytes, size_t *step)
 	return bytes;
 }
 
-static int compose_segment(const uint8_t *text, size_t bytes, struct codes *codes,
-			   struct tok_buf *out)
+static int normal_segment(uint32_t op, const uint8_t *text, size_t bytes, struct codes *codes,
+			  struct tok_buf *out)
 {
 	utf8proc_ssize_t left;
 	int err;
 
 	codes->count = 0;
-	if (is_plain(text, bytes))
+	if (is_plain(text, bytes, op))
 		return tok_buf_add(out, text, bytes);
-	err = decompose(text, bytes, codes);
+	err = decompose(text, bytes, op == ENG_OP_NFKC || op == ENG_OP_NFKD, codes);
 	err = err ? err : reorder(codes);
 	if (err)
 		return err;
-	left = utf8proc_normalize_utf32(codes->v, (utf8proc_ssize_t)codes->count,
-					UTF8PROC_COMPOSE | UTF8PROC_STABLE);
+	left = (utf8proc_ssize_t)codes->count;
+	if (op == ENG_OP_NFC || op == ENG_OP_NFKC)
+		left = utf8proc_normalize_utf32(codes->v, left, UTF8PROC_COMPOSE | UTF8PROC_STABLE);
 	err = left < 0 ? -EINVAL : tok_buf_room(out, 4 * (size_t)left);
 	for (utf8proc_ssize_t i = 0; !err && i < left; i++)
 		out->bytes += tok_utf8_put((uint32_t)codes->v[i], out->data + out->bytes);
 	return err;
 }
 
-int tok_nfc(const uint8_t *text, size_t bytes, struct tok_buf *out)
+int tok_normal_form(uint32_t op, const uint8_t *text, size_t bytes, struct tok_buf *out)
 {
 	struct codes codes = {0};
 	int err = 0;
 
-	if (is_plain(text, bytes))
+	if (is_plain(text, bytes, op))
 		return tok_buf_add(out, text, bytes);
 	while (bytes && !err) {
 		size_t step, length = segment(text, bytes, &step);
 
-		err = compose_segment(text, length, &codes, out);
+		err = normal_segment(op, text, length, &codes, out);
 		err = err ? err : tok_buf_add(out, text + length, step);
 		text += length + step;
 		bytes -= length + step;

@@ -12,6 +12,7 @@ bool tok_op_fits(uint32_t op, bool normal)
 {
 	switch (op) {
 	case ENG_OP_REPLACE:
+	case ENG_OP_ALPHABET:
 		return true;
 	case ENG_OP_SPLIT:
 	case ENG_OP_PREFIX:
@@ -21,6 +22,11 @@ bool tok_op_fits(uint32_t op, bool normal)
 	case ENG_OP_STRIP_LEFT:
 	case ENG_OP_STRIP_RIGHT:
 	case ENG_OP_NFC:
+	case ENG_OP_NFD:
+	case ENG_OP_NFKC:
+	case ENG_OP_NFKD:
+	case ENG_OP_LOWERCASE:
+	case ENG_OP_CHARSMAP:
 		return normal;
 	}
 	return false;
@@ -44,8 +50,10 @@ static bool header_fits(const struct tok_header *head, size_t bytes)
 	if (head->magic != TOK_MAGIC || head->version != TOK_VERSION ||
 	    head->header_bytes != sizeof(*head) || head->total_bytes > bytes)
 		return false;
-	if ((head->kind != ENG_TOK_BYTE_BPE && head->kind != ENG_TOK_SPM_BPE) ||
-	    head->flags & ~TOK_FLAGS_ALL || head->reserved0)
+	if (head->kind < ENG_TOK_BYTE_BPE || head->kind > ENG_TOK_UNIGRAM ||
+	    head->flags & ~TOK_FLAGS_ALL)
+		return false;
+	if (head->kind == ENG_TOK_UNIGRAM && (!head->extra_words || head->unk_id == ENG_TOK_NONE))
 		return false;
 	if (!head->token_count || head->token_count > ENG_TOK_COUNT_MAX ||
 	    !is_slots(head->token_slots, ENG_TOK_COUNT_MAX * 16, head->token_probes) ||
@@ -79,6 +87,28 @@ static bool sections_fit(const struct tok_header *head)
 	       section_fits(head, head->steps_off, head->normal_count + head->step_count,
 			    sizeof(struct tok_step)) &&
 	       section_fits(head, head->strings_off, head->strings_bytes, 1);
+}
+
+static bool extra_fits(struct eng_tok *tok)
+{
+	const struct tok_header *head = tok->head;
+	const uint8_t *base = (const void *)head;
+	const struct tok_extra *extra;
+	uint64_t scores = head->kind == ENG_TOK_UNIGRAM ? head->token_count : 0;
+
+	if (!head->extra_words)
+		return true;
+	if (!section_fits(head, head->extra_words * 8ull, 1, sizeof(*extra)))
+		return false;
+	extra = (const void *)(base + head->extra_words * 8ull);
+	if (!section_fits(head, extra->nodes_off, extra->node_count, sizeof(struct tok_node)) ||
+	    !section_fits(head, extra->scores_off, scores, sizeof(double)) ||
+	    extra->token_nodes > extra->node_count || (scores && !extra->token_nodes))
+		return false;
+	tok->extra = extra;
+	tok->nodes = (const void *)(base + extra->nodes_off);
+	tok->scores = (const void *)(base + extra->scores_off);
+	return tok_trie_fits(tok);
 }
 
 static bool string_fits(const struct tok_header *head, uint32_t off, uint32_t bytes, uint32_t max)
@@ -135,6 +165,15 @@ static bool added_fit(const struct eng_tok *tok)
 	return true;
 }
 
+static bool charsmap_fits(const struct eng_tok *tok, const struct tok_step *step)
+{
+	const struct tok_extra *extra = tok->extra;
+
+	return extra && step->pattern_off >= extra->token_nodes &&
+	       step->pattern_off < extra->node_count && step->split >= ENG_MAP_LONGEST &&
+	       step->split <= ENG_MAP_GRAPHEMES;
+}
+
 static bool steps_fit(const struct eng_tok *tok)
 {
 	const struct tok_header *head = tok->head;
@@ -144,13 +183,19 @@ static bool steps_fit(const struct eng_tok *tok)
 
 		if (!tok_op_fits(step->op, i < head->normal_count) || step->invert > 1)
 			return false;
+		if (step->op == ENG_OP_CHARSMAP && !charsmap_fits(tok, step))
+			return false;
 		if (step->op == ENG_OP_SPLIT &&
 		    (step->split < ENG_SPLIT_ISOLATED || step->split > ENG_SPLIT_CONTIGUOUS))
 			return false;
-		if (!string_fits(head, step->pattern_off, step->pattern_bytes,
-				 TOK_PATTERN_BYTES_MAX) ||
-		    !string_fits(head, step->content_off, step->content_bytes,
-				 TOK_CONTENT_BYTES_MAX))
+		if (step->op != ENG_OP_CHARSMAP &&
+		    !string_fits(head, step->pattern_off, step->pattern_bytes,
+				 TOK_PATTERN_BYTES_MAX))
+			return false;
+		if (!string_fits(head, step->content_off, step->content_bytes,
+				 TOK_CONTENT_BYTES_MAX) ||
+		    !tok_is_text((const uint8_t *)tok->strings + step->content_off,
+				 step->content_bytes))
 			return false;
 	}
 	return true;
@@ -169,8 +214,11 @@ static int open_checked(struct eng_tok *tok, const void *blob, size_t blob_bytes
 	tok->added = (const void *)(base + tok->head->added_off);
 	tok->steps = (const void *)(base + tok->head->steps_off);
 	tok->strings = (const void *)(base + tok->head->strings_off);
-	if (!tokens_fit(tok) || !merges_fit(tok) || !added_fit(tok) || !steps_fit(tok))
+	if (!extra_fits(tok) || !tokens_fit(tok) || !merges_fit(tok) || !added_fit(tok) ||
+	    !steps_fit(tok) || !tok_charsmaps_fit(tok))
 		return -EINVAL;
+	for (uint32_t i = 0; i < tok->head->normal_count + tok->head->step_count; i++)
+		tok->track_lead |= tok->steps[i].op == ENG_OP_PREFIX_FIRST;
 	tok_added_open(tok);
 	return tok_regex_open(tok);
 }
@@ -207,5 +255,6 @@ void eng_tok_close(struct eng_tok **tok)
 	free(t->spare_pieces.v);
 	free(t->symbols);
 	free(t->heap);
+	free(t->path);
 	free(t);
 }

@@ -23,6 +23,8 @@
 #define TOK_STRINGS_MAX		(1u << 29)
 #define TOK_CONTENT_BYTES_MAX	64u
 #define TOK_STRIP_MAX		64u
+#define TOK_NODES_MAX		(1u << 26)
+#define TOK_KEY_BYTES_MAX	255u	/* of a charsmap, and of the text that a key becomes */
 #define TOK_STEPS_MAX		(2u * ENG_TOK_PATTERN_MAX)
 
 enum tok_header_flag {
@@ -57,7 +59,7 @@ struct tok_header {
 	uint32_t suffix_count;
 	uint32_t unk_id;
 	uint32_t strip_spaces;
-	uint32_t reserved0;		/* zero */
+	uint32_t extra_words;		/* offset / 8 of struct tok_extra; 0: none */
 	uint32_t prefix[ENG_TOK_AFFIX_MAX];
 	uint32_t suffix[ENG_TOK_AFFIX_MAX];
 	uint32_t byte_ids[256];		/* byte BPE: token of a byte; else of its <0xNN> */
@@ -68,6 +70,23 @@ struct tok_header {
 	uint64_t steps_off;		/* struct tok_step [normal_count + step_count] */
 	uint64_t strings_off;
 	uint64_t strings_bytes;
+};
+
+/* What tables with a trie have besides: unigram, charsmaps. */
+struct tok_extra {
+	uint64_t nodes_off;		/* struct tok_node [node_count] */
+	uint64_t scores_off;		/* unigram: double [token_count] */
+	double unk_score;
+	uint32_t node_count;
+	uint32_t token_nodes;		/* unigram: the first are the tokens, by what is matched */
+};
+
+struct tok_node {
+	uint32_t first;			/* of its children */
+	uint32_t value;			/* token; charsmap: place of a length byte and a text */
+	uint16_t count;			/* of its children */
+	uint8_t byte;			/* that leads here */
+	uint8_t reserved0;		/* zero */
 };
 
 struct tok_entry {
@@ -97,13 +116,15 @@ struct tok_step {
 	uint32_t op;
 	uint32_t split;
 	uint32_t invert;
-	uint32_t pattern_off;
+	uint32_t pattern_off;		/* charsmap: root of its keys */
 	uint32_t pattern_bytes;
 	uint32_t content_off;
 	uint32_t content_bytes;
 };
 
 _Static_assert(sizeof(struct tok_header) == 1232, "table version 1");
+_Static_assert(sizeof(struct tok_extra) == 32, "table version 1");
+_Static_assert(sizeof(struct tok_node) == 12, "table version 1");
 _Static_assert(sizeof(struct tok_entry) == 20, "table version 1");
 _Static_assert(sizeof(struct tok_merge) == 16, "table version 1");
 _Static_assert(sizeof(struct tok_added) == 16, "table version 1");
@@ -134,6 +155,15 @@ struct tok_heap_entry {
 	uint32_t result;
 };
 
+/* The best way to a place in a piece. */
+struct tok_path {
+	double score;
+	uint32_t from;			/* where its last token begins */
+	uint32_t id;			/* its last token; TOK_PATH_NONE: not reached */
+	uint32_t next;			/* on the best path: where the token behind ends */
+};
+#define TOK_PATH_NONE	ENG_TOK_NONE
+
 struct eng_tok {
 	const struct tok_header *head;
 	const struct tok_entry *tokens;
@@ -141,6 +171,9 @@ struct eng_tok {
 	const struct tok_merge *merges;
 	const struct tok_added *added;
 	const struct tok_step *steps;	/* normals, then steps */
+	const struct tok_extra *extra;	/* NULL: none */
+	const struct tok_node *nodes;
+	const double *scores;
 	const char *strings;
 	uint8_t first[2][32];		/* first bytes of the added tokens of each group */
 	pcre2_code *code[TOK_STEPS_MAX];
@@ -155,6 +188,12 @@ struct eng_tok {
 	size_t symbol_cap;
 	struct tok_heap_entry *heap;
 	size_t heap_count, heap_cap;
+	struct tok_path *path;
+	size_t path_cap;
+	uint64_t work_end_ns;		/* CPU time at which patterns give up in this call */
+	uint32_t matches;
+	bool track_lead;	/* a step asks whether a piece begins where the text begins */
+	size_t lead;		/* bytes of normal text that come from the text's first character */
 };
 
 /* Where ids go: counts all, stores what fits. */
@@ -194,13 +233,31 @@ bool tok_is_space(uint32_t code);
 size_t tok_space_prefix(const uint8_t *text, size_t bytes);
 size_t tok_space_suffix(const uint8_t *text, size_t bytes);
 
-/* eng_tok_nfc.c: append @text in NFC to @out */
-int tok_nfc(const uint8_t *text, size_t bytes, struct tok_buf *out);
+/* eng_tok_nfc.c: append @text in the form of @op to @out */
+int tok_normal_form(uint32_t op, const uint8_t *text, size_t bytes, struct tok_buf *out);
+
+/* eng_tok_map.c: append @text, changed, to @out */
+int tok_lowercase(const uint8_t *text, size_t bytes, struct tok_buf *out);
+int tok_alphabet(const uint8_t *text, size_t bytes, struct tok_buf *out);
+int tok_charsmap(const struct eng_tok *tok, const struct tok_step *step, const uint8_t *text,
+		 size_t bytes, struct tok_buf *out);
+bool tok_charsmaps_fit(const struct eng_tok *tok);
+bool tok_is_text(const uint8_t *text, size_t bytes);
+
+/* eng_tok_trie.c */
+bool tok_trie_fits(const struct eng_tok *tok);
+/* ENG_TOK_NONE: no key goes on that way. */
+uint32_t tok_trie_step(const struct eng_tok *tok, uint32_t node, uint8_t byte);
+
+/* eng_tok_unigram.c */
+int tok_unigram(struct eng_tok *tok, const uint8_t *piece, size_t bytes, struct tok_out *out);
 
 /* eng_tok_regex.c */
 pcre2_code *tok_pattern_compile(const char *pattern, size_t bytes, int *code, size_t *at);
 int tok_regex_open(struct eng_tok *tok);
 void tok_regex_close(struct eng_tok *tok);
+/* Before the matches of one text. */
+void tok_regex_start(struct eng_tok *tok, size_t bytes);
 /* 1 and the match at or after @start; 0: none; -EINVAL: a limit was hit; -ENOMEM. */
 int tok_regex_match(struct eng_tok *tok, const pcre2_code *code, const uint8_t *text, size_t bytes,
 		    size_t start, size_t *from, size_t *to);

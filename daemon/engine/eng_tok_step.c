@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* eng_tok_step.c: the normal steps on a part of the text, the pre-tokenizer steps on its pieces. */
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "eng_tok_priv.h"
@@ -130,6 +131,16 @@ static int split_piece(struct eng_tok *tok, uint32_t index, const uint8_t *text,
 	return more;
 }
 
+/* Which part of @lead, bytes at the start, is left when @part, a match or not, has been handled. */
+static size_t lead_left(const struct tok_step *step, struct tok_piece part, bool is_match,
+			size_t lead)
+{
+	if (part.off || !is_match)
+		return lead < part.bytes || part.off ? lead : part.bytes;
+	/* What is put in stands where the last of what is taken out stood. */
+	return part.bytes > lead ? 0 : lead - part.bytes + step->content_bytes;
+}
+
 static int replace_in(struct eng_tok *tok, uint32_t index, const uint8_t *text, size_t bytes,
 		      struct tok_buf *out)
 {
@@ -140,6 +151,7 @@ static int replace_in(struct eng_tok *tok, uint32_t index, const uint8_t *text, 
 	int more;
 
 	while ((more = walk_next(tok, &w, &part, &is_match)) > 0) {
+		tok->lead = lead_left(step, part, is_match, tok->lead);
 		if (is_match)
 			more = tok_buf_add(out, tok->strings + step->content_off,
 					   step->content_bytes);
@@ -160,6 +172,7 @@ static int rewrite_pieces(struct eng_tok *tok, uint32_t index, const uint8_t *te
 	int err = 0;
 
 	out->bytes = 0;
+	first = first && tok->pieces.count && tok->pieces.v[0].off < tok->lead;
 	for (size_t i = 0; i < tok->pieces.count && !err; i++) {
 		struct tok_piece *piece = &tok->pieces.v[i];
 		const uint8_t *from = text + piece->off;
@@ -168,6 +181,8 @@ static int rewrite_pieces(struct eng_tok *tok, uint32_t index, const uint8_t *te
 
 		if (step->op == ENG_OP_REPLACE) {
 			err = replace_in(tok, index, from, piece->bytes, out);
+		} else if (step->op == ENG_OP_ALPHABET) {
+			err = tok_alphabet(from, piece->bytes, out);
 		} else {
 			if (piece->bytes >= step->content_bytes &&
 			    !memcmp(from, content, step->content_bytes))
@@ -178,6 +193,7 @@ static int rewrite_pieces(struct eng_tok *tok, uint32_t index, const uint8_t *te
 		piece->off = (uint32_t)before;
 		piece->bytes = (uint32_t)(out->bytes - before);
 	}
+	tok->lead = first;
 	return err;
 }
 
@@ -204,7 +220,6 @@ int tok_pretokenize(struct eng_tok *tok, struct tok_span *span, bool first)
 	for (uint32_t i = tok->head->normal_count; i < end && !err; i++) {
 		if (tok->steps[i].op == ENG_OP_SPLIT) {
 			err = split_pieces(tok, i, span->text);
-			first = first && tok->pieces.count && !tok->pieces.v[0].off;
 			continue;
 		}
 		err = rewrite_pieces(tok, i, span->text, first, &tok->work[turn]);
@@ -236,9 +251,53 @@ static int normal_step(struct eng_tok *tok, uint32_t index, const uint8_t *text,
 	case ENG_OP_STRIP_RIGHT:
 		return tok_buf_add(out, text, bytes - tok_space_suffix(text, bytes));
 	case ENG_OP_NFC:
-		return tok_nfc(text, bytes, out);
+	case ENG_OP_NFD:
+	case ENG_OP_NFKC:
+	case ENG_OP_NFKD:
+		return tok_normal_form(step->op, text, bytes, out);
+	case ENG_OP_LOWERCASE:
+		return tok_lowercase(text, bytes, out);
+	case ENG_OP_CHARSMAP:
+		return tok_charsmap(tok, step, text, bytes, out);
+	case ENG_OP_ALPHABET:
+		return tok_alphabet(text, bytes, out);
 	}
 	return -EINVAL;
+}
+
+/* Bytes that @lead bytes at the start of @span have become in @made. */
+static int follow_lead(struct eng_tok *tok, uint32_t index, const struct tok_span *span,
+		       const struct tok_buf *made)
+{
+	const struct tok_step *step = &tok->steps[index];
+	size_t lead = tok->lead, cut = span->bytes - made->bytes;
+	struct tok_buf part = {0};
+	int err = 0;
+
+	switch (step->op) {
+	case ENG_OP_REPLACE:
+		return 0;	/* done already */
+	case ENG_OP_STRIP_LEFT:
+		tok->lead = cut < lead ? lead - cut : 0;
+		return 0;
+	case ENG_OP_PREPEND:
+		tok->lead = lead && made->bytes ? lead + step->content_bytes : 0;
+		return 0;
+	case ENG_OP_STRIP_RIGHT:
+		break;
+	case ENG_OP_CHARSMAP:
+		tok->lead = lead && made->bytes ? tok_utf8_step(made->data[0]) : 0;
+		return 0;
+	default:
+		err = normal_step(tok, index, span->text, lead, &part);
+		tok->lead = part.bytes;
+		if (!err && lead && made->bytes &&
+		    (part.bytes > made->bytes || memcmp(part.data, made->data, part.bytes)))
+			tok->lead = tok_utf8_step(made->data[0]);
+		free(part.data);
+	}
+	tok->lead = tok->lead < made->bytes ? tok->lead : made->bytes;
+	return err;
 }
 
 int tok_normalize(struct eng_tok *tok, struct tok_span *span)
@@ -246,9 +305,12 @@ int tok_normalize(struct eng_tok *tok, struct tok_span *span)
 	struct tok_buf swap;
 	int err = 0;
 
+	tok->lead = span->bytes ? tok_utf8_step(span->text[0]) : 0;
 	for (uint32_t i = 0; i < tok->head->normal_count && !err; i++) {
 		tok->work[0].bytes = 0;
 		err = normal_step(tok, i, span->text, span->bytes, &tok->work[0]);
+		if (!err && tok->track_lead)
+			err = follow_lead(tok, i, span, &tok->work[0]);
 		swap = tok->normal;
 		tok->normal = tok->work[0];
 		tok->work[0] = swap;

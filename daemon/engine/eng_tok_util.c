@@ -124,6 +124,11 @@ static size_t well_formed_prefix(const uint8_t *text, size_t bytes)
 	return i;
 }
 
+bool tok_is_text(const uint8_t *text, size_t bytes)
+{
+	return well_formed_prefix(text, bytes) == bytes;
+}
+
 int tok_utf8_repair(struct tok_buf *buf, const uint8_t **text, size_t *bytes)
 {
 	const uint8_t *at = *text, *end = at + *bytes;
