@@ -136,11 +136,15 @@ STORE_SRC := \
 	daemon/store/sto_store.c \
 	daemon/store/sto_temp.c \
 	daemon/store/sto_tok.c \
+	daemon/store/sto_tok_charsmap.c \
 	daemon/store/sto_tok_gguf.c \
 	daemon/store/sto_tok_gguf_read.c \
 	daemon/store/sto_tok_json.c \
 	daemon/store/sto_tok_json_decode.c \
+	daemon/store/sto_tok_json_normal.c \
 	daemon/store/sto_tok_json_pipe.c \
+	daemon/store/sto_tok_json_post.c \
+	daemon/store/sto_tok_json_unigram.c \
 	daemon/store/sto_tok_pre.c \
 	daemon/store/sto_tok_regex.c \
 	daemon/store/sto_tok_regex_set.c \

@@ -43,7 +43,7 @@ int sto_tok_fail(struct sto_tok *t, const char *format, ...)
 
 int sto_tok_unsupported(struct sto_tok *t, const char *field, const char *name)
 {
-	return sto_tok_fail(t, "%s: %.80s is not supported; only BPE tokenizers without it are",
+	return sto_tok_fail(t, "%s: %.80s is not supported; only tokenizers without it are",
 			    field, name);
 }
 
@@ -78,9 +78,12 @@ void sto_tok_fini(struct sto_tok *t)
 	free(t->merges);
 	free(t->merge_result);
 	free(t->merge_rank);
+	free(t->scores);
+	for (uint32_t i = 0; i < t->map_count; i++)
+		free(t->maps[i]);
 }
 
-static bool same(struct eng_tok_string x, struct eng_tok_string y)
+bool sto_tok_same(struct eng_tok_string x, struct eng_tok_string y)
 {
 	return x.bytes == y.bytes && !memcmp(x.data, y.data, x.bytes);
 }
@@ -94,7 +97,7 @@ static uint32_t *slot_of(const struct sto_tok *t, struct eng_tok_string text)
 	for (;; slot++) {
 		uint32_t *value = &t->slots[slot & (t->slot_count - 1)];
 
-		if (!*value || same(t->tokens[*value - 1], text))
+		if (!*value || sto_tok_same(t->tokens[*value - 1], text))
 			return value;
 	}
 }
@@ -274,6 +277,7 @@ int sto_tok_compile(struct sto_tok *t, void **blob, size_t *blob_bytes)
 	t->src.merges = (const uint32_t (*)[2])t->merges;
 	t->src.merge_result = t->merge_result;
 	t->src.merge_rank = t->merge_rank;
+	t->src.scores = t->scores;
 	t->src.normals = t->normals;
 	t->src.steps = t->steps;
 	err = eng_tok_compile(&t->src, blob, blob_bytes, message, sizeof(message));

@@ -8,6 +8,9 @@
 
 #include "eng_tok.h"
 
+#define STO_TOK_MAPS_MAX	4u
+#define STO_TOK_UNK_PENALTY	10.0	/* of unigram, below the least score */
+
 struct sto_tok_chunk;
 
 struct sto_tok {
@@ -19,6 +22,9 @@ struct sto_tok {
 	uint32_t *merge_result;
 	uint32_t *merge_rank;
 	uint32_t merge_cap;
+	double *scores;			/* NULL, or [src.token_count] */
+	struct eng_tok_map_pair *maps[STO_TOK_MAPS_MAX];
+	uint32_t map_count;
 	struct eng_tok_step normals[ENG_TOK_PATTERN_MAX];
 	struct eng_tok_step steps[ENG_TOK_PATTERN_MAX];
 	uint32_t *slots;		/* index of token texts, id + 1 */
@@ -47,6 +53,7 @@ void sto_tok_fini(struct sto_tok *t);
 /* Gives token @id its text (borrowed) and enters it in the index. @field is for messages. */
 int sto_tok_set(struct sto_tok *t, const char *field, uint32_t id, struct eng_tok_string text,
 		uint32_t flags);
+bool sto_tok_same(struct eng_tok_string x, struct eng_tok_string y);
 uint32_t sto_tok_find(const struct sto_tok *t, struct eng_tok_string text);
 
 /* Adds the merge of two texts; each of them and what they make must be tokens. */
@@ -63,6 +70,10 @@ int sto_tok_add_step(struct sto_tok *t, const char *field, struct eng_tok_step s
 /* The same with a pattern in the dialect of tokenizer.json (or a plain string: @literal). */
 int sto_tok_add_pattern(struct sto_tok *t, const char *field, bool normal,
 			struct eng_tok_string pattern, bool literal, struct eng_tok_step step);
+
+/* A precompiled character map of SentencePiece (@data is borrowed); @mode: enum eng_tok_map. */
+int sto_tok_add_charsmap(struct sto_tok *t, const char *field, const uint8_t *data, size_t bytes,
+			 uint32_t mode);
 
 /* Marks tokens of the form <0xNN>. */
 void sto_tok_mark_bytes(struct sto_tok *t);

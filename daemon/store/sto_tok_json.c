@@ -60,23 +60,37 @@ static int read_id(struct sto_tok *t, const json_t *value, const char *field, co
 	return 0;
 }
 
-/* One more than the largest id; all ids are good after this. */
-static int count_ids(struct sto_tok *t, const json_t *vocab, const json_t *added, uint32_t limit,
-		     uint32_t *count)
+/* One more than the largest id; all ids are good after this. A list has no ids but places. */
+static int count_vocab(struct sto_tok *t, const json_t *vocab, uint32_t limit, uint32_t *count)
 {
 	const char *key;
 	json_t *value;
 	uint32_t id;
-	size_t i;
 	int err;
 
-	*count = 0;
+	*count = (uint32_t)json_array_size(vocab);
+	if (json_array_size(vocab) > limit)
+		return sto_tok_fail(t, "model.vocab: has %zu tokens; the model has %u",
+				    json_array_size(vocab), limit);
 	json_object_foreach((json_t *)(uintptr_t)vocab, key, value) {
 		err = read_id(t, value, "model.vocab", key, limit, &id);
 		if (err)
 			return err;
 		*count = id >= *count ? id + 1 : *count;
 	}
+	return 0;
+}
+
+static int count_ids(struct sto_tok *t, const json_t *vocab, const json_t *added, uint32_t limit,
+		     uint32_t *count)
+{
+	json_t *value;
+	uint32_t id;
+	size_t i;
+	int err = count_vocab(t, vocab, limit, count);
+
+	if (err)
+		return err;
 	json_array_foreach(added, i, value) {
 		const char *content = json_string_value(json_object_get(value, "content"));
 
@@ -235,26 +249,41 @@ static int read_added(struct sto_tok *t, const json_t *added, size_t index)
 	return 0;
 }
 
-static const json_t *bpe_model(struct sto_tok *t, const json_t *root)
+/* Old files have no type: those with merges are BPE. */
+static const json_t *find_model(struct sto_tok *t, const json_t *root, bool *unigram)
 {
-	const json_t *model = tok_json_get(root, "model");
+	const json_t *model = tok_json_get(root, "model"), *vocab = tok_json_get(model, "vocab");
 	const json_t *type = tok_json_get(model, "type");
+	const char *name = !type ? "BPE" : json_is_string(type) ? json_string_value(type) : "this";
 
+	*unigram = !strcmp(name, "Unigram") ||
+		   (!type && json_is_array(vocab) && !tok_json_get(model, "merges"));
 	if (!json_is_object(model))
 		sto_tok_fail(t, "model: %s", model ? "must be an object" : "is missing");
-	else if (type && strcmp(json_is_string(type) ? json_string_value(type) : "", "BPE"))
-		sto_tok_fail(t, "model.type: %.80s is not supported; only BPE is",
-			     json_is_string(type) ? json_string_value(type) : "this");
-	else if (!json_is_object(tok_json_get(model, "vocab")))
+	else if (strcmp(name, "BPE") && !*unigram)
+		sto_tok_fail(t, "model.type: %.80s is not supported; BPE and Unigram are", name);
+	else if (*unigram && !json_is_array(vocab))
+		sto_tok_fail(t, "model.vocab: must be a list of tokens and scores");
+	else if (!*unigram && !json_is_object(vocab))
 		sto_tok_fail(t, "model.vocab: must be an object of tokens and ids");
 	else
 		return model;
 	return NULL;
 }
 
-static int read_tokens(struct sto_tok *t, const json_t *root, uint32_t rows)
+static int read_bpe(struct sto_tok *t, const json_t *model)
 {
-	const json_t *model = bpe_model(t, root), *added = tok_json_get(root, "added_tokens");
+	int err = read_vocab(t, tok_json_get(model, "vocab"));
+
+	err = err ? err : read_merges(t, tok_json_get(model, "merges"));
+	return err ? err : read_model_options(t, model);
+}
+
+static int read_tokens(struct sto_tok_pipe *pipe, const json_t *root, uint32_t rows)
+{
+	struct sto_tok *t = pipe->t;
+	const json_t *model = find_model(t, root, &pipe->unigram),
+		     *added = tok_json_get(root, "added_tokens");
 	uint32_t limit = rows && rows < ENG_TOK_COUNT_MAX ? rows : ENG_TOK_COUNT_MAX, count;
 	json_t *token;
 	size_t i;
@@ -266,23 +295,28 @@ static int read_tokens(struct sto_tok *t, const json_t *root, uint32_t rows)
 		return sto_tok_fail(t, "added_tokens: must be a list");
 	err = count_ids(t, tok_json_get(model, "vocab"), added, limit, &count);
 	err = err ? err : sto_tok_init(t, count);
-	err = err ? err : read_vocab(t, tok_json_get(model, "vocab"));
-	err = err ? err : read_merges(t, tok_json_get(model, "merges"));
-	err = err ? err : read_model_options(t, model);
+	if (!err)
+		err = pipe->unigram ? tok_json_unigram(t, model) : read_bpe(t, model);
 	json_array_foreach(added, i, token)
 		err = err ? err : read_added(t, token, i);
 	return err;
 }
 
-/* Byte fallback below ByteLevel could only be reached by a byte without a letter. */
+/*
+ * ByteLevel as the last step needs no letters: BPE is over bytes then. Byte fallback below that
+ * could only be reached by a byte without a letter.
+ */
 static int check_kind(struct sto_tok_pipe *pipe)
 {
 	struct sto_tok *t = pipe->t;
+	bool over_bytes = pipe->byte_level && !pipe->letters;
 	uint32_t letters = 0;
 
-	t->src.kind = pipe->byte_level ? ENG_TOK_BYTE_BPE : ENG_TOK_SPM_BPE;
-	t->src.clean_byte_alphabet = pipe->byte_level;
-	if (!pipe->byte_level || !t->src.byte_fallback)
+	t->src.kind = pipe->unigram ? ENG_TOK_UNIGRAM
+		      : over_bytes  ? ENG_TOK_BYTE_BPE
+				    : ENG_TOK_SPM_BPE;
+	t->src.clean_byte_alphabet = over_bytes;
+	if (!over_bytes || !t->src.byte_fallback)
 		return 0;
 	for (uint32_t code = 33; code < 324; code++) {
 		char letter[2] = {(char)code, 0};
@@ -314,7 +348,7 @@ static int read_root(struct sto_tok *t, const json_t *root, uint32_t rows)
 		return sto_tok_fail(t, "must be an object");
 	if (version && (!json_is_string(version) || strcmp(json_string_value(version), "1.0")))
 		return sto_tok_fail(t, "version: only \"1.0\" is known");
-	err = read_tokens(t, root, rows);
+	err = read_tokens(&pipe, root, rows);
 	err = err ? err : tok_json_normalizer(&pipe, root);
 	err = err ? err : tok_json_pre_tokenizer(&pipe, root);
 	err = err ? err : tok_json_post_processor(&pipe, root);

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-/* sto_tok_json_pipe.c: tokenizer.json: normalizer, pre-tokenizer and post-processor. */
+/* sto_tok_json_pipe.c: tokenizer.json: normalizer and pre-tokenizer. */
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+
+#include <openssl/evp.h>
 
 #include "sto_tok_json_priv.h"
 #include "sto_tok_regex.h"
@@ -12,6 +14,23 @@
 	"'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+"
 /* The library's Digits know a later Unicode than its patterns, its Punctuation an earlier one. */
 #define DIGITS		"[\\p{N}" TOK_NEW_N "\\x{11de0}-\\x{11de9}\\x{16ff4}-\\x{16ff6}]"
+/* Its StripAccents knows the marks of Unicode 9, two of which are letters now. */
+#define LATE_ACCENTS \
+	TOK_NEW_M \
+	"\\x{7fd}\\x{898}-\\x{89f}\\x{8ca}-\\x{8d3}\\x{9fe}\\x{afa}-\\x{aff}\\x{b55}\\x{c04}" \
+	"\\x{c3c}\\x{d00}\\x{d3b}-\\x{d3c}\\x{d81}\\x{eba}\\x{1715}\\x{180f}" \
+	"\\x{1abf}-\\x{1ace}\\x{1cf7}\\x{1df6}-\\x{1dfa}\\x{a82c}\\x{a8ff}" \
+	"\\x{10d24}-\\x{10d27}\\x{10eab}-\\x{10eac}\\x{10f46}-\\x{10f50}\\x{10f82}-\\x{10f85}" \
+	"\\x{11070}\\x{11073}-\\x{11074}\\x{110c2}\\x{11145}-\\x{11146}\\x{111c9}" \
+	"\\x{111ce}-\\x{111cf}\\x{1133b}\\x{1145e}\\x{1182c}-\\x{1183a}\\x{11930}-\\x{11935}" \
+	"\\x{11937}-\\x{11938}\\x{1193b}-\\x{1193e}\\x{11940}\\x{11942}-\\x{11943}" \
+	"\\x{119d1}-\\x{119d7}\\x{119da}-\\x{119e0}\\x{119e4}\\x{11a01}-\\x{11a0a}" \
+	"\\x{11a33}-\\x{11a39}\\x{11a3b}-\\x{11a3e}\\x{11a47}\\x{11a51}-\\x{11a5b}" \
+	"\\x{11a8a}-\\x{11a99}\\x{11d31}-\\x{11d36}\\x{11d3a}\\x{11d3c}-\\x{11d3d}" \
+	"\\x{11d3f}-\\x{11d45}\\x{11d47}\\x{11d8a}-\\x{11d8e}\\x{11d90}-\\x{11d91}" \
+	"\\x{11d93}-\\x{11d97}\\x{11ef3}-\\x{11ef6}\\x{16f4f}\\x{16f7f}-\\x{16f87}\\x{16fe4}" \
+	"\\x{16ff0}-\\x{16ff1}\\x{1cf00}-\\x{1cf2d}\\x{1cf30}-\\x{1cf46}\\x{1e130}-\\x{1e136}" \
+	"\\x{1e2ae}\\x{1e2ec}-\\x{1e2ef}"
 #define LATE_MARKS \
 	TOK_NEW_P \
 	"\\x{61d}\\x{9fd}\\x{a76}\\x{c77}\\x{c84}\\x{1b7d}-\\x{1b7e}\\x{2e43}-\\x{2e4f}" \
@@ -20,6 +39,7 @@
 	"\\x{1183b}\\x{11944}-\\x{11946}\\x{119e2}\\x{11a3f}-\\x{11a46}\\x{11a9a}-\\x{11a9c}" \
 	"\\x{11a9e}-\\x{11aa2}\\x{11c41}-\\x{11c45}\\x{11c70}-\\x{11c71}\\x{11ef7}-\\x{11ef8}" \
 	"\\x{11fff}\\x{12ff1}-\\x{12ff2}\\x{16e97}-\\x{16e9a}\\x{16fe2}\\x{1e95e}-\\x{1e95f}"
+#define ACCENTS		"(?![" LATE_ACCENTS "])\\p{M}|[\\x{1cf2}\\x{1cf3}]"
 #define PUNCTUATION	"(?![" LATE_MARKS "])[\\p{P}$+<=>^`|~\\x{166d}\\x{111c9}]"
 /* Words in the sense of the library's own Whitespace, which counts the two joiners too. */
 #define WORD_SET	STO_TOK_LETTERS "\\x{200c}\\x{200d}"
@@ -106,15 +126,62 @@ static int normalizer_strip(struct sto_tok *t, const json_t *object, const char 
 	return err;
 }
 
+static int normalizer_accents(struct sto_tok *t, const char *field)
+{
+	struct eng_tok_step step = {.op = ENG_OP_REPLACE, .pattern = STO_TOK_STR(ACCENTS)};
+
+	return sto_tok_add_normal(t, field, step);
+}
+
+static int normalizer_charsmap(struct sto_tok *t, const json_t *object, const char *field)
+{
+	struct eng_tok_string text;
+	uint8_t *map;
+	int err = tok_json_string(t, object, field, "precompiled_charsmap", &text), bytes;
+
+	if (err)
+		return err;
+	if (!text.bytes || text.bytes % 4)
+		return sto_tok_fail(t, "%s.precompiled_charsmap: is no base64 text", field);
+	map = (uint8_t *)(uintptr_t)sto_tok_copy(t, text.data, text.bytes).data;
+	if (!map)
+		return -ENOMEM;
+	bytes = EVP_DecodeBlock(map, (const unsigned char *)text.data, (int)text.bytes);
+	for (uint32_t i = text.bytes; bytes > 2 && i > text.bytes - 2 && text.data[i - 1] == '='; i--)
+		bytes--;
+	if (bytes < 0)
+		return sto_tok_fail(t, "%s.precompiled_charsmap: is no base64 text", field);
+	return sto_tok_add_charsmap(t, field, map, (size_t)bytes, ENG_MAP_GRAPHEMES);
+}
+
+static int normalizer_byte_level(struct sto_tok_pipe *pipe, const char *field)
+{
+	pipe->byte_level = pipe->letters = true;
+	return sto_tok_add_normal(pipe->t, field, (struct eng_tok_step){.op = ENG_OP_ALPHABET});
+}
+
 static int each_normalizer(struct sto_tok_pipe *pipe, const json_t *object, const char *type,
 			   const char *field)
 {
+	static const struct {
+		const char *type;
+		uint32_t op;
+	} plain[] = {{"NFC", ENG_OP_NFC},   {"NFD", ENG_OP_NFD},	 {"NFKC", ENG_OP_NFKC},
+		     {"NFKD", ENG_OP_NFKD}, {"Lowercase", ENG_OP_LOWERCASE}};
 	struct sto_tok *t = pipe->t;
 	struct eng_tok_step step = {.op = ENG_OP_PREPEND};
 	int err;
 
-	if (!strcmp(type, "NFC"))
-		return sto_tok_add_normal(t, field, (struct eng_tok_step){.op = ENG_OP_NFC});
+	for (size_t i = 0; i < sizeof(plain) / sizeof(*plain); i++)
+		if (!strcmp(type, plain[i].type))
+			return sto_tok_add_normal(t, field,
+						  (struct eng_tok_step){.op = plain[i].op});
+	if (!strcmp(type, "StripAccents"))
+		return normalizer_accents(t, field);
+	if (!strcmp(type, "Precompiled"))
+		return normalizer_charsmap(t, object, field);
+	if (!strcmp(type, "ByteLevel"))
+		return normalizer_byte_level(pipe, field);
 	if (!strcmp(type, "Replace"))
 		return normalizer_replace(t, object, field);
 	if (!strcmp(type, "Strip"))
@@ -265,9 +332,15 @@ static int each_pre_tokenizer(struct sto_tok_pipe *pipe, const json_t *object, c
 			      const char *field)
 {
 	struct sto_tok *t = pipe->t;
+	int err = 0;
 
-	if (pipe->byte_level)
-		return sto_tok_fail(t, "%s: %.80s after ByteLevel is not supported", field, type);
+	if (pipe->byte_level && !strcmp(type, "ByteLevel"))
+		return sto_tok_fail(t, "%s: a second ByteLevel is not supported", field);
+	if (pipe->byte_level && !pipe->letters)
+		err = sto_tok_add_step(t, field, (struct eng_tok_step){.op = ENG_OP_ALPHABET});
+	pipe->letters = pipe->byte_level;
+	if (err)
+		return err;
 	if (!strcmp(type, "Split"))
 		return pre_split(t, object, field);
 	if (!strcmp(type, "ByteLevel"))
@@ -289,83 +362,14 @@ int tok_json_pre_tokenizer(struct sto_tok_pipe *pipe, const json_t *root)
 {
 	const json_t *pre = tok_json_get(root, "pre_tokenizer");
 
-	return pre ? tok_json_sequence(pipe, pre, "pre_tokenizer", "pretokenizers", 0,
-				       each_pre_tokenizer)
-		   : 0;
-}
+	int err = pre ? tok_json_sequence(pipe, pre, "pre_tokenizer", "pretokenizers", 0,
+					  each_pre_tokenizer)
+		      : 0;
 
-/* -- post-processor ------------------------------------------------------------------ */
-
-static int add_affixes(struct sto_tok *t, const char *field, const json_t *ids, bool suffix)
-{
-	uint32_t *to = suffix ? t->src.suffix : t->src.prefix;
-	uint32_t *count = suffix ? &t->src.suffix_count : &t->src.prefix_count;
-	json_t *id;
-	size_t i;
-
-	if (!json_is_array(ids))
-		return sto_tok_fail(t, "%s: names a token that special_tokens lacks", field);
-	json_array_foreach(ids, i, id) {
-		json_int_t value = json_integer_value(id);
-
-		if (!json_is_integer(id) || value < 0 || value >= t->src.token_count)
-			return sto_tok_fail(t, "%s.special_tokens: id out of range", field);
-		if (*count == ENG_TOK_AFFIX_MAX)
-			return sto_tok_fail(t, "%s: over %u tokens around a text", field,
-					    ENG_TOK_AFFIX_MAX);
-		to[(*count)++] = (uint32_t)value;
-	}
-	return 0;
-}
-
-static int post_template(struct sto_tok *t, const json_t *object, const char *field)
-{
-	const json_t *single = tok_json_get(object, "single"),
-		     *known = tok_json_get(object, "special_tokens");
-	bool behind = false;
-	json_t *part;
-	size_t i;
-	int err;
-
-	if (t->src.prefix_count || t->src.suffix_count)
-		return sto_tok_fail(t, "%s: a second TemplateProcessing is not supported", field);
-	if (!json_is_array(single))
-		return sto_tok_fail(t, "%s.single: must be a list", field);
-	json_array_foreach(single, i, part) {
-		const char *name =
-			json_string_value(tok_json_get(tok_json_get(part, "SpecialToken"), "id"));
-
-		if (!name && (behind || !tok_json_get(part, "Sequence")))
-			return sto_tok_fail(
-				t, "%s.single[%zu]: must be one Sequence or a SpecialToken", field,
-				i);
-		if (!name) {
-			behind = true;
-			continue;
-		}
-		err = add_affixes(t, field, tok_json_get(tok_json_get(known, name), "ids"), behind);
-		if (err)
-			return err;
-	}
-	return behind ? 0 : sto_tok_fail(t, "%s.single: has no Sequence", field);
-}
-
-static int each_post_processor(struct sto_tok_pipe *pipe, const json_t *object, const char *type,
-			       const char *field)
-{
-	/* ByteLevel changes offsets only, and those are not asked for. */
-	if (!strcmp(type, "ByteLevel"))
-		return 0;
-	if (!strcmp(type, "TemplateProcessing"))
-		return post_template(pipe->t, object, field);
-	return sto_tok_unsupported(pipe->t, field, type);
-}
-
-int tok_json_post_processor(struct sto_tok_pipe *pipe, const json_t *root)
-{
-	const json_t *post = tok_json_get(root, "post_processor");
-
-	return post ? tok_json_sequence(pipe, post, "post_processor", "processors", 0,
-					each_post_processor)
-		    : 0;
+	/* Unigram is over characters, so over those of ByteLevel. */
+	if (err || !pipe->unigram || !pipe->byte_level || pipe->letters)
+		return err;
+	pipe->letters = true;
+	return sto_tok_add_step(pipe->t, "pre_tokenizer",
+				(struct eng_tok_step){.op = ENG_OP_ALPHABET});
 }

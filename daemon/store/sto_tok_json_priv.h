@@ -12,7 +12,9 @@
 
 struct sto_tok_pipe {
 	struct sto_tok *t;
-	bool byte_level;		/* the pre-tokenizer ends in ByteLevel */
+	bool unigram;
+	bool byte_level;		/* the pre-tokenizer, or normalizer, has ByteLevel */
+	bool letters;			/* and its letters are made, since other steps see them */
 };
 
 /* Absent and null are the same to the format. NULL for both. */
@@ -35,9 +37,12 @@ typedef int (*tok_json_each)(struct sto_tok_pipe *pipe, const json_t *object, co
 int tok_json_sequence(struct sto_tok_pipe *pipe, const json_t *object, const char *field,
 		      const char *key, int depth, tok_json_each each);
 
+int tok_json_unigram(struct sto_tok *t, const json_t *model);
 int tok_json_normalizer(struct sto_tok_pipe *pipe, const json_t *root);
 int tok_json_pre_tokenizer(struct sto_tok_pipe *pipe, const json_t *root);
 int tok_json_post_processor(struct sto_tok_pipe *pipe, const json_t *root);
+/* @texts of added tokens that are looked for in normal text get their normal form. */
+int tok_json_normal_texts(struct sto_tok *t, struct eng_tok_string *texts, bool *changed);
 /* After the tokens are set. */
 int tok_json_decoder(struct sto_tok_pipe *pipe, const json_t *root);
 

@@ -108,7 +108,7 @@ static void parse_escape(struct regex *r)
 {
 	static const char *const other[][2] = {
 		{"w", "[" STO_TOK_WORD "]"}, {"W", "[^" STO_TOK_WORD "]"}, {"A", "\\A"},
-		{"z", "\\z"},
+		{"z", "\\z"}, {"G", "\\G"},
 		{"Z", "\\Z"},
 		{"R", "(?>\\r\\n|[\\n-\\r\\x{85}\\x{2028}\\x{2029}])"},
 		{"b", "(?:(?<=[" STO_TOK_WORD "])(?![" STO_TOK_WORD "])|(?<![" STO_TOK_WORD
