@@ -139,6 +139,7 @@ STORE_SRC := \
 	daemon/store/sto_tok_charsmap.c \
 	daemon/store/sto_tok_gguf.c \
 	daemon/store/sto_tok_gguf_read.c \
+	daemon/store/sto_tok_gguf_spm.c \
 	daemon/store/sto_tok_json.c \
 	daemon/store/sto_tok_json_decode.c \
 	daemon/store/sto_tok_json_normal.c \

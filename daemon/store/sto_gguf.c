@@ -197,7 +197,8 @@ static int read_alignment(struct sto_cursor *c, struct sto_gguf *gguf)
 			  STO_GGUF_ALIGN_MAX, STO_DAMAGED);
 }
 
-int sto_gguf_open(struct sto_gguf *gguf, const struct sto_file *file, struct sto_error *error)
+static int open_file(struct sto_gguf *gguf, const struct sto_file *file, bool tensors,
+		     struct sto_error *error)
 {
 	struct sto_cursor c = { .file = file, .error = error, .field = "metadata" };
 	int err;
@@ -215,15 +216,26 @@ int sto_gguf_open(struct sto_gguf *gguf, const struct sto_file *file, struct sto
 	err = read_head(&c, gguf);
 	if (!err)
 		err = read_pairs(&c, gguf);
-	if (!err)
+	if (!err && tensors)
 		err = check_not_empty(&c, gguf);
 	if (!err)
 		err = read_alignment(&c, gguf);
-	if (!err)
+	if (!err && tensors)
 		err = sto_gguf_read_tensors(&c, gguf);
 	if (err)
 		sto_gguf_close(gguf);
 	return err;
+}
+
+int sto_gguf_open(struct sto_gguf *gguf, const struct sto_file *file, struct sto_error *error)
+{
+	return open_file(gguf, file, true, error);
+}
+
+int sto_gguf_open_metadata(struct sto_gguf *gguf, const struct sto_file *file,
+			   struct sto_error *error)
+{
+	return open_file(gguf, file, false, error);
 }
 
 void sto_gguf_close(struct sto_gguf *gguf)

@@ -67,6 +67,9 @@ struct sto_gguf {
 
 /* Read and check everything but the tensor data. 0 or negative errno with @error. */
 int sto_gguf_open(struct sto_gguf *gguf, const struct sto_file *file, struct sto_error *error);
+/* The same without the list of tensors, which may be empty: files that hold a vocabulary alone. */
+int sto_gguf_open_metadata(struct sto_gguf *gguf, const struct sto_file *file,
+			   struct sto_error *error);
 void sto_gguf_close(struct sto_gguf *gguf);
 
 /* "...-00002-of-00003.gguf": 2 and 3. False: not such a name. */

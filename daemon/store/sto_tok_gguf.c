@@ -1,34 +1,24 @@
 /* SPDX-License-Identifier: MIT */
 /* sto_tok_gguf.c: a GGUF vocabulary to a compiled table. */
 #include <errno.h>
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "sto_file.h"
-#include "sto_tok.h"
-#include "sto_tok_gguf.h"
+#include "sto_tok_gguf_priv.h"
 #include "sto_tok_pre.h"
-
-#define SPACE_MARK	"\xe2\x96\x81"	/* U+2581, a space in SentencePiece */
-
-enum token_type {
-	TYPE_NORMAL = 1,
-	TYPE_UNKNOWN = 2,
-	TYPE_CONTROL = 3,
-	TYPE_USER = 4,
-	TYPE_UNUSED = 5,
-	TYPE_BYTE = 6,
-};
 
 static bool is(struct eng_tok_string text, const char *name)
 {
 	return text.data && text.bytes == strlen(name) && !memcmp(text.data, name, text.bytes);
 }
 
-static int type_of(const struct sto_tok_gguf_vocab *v, uint32_t id)
+/* Files do not say that added tokens strip spaces: known of these models. As llama.cpp has it. */
+static bool strips_spaces(const struct sto_tok_gguf_vocab *v, uint32_t id)
 {
-	return v->types ? v->types[id] : TYPE_NORMAL;
+	struct eng_tok_string text = v->tokens[id];
+
+	return v->phi3 && !is(text, "<unk>") && !is(text, "<s>") && !is(text, "<|endoftext|>");
 }
 
 static int flags_of(struct sto_tok *t, const struct sto_tok_gguf_vocab *v, uint32_t id,
@@ -43,16 +33,20 @@ static int flags_of(struct sto_tok *t, const struct sto_tok_gguf_vocab *v, uint3
 	case TYPE_UNKNOWN:
 	case TYPE_CONTROL:
 		*flags = ENG_TOKEN_ADDED | ENG_TOKEN_SPECIAL;
-		return 0;
+		break;
 	case TYPE_USER:
 		*flags = ENG_TOKEN_ADDED;
-		return 0;
+		break;
 	case TYPE_UNUSED:
 		*flags = ENG_TOKEN_UNUSED;
 		return 0;
+	default:
+		return sto_tok_fail(
+			t, "tokenizer.ggml.token_type[%u]: is %d; the known ones are 1 to 6", id,
+			type_of(v, id));
 	}
-	return sto_tok_fail(t, "tokenizer.ggml.token_type[%u]: is %d; the known ones are 1 to 6",
-			    id, type_of(v, id));
+	*flags |= strips_spaces(v, id) ? ENG_TOKEN_RSTRIP : 0;
+	return 0;
 }
 
 static bool is_byte_token(struct eng_tok_string text)
@@ -122,14 +116,15 @@ static int add_affix(struct sto_tok *t, const char *field, uint32_t id, uint32_t
 	return 0;
 }
 
-static int read_affixes(struct sto_tok *t, const struct sto_tok_gguf_vocab *v, bool add_bos)
+int tok_gguf_affixes(struct sto_tok *t, const struct sto_tok_gguf_vocab *v, bool add_bos,
+		     bool add_eos)
 {
 	int err = 0;
 
 	if (v->add_bos < 0 ? add_bos : v->add_bos)
 		err = add_affix(t, "tokenizer.ggml.bos_token_id", v->bos_id, t->src.prefix,
 				&t->src.prefix_count);
-	if (!err && v->add_eos > 0)
+	if (!err && (v->add_eos < 0 ? add_eos : v->add_eos))
 		err = add_affix(t, "tokenizer.ggml.eos_token_id", v->eos_id, t->src.suffix,
 				&t->src.suffix_count);
 	return err;
@@ -151,19 +146,26 @@ static int read_merge(struct sto_tok *t, uint32_t index, struct eng_tok_string m
 	return sto_tok_merge(t, index, merge, right);
 }
 
-static int read_pre(struct sto_tok *t, const struct sto_tok_gguf_vocab *v, bool *add_bos)
+static const struct sto_tok_pre *find_pre(struct sto_tok *t, const struct sto_tok_gguf_vocab *v)
 {
-	struct eng_tok_string name = v->pre.data ? v->pre : STO_TOK_STR("default");
+	struct eng_tok_string name = is(v->model, "gemma4") ? v->model : v->pre;
+	const struct sto_tok_pre *pre;
+
+	name = name.data ? name : STO_TOK_STR("default");
+	pre = sto_tok_pre_find(name);
+	if (!pre)
+		sto_tok_fail(t,
+			     "tokenizer.ggml.pre: \"%.*s\" is not known; convert the model to "
+			     "a Hugging Face directory with tokenizer.json",
+			     (int)(name.bytes < 80 ? name.bytes : 80), name.data);
+	return pre;
+}
+
+static int read_pre(struct sto_tok *t, const struct sto_tok_pre *pre)
+{
 	struct eng_tok_step step = {.op = ENG_OP_SPLIT, .split = ENG_SPLIT_ISOLATED};
-	const struct sto_tok_pre *pre = sto_tok_pre_find(name);
 	int err = 0;
 
-	if (!pre)
-		return sto_tok_fail(
-			t,
-			"tokenizer.ggml.pre: \"%.*s\" is not known; convert the model to "
-			"a Hugging Face directory with tokenizer.json",
-			(int)(name.bytes < 80 ? name.bytes : 80), name.data);
 	for (uint32_t i = 0; i < STO_TOK_PRE_PATTERNS && pre->patterns[i] && !err; i++) {
 		struct eng_tok_string pattern = {pre->patterns[i],
 						 (uint32_t)strlen(pre->patterns[i])};
@@ -174,165 +176,68 @@ static int read_pre(struct sto_tok *t, const struct sto_tok_gguf_vocab *v, bool 
 		err = sto_tok_add_normal(t, "tokenizer.ggml.pre",
 					 (struct eng_tok_step){.op = ENG_OP_NFC});
 	t->src.ignore_merges = pre->ignore_merges;
-	*add_bos = pre->add_bos;
 	return err;
+}
+
+static void keep_lines(struct sto_tok *t)
+{
+	for (uint32_t i = 0; i < t->src.token_count; i++) {
+		struct eng_tok_string text = t->tokens[i];
+		bool whole = text.data;
+
+		for (uint32_t k = 0; k < text.bytes && whole; k++)
+			whole = text.data[k] == '\n';
+		t->flags[i] |= whole ? ENG_TOKEN_WHOLE : 0;
+	}
 }
 
 static int read_gpt2(struct sto_tok *t, const struct sto_tok_gguf_vocab *v)
 {
-	bool add_bos = false;
-	int err;
+	const struct sto_tok_pre *pre = find_pre(t, v);
+	struct sto_tok_gguf_vocab around = *v;
+	int err = 0;
 
+	if (!pre)
+		return -EINVAL;
 	if (!v->merges)
 		return sto_tok_fail(t, "tokenizer.ggml.merges: is missing");
 	t->src.kind = ENG_TOK_BYTE_BPE;
-	t->src.clean_byte_alphabet = true;
-	err = read_pre(t, v, &add_bos);
+	t->src.clean_byte_alphabet = !pre->marks;
+	if (pre->marks)
+		err = tok_gguf_marks(t, v, false);
+	if (pre->lines)
+		keep_lines(t);
+	err = err ? err : read_pre(t, pre);
 	for (uint32_t i = 0; i < v->merge_count && !err; i++)
 		err = read_merge(t, i, v->merges[i]);
-	return err ? err : read_affixes(t, v, add_bos);
+	/* Converters have written a wrong "no" for this one. */
+	if (pre->lines)
+		around.add_bos = 1;
+	return err ? err : tok_gguf_affixes(t, &around, pre->add_bos, false);
 }
 
-/* -- llama --------------------------------------------------------------------------------- */
+/* -- all ----------------------------------------------------------------------------------- */
 
-static int by_score(const void *x, const void *y, void *scores)
-{
-	const float *s = scores;
-	uint32_t a = *(const uint32_t *)x, b = *(const uint32_t *)y;
-
-	if (s[a] != s[b])
-		return s[a] > s[b] ? -1 : 1;
-	return (a > b) - (a < b);
-}
-
-/* All ways to make token @id of two others. */
-static int split_token(struct sto_tok *t, uint32_t id, uint32_t rank)
-{
-	struct eng_tok_string text = t->tokens[id];
-	int err = 0;
-
-	for (uint32_t at = 1; at < text.bytes && !err; at++) {
-		struct eng_tok_string left = {text.data, at},
-				      right = {text.data + at, text.bytes - at};
-		uint32_t left_id, right_id;
-
-		if (((unsigned char)text.data[at] & 0xc0) == 0x80)
-			continue;
-		left_id = sto_tok_find(t, left);
-		right_id = left_id == ENG_TOK_NONE ? ENG_TOK_NONE : sto_tok_find(t, right);
-		if (right_id != ENG_TOK_NONE)
-			err = sto_tok_merge_ids(t, left_id, right_id, id, rank);
-	}
-	return err;
-}
-
-static bool may_be_made(const struct sto_tok *t, const struct sto_tok_gguf_vocab *v, uint32_t id)
-{
-	int type = type_of(v, id);
-
-	return t->tokens[id].data && !(t->flags[id] & ENG_TOKEN_OUTSIDE) && type != TYPE_UNKNOWN &&
-	       type != TYPE_CONTROL && type != TYPE_BYTE;
-}
-
-/* Better scores first; of merges with equal scores the leftmost, so those have one rank. */
-static int merges_of_scores(struct sto_tok *t, const struct sto_tok_gguf_vocab *v)
-{
-	uint32_t *order = malloc((size_t)v->token_count * sizeof(*order)), rank = 0;
-	int err = 0;
-
-	if (!order)
-		return -ENOMEM;
-	for (uint32_t i = 0; i < v->token_count; i++)
-		order[i] = i;
-	qsort_r(order, v->token_count, sizeof(*order), by_score, (void *)(uintptr_t)v->scores);
-	for (uint32_t i = 0; i < v->token_count && !err; i++) {
-		if (i && v->scores[order[i]] != v->scores[order[i - 1]])
-			rank++;
-		if (may_be_made(t, v, order[i]))
-			err = split_token(t, order[i], rank);
-	}
-	free(order);
-	return err;
-}
-
-/* Decoded texts: the mark is a space again. Never longer than the text. */
-static int decode_marks(struct sto_tok *t)
-{
-	const size_t mark = sizeof(SPACE_MARK) - 1;
-
-	t->decoded = calloc(t->src.token_count, sizeof(*t->decoded));
-	if (!t->decoded)
-		return -ENOMEM;
-	for (uint32_t i = 0; i < t->src.token_count; i++) {
-		struct eng_tok_string text = t->tokens[i];
-		char made[ENG_TOK_TOKEN_BYTES_MAX];
-		size_t bytes = 0, at = 0;
-
-		if (!text.data || text.bytes > sizeof(made))
-			continue;	/* compiling refuses the long ones */
-		while (at < text.bytes) {
-			bool marked = text.bytes - at >= mark &&
-				      !memcmp(text.data + at, SPACE_MARK, mark);
-
-			made[bytes++] = marked ? ' ' : text.data[at];
-			at += marked ? mark : 1;
-		}
-		t->decoded[i] = sto_tok_copy(t, made, bytes);
-		if (!t->decoded[i].data)
-			return -ENOMEM;
-	}
-	return 0;
-}
-
-static int mark_byte_tokens(struct sto_tok *t, const struct sto_tok_gguf_vocab *v)
-{
-	sto_tok_mark_bytes(t);
-	for (uint32_t i = 0; i < v->token_count; i++) {
-		bool byte = type_of(v, i) == TYPE_BYTE;
-
-		if (byte && !(t->flags[i] & ENG_TOKEN_BYTE))
-			return sto_tok_fail(
-				t, "tokenizer.ggml.tokens[%u]: is no byte of the form <0xNN>", i);
-		if (!byte && v->types)
-			t->flags[i] &= ~(uint32_t)ENG_TOKEN_BYTE;
-	}
-	return 0;
-}
-
-static int read_llama(struct sto_tok *t, const struct sto_tok_gguf_vocab *v)
-{
-	struct eng_tok_step prepend = {.op = ENG_OP_PREPEND, .content = STO_TOK_STR(SPACE_MARK)};
-	struct eng_tok_step replace = {.op = ENG_OP_REPLACE, .content = STO_TOK_STR(SPACE_MARK)};
-	int err = 0;
-
-	if (!v->scores)
-		return sto_tok_fail(t, "tokenizer.ggml.scores: is missing");
-	for (uint32_t i = 0; i < v->token_count; i++)
-		if (!isfinite(v->scores[i]))
-			return sto_tok_fail(t, "tokenizer.ggml.scores[%u]: is no finite number", i);
-	t->src.kind = ENG_TOK_SPM_BPE;
-	t->src.byte_fallback = t->src.byte_runs = t->src.fuse_unk = true;
-	t->src.unk_id = v->unk_id != ENG_TOK_NONE ? v->unk_id : v->token_count ? 0 : ENG_TOK_NONE;
-	t->src.strip_spaces = v->add_space_prefix != 0;
-	if (t->src.strip_spaces)
-		err = sto_tok_add_normal(t, "tokenizer.ggml", prepend);
-	err = err ? err
-		  : sto_tok_add_pattern(t, "tokenizer.ggml", true, STO_TOK_STR(" "), true, replace);
-	err = err ? err : mark_byte_tokens(t, v);
-	err = err ? err : merges_of_scores(t, v);
-	err = err ? err : decode_marks(t);
-	return err ? err : read_affixes(t, v, true);
-}
-
-/* -- both ---------------------------------------------------------------------------------- */
+static const struct {
+	const char *model;
+	int (*read)(struct sto_tok *t, const struct sto_tok_gguf_vocab *v);
+} readers[] = {
+	{"gpt2", read_gpt2}, {"gemma4", read_gpt2}, {"llama", tok_gguf_llama}, {"t5", tok_gguf_t5},
+};
 
 static int read_vocab(struct sto_tok *t, const struct sto_tok_gguf_vocab *v, uint32_t rows)
 {
+	int (*read)(struct sto_tok *, const struct sto_tok_gguf_vocab *) = NULL;
 	int err;
 
-	if (!is(v->model, "gpt2") && !is(v->model, "llama"))
+	for (size_t i = 0; i < sizeof(readers) / sizeof(*readers); i++)
+		if (is(v->model, readers[i].model))
+			read = readers[i].read;
+	if (!read)
 		return sto_tok_fail(
-			t, "tokenizer.ggml.model: \"%.*s\" is not supported; gpt2 and llama are",
+			t,
+			"tokenizer.ggml.model: \"%.*s\" is not supported; gpt2, gemma4, llama and "
+			"t5 are",
 			(int)(v->model.bytes < 80 ? v->model.bytes : 80),
 			v->model.data ? v->model.data : "");
 	if (rows && v->token_count > rows)
@@ -345,9 +250,7 @@ static int read_vocab(struct sto_tok *t, const struct sto_tok_gguf_vocab *v, uin
 				    v->unk_id, v->token_count);
 	err = sto_tok_init(t, v->token_count);
 	err = err ? err : read_tokens(t, v);
-	if (err)
-		return err;
-	return is(v->model, "gpt2") ? read_gpt2(t, v) : read_llama(t, v);
+	return err ? err : read(t, v);
 }
 
 int sto_tok_gguf_compile(const struct sto_tok_gguf_vocab *vocab, uint32_t rows, const char *what,

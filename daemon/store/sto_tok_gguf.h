@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * sto_tok_gguf.h: the vocabulary in GGUF metadata (tokenizer.ggml.*) to a compiled table: model
- * "gpt2" (byte-level BPE with merges) and "llama" (SentencePiece BPE, merges follow from scores).
+ * "gpt2" (byte-level BPE with merges), "gemma4" (BPE with merges over characters), "llama"
+ * (SentencePiece BPE, merges follow from scores) and "t5" (unigram).
  */
 #ifndef STO_TOK_GGUF_H
 #define STO_TOK_GGUF_H
@@ -22,7 +23,10 @@ struct sto_tok_gguf_vocab {
 	uint32_t merge_count;
 	const struct eng_tok_string *merges;	/* "left right"; NULL: absent */
 	uint32_t bos_id, eos_id, unk_id;	/* ENG_TOK_NONE: absent */
-	int add_bos, add_eos, add_space_prefix;	/* -1: absent */
+	int add_bos, add_eos, add_space_prefix, remove_extra_spaces;	/* -1: absent */
+	const uint8_t *charsmap;		/* of t5; NULL: absent */
+	size_t charsmap_bytes;
+	bool phi3;				/* the model's name says so */
 };
 
 /* As sto_tok_json_compile(). @rows: of the embedding; 0: not known. */

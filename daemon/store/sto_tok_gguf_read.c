@@ -2,6 +2,7 @@
 /* sto_tok_gguf_read.c: takes the vocabulary out of GGUF metadata. */
 #include <errno.h>
 #include <stdlib.h>
+#include <strings.h>
 
 #include "sto_gguf.h"
 #include "sto_tok_gguf.h"
@@ -50,7 +51,41 @@ static int read_scalars(const struct sto_gguf *gguf, struct sto_tok_gguf_vocab *
 	err = err ? err : read_id(gguf, KEY("unknown_token_id"), &v->unk_id, error);
 	err = err ? err : read_flag(gguf, KEY("add_bos_token"), &v->add_bos, error);
 	err = err ? err : read_flag(gguf, KEY("add_eos_token"), &v->add_eos, error);
-	return err ? err : read_flag(gguf, KEY("add_space_prefix"), &v->add_space_prefix, error);
+	err = err ? err : read_flag(gguf, KEY("add_space_prefix"), &v->add_space_prefix, error);
+	return err ? err
+		   : read_flag(gguf, KEY("remove_extra_whitespaces"), &v->remove_extra_spaces,
+			       error);
+}
+
+static int read_charsmap(const struct sto_gguf *gguf, struct sto_tok_gguf_vocab *v,
+			 struct sto_error *error)
+{
+	const struct sto_gguf_pair *pair = sto_gguf_find(gguf, KEY("precompiled_charsmap"));
+
+	if (!pair)
+		return 0;
+	if (!pair->is_array || pair->type > STO_GGUF_I8) {
+		sto_fail(error, "%s: %s: has type %s, limit array of UINT8 or INT8; convert the "
+			 "model again", gguf->file->path, pair->key,
+			 sto_gguf_value_name(pair->type));
+		return -EINVAL;
+	}
+	v->charsmap = pair->data;
+	v->charsmap_bytes = pair->count;
+	return 0;
+}
+
+/* The name is for people: of a wrong type it is not looked at. */
+static void read_name(const struct sto_gguf *gguf, struct sto_tok_gguf_vocab *v)
+{
+	struct eng_tok_string name = {0};
+	struct sto_error ignored;
+
+	if (sto_gguf_string(gguf, "general.name", &name, &ignored))
+		return;
+	for (uint32_t i = 0; i + 4 <= name.bytes; i++)
+		v->phi3 |= !strncasecmp(name.data + i, "phi3", 4) ||
+			   (i + 5 <= name.bytes && !strncasecmp(name.data + i, "phi-3", 5));
 }
 
 static int check_count(const struct sto_gguf *gguf, const char *key, uint32_t count,
@@ -102,7 +137,9 @@ int sto_tok_gguf(const struct sto_gguf *gguf, uint32_t rows, void **blob, size_t
 
 	*blob = NULL;
 	*blob_bytes = 0;
+	err = err ? err : read_charsmap(gguf, &v, error);
 	err = err ? err : read_arrays(gguf, &v, &o, error);
+	read_name(gguf, &v);
 	if (!err)
 		err = sto_tok_gguf_compile(&v, rows, gguf->file->path, blob, blob_bytes,
 					   error->text, sizeof(error->text));

@@ -17,10 +17,42 @@
 #define DIGIT		"\\p{N}"
 #define DIGITS		"\\p{N}+"
 #define THREE_ASCII	"[0-9][0-9][0-9]"
+/* Digits in threes, counted from the end of a run. \\G keeps that from looking ahead each time. */
+#define TRIPLES(digit, end) \
+	"(?<=" digit ")\\G" digit "{3}|(?<!" digit ")" digit "{1,3}(?=(?:" digit "{3})*" end ")"
 #define GPT2 \
 	"'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+"
 #define LLAMA3		ENGLISH "|" WORD "|\\p{N}{1,3}|" MARKS "[\\r\\n]*" ENDING
 #define QWEN2		ENGLISH "|" WORD "|\\p{N}|" MARKS "[\\r\\n]*" ENDING
+#define QWEN35 \
+	ENGLISH "|[^\\r\\n\\p{L}\\p{N}]?[\\p{L}\\p{M}]+|\\p{N}| ?[^\\s\\p{L}\\p{M}\\p{N}]+[\\r\\n]*" ENDING
+#define UFAKZEKA	WORD "|\\p{N}|" MARKS "[\\r\\n]*" ENDING
+#define MINICPM5	ENGLISH "|" WORD "|\\p{N}+|" MARKS "[\\r\\n]*" ENDING
+#define SINGLE_ENDS	"|\\s*[\\r\\n]|\\s+(?!\\S)|\\s+"
+#define BAILING \
+	"'(?i:[sdmt]|ll|ve|re)|[^\\r\\n\\p{L}\\p{N}]?+\\p{L}+|\\p{N}| ?[^\\s\\p{L}\\p{N}]++[\\r\\n]*" \
+	SINGLE_ENDS
+#define EXAONE_MOE \
+	ENGLISH "|[^\\r\\n\\p{L}\\p{N}]?(?:\\p{L}\\p{M}*(?: \\p{L}\\p{M}*)*)+|\\p{N}|" MARKS \
+	"[\\r\\n/]?" SINGLE_ENDS
+#define JAIS2 \
+	ENGLISH "|" WORD "|\\p{N}{1,3}|" MARKS "[\\r\\n]*|\\s*[\\r\\n]+|\\s{512}(?!\\S)" \
+	"|\\s{256}(?!\\S)|\\s{128}(?!\\S)|\\s{64}(?!\\S)|\\s{32}(?!\\S)|\\s{16}(?!\\S)" \
+	"|\\s{8}(?!\\S)|\\s{4}(?!\\S)|\\s{1,2}(?!\\S)|\\s{1}"
+#define NO_HAN(set)	"[" set "&&[^\\p{Han}]]"
+#define HAN_UPPER	NO_HAN("\\p{Lu}\\p{Lt}\\p{Lm}\\p{Lo}\\p{M}")
+#define HAN_LOWER	NO_HAN("\\p{Ll}\\p{Lm}\\p{Lo}\\p{M}")
+#define KIMI_K2 \
+	"\\p{Han}+|[^\\r\\n\\p{L}\\p{N}]?" HAN_UPPER "*" HAN_LOWER "+" ENGLISH "?" \
+	"|[^\\r\\n\\p{L}\\p{N}]?" HAN_UPPER "+" HAN_LOWER "*" ENGLISH "?" \
+	"|\\p{N}{1,3}|" MARKS "[\\r\\n]*" ENDING
+#define LINES		"[^\\n]+|\\n+"
+#define CHAMELEON_IMAGE	"(IMGIMG)((A|B|C|D|E|F|G|H|I){1,4})Z"
+#define AFMOE_ASIAN \
+	"[\\x{4e00}-\\x{9fff}\\x{3400}-\\x{4dbf}\\x{f900}-\\x{faff}\\x{3040}-\\x{309f}" \
+	"\\x{30a0}-\\x{30ff}\\x{ff65}-\\x{ff9f}\\x{2f00}-\\x{2fdf}\\x{e40}-\\x{e7f}" \
+	"\\x{e80}-\\x{eff}\\x{1780}-\\x{17ff}\\x{1000}-\\x{109f}\\x{aa60}-\\x{aa7f}" \
+	"\\x{a9e0}-\\x{a9ff}\\x{ac00}-\\x{d7af}\\x{1100}-\\x{11ff}]+"
 #define GPT4O		CASED(ENGLISH "?") "|\\p{N}{1,3}|" MARKS "[\\r\\n/]*" ENDING
 #define TEKKEN		CASED("") "|\\p{N}|" MARKS "[\\r\\n/]*" ENDING
 #define BLOOM \
@@ -32,6 +64,14 @@
 #define DEEPSEEK_V3 \
 	"[!\"#$%&'()*+,\\-./:;<=>?@\\[\\\\\\]^_`{|}~][A-Za-z]+" \
 	"|[^\\r\\n\\p{L}\\p{P}\\p{S}]?[\\p{L}\\p{M}]+| ?[\\p{P}\\p{S}]+[\\r\\n]*" ENDING
+#define YOUTU_ASIAN \
+	"[\\x{ac00}-\\x{d7a3}\\x{3131}-\\x{318e}]+|[\\x{ff01}\\x{2026}\\x{201c}\\x{201d}\\x{2018}" \
+	"\\x{2019}\\x{2014}\\x{ff1a}\\x{ff1b}\\x{ff0c}\\x{3001}-\\x{303f}\\x{fe30}-\\x{fe4f}]+" \
+	"|[\\x{3105}-\\x{312f}]+|" DEEPSEEK_V3_CJK
+#define YOUTU		CASED(ENGLISH "?") "|\\p{N}|" MARKS "[\\r\\n/]*" ENDING
+#define SPARK25 \
+	"[!\"#$%&'()*+,\\-./:;<=>?@\\[\\\\\\]^_`{|}~][A-Za-z]+" \
+	"|[^\\r\\n\\p{L}\\p{P}\\p{S}]?[\\p{L}\\p{M}]+| ?[\\p{P}\\p{S}]+|[\\r\\n]|\\s+(?!\\S)|\\s+"
 #define DEEPSEEK_CJK	"[\\x{4e00}-\\x{9fa5}\\x{800}-\\x{4e00}\\x{ac00}-\\x{d7ff}]+"
 /* Cased letters of some scripts in runs. */
 #define DEEPSEEK_LETTERS \
@@ -66,27 +106,51 @@
 static const struct sto_tok_pre table[] = {
 	{NAMES("default"), {"[\\p{P}$+<=>^~|]+", GPT2, DIGITS, THREE_ASCII}},
 	{NAMES("gpt-2", "phi-2", "jina-es", "jina-de", "jina-v1-en", "jina-v2-es", "jina-v2-de",
-	       "roberta-bpe", "gigachat", "mpt", "olmo", "jais", "trillion", "granite-docling",
-	       "exaone4"),
+	       "jina-v2-code", "roberta-bpe", "gigachat", "mpt", "olmo", "jais", "trillion",
+	       "granite-docling", "exaone4", "a.x-4.0", "mellum", "modern-bert"),
 	 {GPT2}},
-	{NAMES("smollm", "starcoder", "refact", "command-r", "codeshell", "exaone", "minerva-7b"),
+	{NAMES("smollm", "starcoder", "refact", "command-r", "codeshell", "exaone", "minerva-7b",
+	       "mellum2"),
 	 {DIGIT, GPT2}},
 	{NAMES("llama3", "llama-v3", "llama-bpe", "falcon3", "falcon-h1", "pixtral", "midm-2.0",
-	       "lfm2"),
+	       "lfm2", "jina-v5-nano"),
 	 {LLAMA3}, .ignore_merges = true, .add_bos = true},
 	{NAMES("dbrx", "smaug-bpe", "chatglm-bpe"), {LLAMA3}},
-	{NAMES("qwen2", "deepseek-r1-qwen", "megrez"), {QWEN2}, .nfc = true},
-	{NAMES("stablelm2", "hunyuan", "grok-2"), {QWEN2}},
-	{NAMES("gpt-4o", "llama4"), {GPT4O}},
+	{NAMES("glm4", "glm5"), {LLAMA3}, .ignore_merges = true},
+	{NAMES("jais-2"), {JAIS2}},
+	{NAMES("minicpm5"), {DEEPSEEK_V3_DIGITS, MINICPM5}, .ignore_merges = true},
+	{NAMES("qwen2", "deepseek-r1-qwen", "megrez", "f2llmv2"), {QWEN2}, .nfc = true},
+	{NAMES("qwen35"), {QWEN35}},
+	{NAMES("stablelm2", "hunyuan", "grok-2", "kormo", "solar-open"), {QWEN2}},
+	{NAMES("ufakzeka"), {UFAKZEKA}},
+	{NAMES("laguna"), {LINES, QWEN2}},
+	{NAMES("bailingmoe", "bailingmoe2", "llada-moe"), {BAILING}},
+	{NAMES("exaone-moe"), {EXAONE_MOE}},
+	{NAMES("gpt-4o", "llama4", "kanana2", "talkie", "minimax-m2"), {GPT4O}},
+	{NAMES("granite-embed-multi-97m"), {GPT4O}, .ignore_merges = true},
+	{NAMES("tiny_aya", "cohere2moe"), {TRIPLES("\\d", "\\b"), GPT4O}},
+	{NAMES("youtu"), {YOUTU_ASIAN, YOUTU}, .ignore_merges = true},
+	{NAMES("kimi-k2"), {KIMI_K2}},
 	{NAMES("tekken"), {TEKKEN}, .ignore_merges = true, .add_bos = true},
 	{NAMES("seed-coder"), {SEED_CODER}},
 	{NAMES("falcon"), {"[\\p{P}$+<=>^~|`]+", GPT2, THREE_ASCII}},
 	{NAMES("bloom", "poro-chat", "gpt3-finnish"), {BLOOM}},
 	{NAMES("viking"), {BLOOM, DIGIT}},
+	{NAMES("chameleon"),
+	 {"<sentinel:[0-9]+>", CHAMELEON_IMAGE, "[\\t\\n]|    |  ", DIGIT,
+	  "[\\p{P}!-/:-@\\[-`{-~]", GPT2},
+	 .add_bos = true},
 	{NAMES("deepseek-llm"),
 	 {"[\\r\\n]", DEEPSEEK_LETTERS, DEEPSEEK_MARKS, "\\s+$", DEEPSEEK_CJK, DIGITS}},
 	{NAMES("deepseek-coder"), {"[\\r\\n]", "\\s?\\p{L}+", "\\s?\\p{P}+", DEEPSEEK_CJK, DIGIT}},
-	{NAMES("deepseek-v3", "hunyuan-dense"), {DEEPSEEK_V3_DIGITS, DEEPSEEK_V3_CJK, DEEPSEEK_V3}},
+	{NAMES("deepseek-v3", "hunyuan-dense", "hy_v4", "joyai-llm"),
+	 {DEEPSEEK_V3_DIGITS, DEEPSEEK_V3_CJK, DEEPSEEK_V3}},
+	{NAMES("spark2_5"), {DEEPSEEK_V3_DIGITS, DEEPSEEK_V3_CJK, SPARK25, DIGIT}},
+	{NAMES("afmoe"), {TRIPLES("\\p{N}", "(?!\\p{N})"), AFMOE_ASIAN, DEEPSEEK_V3}},
+	{NAMES("superbpe"), {DIGITS, "(?=(\\d{3})+(?!\\d))"}},
+	{NAMES("gemma4", "granite-embed-multi-311m"),
+	 {LINES}, .marks = true, .lines = true, .add_bos = true},
+	{NAMES("sarvam-moe"), {LINES}, .marks = true},
 };
 
 const struct sto_tok_pre *sto_tok_pre_find(struct eng_tok_string name)

@@ -19,6 +19,8 @@ struct sto_tok_pre {
 	bool ignore_merges;
 	bool add_bos;					/* unless the file says otherwise */
 	bool nfc;
+	bool marks;	/* BPE over characters with byte fallback; spaces are written as U+2581 */
+	bool lines;	/* a run of line feeds that is a token is that token */
 };
 
 /* NULL: unknown name. */

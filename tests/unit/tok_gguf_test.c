@@ -49,6 +49,11 @@ static void llama2(void)
 	check_lists(DATA "llama2.json");
 }
 
+static void t5(void)
+{
+	check_lists(DATA "t5.json");
+}
+
 /* A vocabulary of a few tokens that each case breaks in one way. */
 #define TOKENS	6
 static struct eng_tok_string tokens[TOKENS];
@@ -75,7 +80,8 @@ static struct sto_tok_gguf_vocab small(const char *model)
 	return (struct sto_tok_gguf_vocab){
 		.model = text(model), .pre = text("gpt-2"), .token_count = TOKENS, .tokens = tokens,
 		.types = types, .scores = scores, .merge_count = 1, .merges = merges, .bos_id = 1,
-		.eos_id = 1, .unk_id = 0, .add_bos = -1, .add_eos = -1, .add_space_prefix = -1};
+		.eos_id = 1, .unk_id = 0, .add_bos = -1, .add_eos = -1, .add_space_prefix = -1,
+		.remove_extra_spaces = -1};
 }
 
 static void refused(const struct sto_tok_gguf_vocab *v, const char *wanted)
@@ -115,6 +121,10 @@ static void bad_vocabularies(void)
 	REFUSED("gpt2", "unknown_token_id: is 6", v.unk_id = 6);
 	REFUSED("llama", "tokenizer.ggml.scores: is missing", v.scores = NULL);
 	REFUSED("llama", "scores[3]: is no finite number", scores[3] = NAN);
+	REFUSED("t5", "tokenizer.ggml.scores: is missing", v.scores = NULL);
+	REFUSED("t5", "scores[3]: is no finite number", scores[3] = INFINITY);
+	REFUSED("t5", "precompiled_charsmap: is cut short", v.charsmap = (const uint8_t *)"abc";
+		v.charsmap_bytes = 3);
 	REFUSED("llama", "tokens[5]: \"<0xZZ>\" is not a byte", tokens[5] = text("<0xZZ>"));
 	REFUSED("llama", "tokens[5]: \"<0x-1>\" is not a byte", tokens[5] = text("<0x-1>"));
 	REFUSED("llama", "tokens[4]: is not UTF-8", tokens[4] = text("\xff"));
@@ -158,6 +168,28 @@ static void flags_and_fallbacks(void)
 	expect(&v, "ba", (uint32_t[]){3, 2}, 2);
 }
 
+/* Only Phi-3's added tokens strip spaces, though no file says so. */
+static void phi3_strips(void)
+{
+	struct sto_tok_gguf_vocab v = small("llama");
+
+	v.add_space_prefix = v.add_bos = 0;
+	tokens[1] = text("<|end|>");
+	expect(&v, "a<|end|> b", (uint32_t[]){2, 1, 0, 3}, 4);
+	v.phi3 = true;
+	expect(&v, "a<|end|> b", (uint32_t[]){2, 1, 3}, 3);
+}
+
+static void extra_spaces_go(void)
+{
+	struct sto_tok_gguf_vocab v = small("llama");
+
+	v.add_space_prefix = v.add_bos = 0;
+	expect(&v, "  a   b ", (uint32_t[]){0, 2, 0, 3, 0}, 5);
+	v.remove_extra_spaces = 1;
+	expect(&v, "  a   b ", (uint32_t[]){2, 0, 3}, 3);
+}
+
 /* Of two equal texts the later one is made, and both can be read. */
 static void texts_twice(void)
 {
@@ -178,13 +210,27 @@ static void every_name(void)
 		"deepseek-r1-qwen", "stablelm2",   "gpt-4o",      "llama4",    "tekken",
 		"seed-coder",       "falcon",      "bloom",       "viking",    "deepseek-llm",
 		"deepseek-coder",   "deepseek-v3", "chatglm-bpe", "exaone4",   "lfm2",
+		"qwen35",           "jais-2",      "minicpm5",    "glm4",      "ufakzeka",
+		"laguna",           "bailingmoe",  "exaone-moe",  "kanana2",   "tiny_aya",
+		"youtu",            "kimi-k2",     "chameleon",   "spark2_5",  "afmoe",
+		"superbpe",         "mellum2",     "granite-embed-multi-97m",  "joyai-llm",
+		"gemma4",           "sarvam-moe",
 	};
 	struct sto_tok_gguf_vocab v = small("gpt2");
 
 	v.add_bos = 0;
 	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++) {
 		v.pre = text(names[i]);
+		/* Two of them have a token for what is unknown, and one begins with <s> always. */
+		if (!strcmp(names[i], "gemma4")) {
+			expect(&v, "ab\n\n1", (uint32_t[]){1, 4, 0, 0}, 4);
+			continue;
+		}
 		expect(&v, "ab", (uint32_t[]){4}, 1);
+		if (!strcmp(names[i], "sarvam-moe")) {
+			expect(&v, "a1\nb", (uint32_t[]){2, 0, 0, 3}, 4);
+			continue;
+		}
 		expect(&v, "a1\n \xce\xb1" "b", (uint32_t[]){2, 3}, 2);
 	}
 }
@@ -193,8 +239,11 @@ int main(void)
 {
 	T_RUN(smollm);
 	T_RUN(llama2);
+	T_RUN(t5);
 	T_RUN(bad_vocabularies);
 	T_RUN(flags_and_fallbacks);
+	T_RUN(phi3_strips);
+	T_RUN(extra_spaces_go);
 	T_RUN(texts_twice);
 	T_RUN(every_name);
 	return t_done();

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * tok_lists.h: a GGUF vocabulary written as JSON ("model", "pre", "tokens", "types", "scores",
- * "merges", "bos", "eos", "unk", "add_bos", "add_eos", "add_space_prefix"), for tests.
+ * "merges", "bos", "eos", "unk", "add_bos", "add_eos", "add_space_prefix", "charsmap",
+ * "remove_extra_whitespaces"), for tests.
  */
 #ifndef TOK_LISTS_H
 #define TOK_LISTS_H
@@ -41,6 +42,21 @@ static inline int lists_flag(const json_t *root, const char *key)
 	return json_is_boolean(value) ? json_is_true(value) : -1;
 }
 
+/* In hexadecimal digits. */
+static inline void lists_charsmap(const json_t *hex, struct sto_tok_gguf_vocab *v)
+{
+	size_t bytes = json_string_length(hex) / 2;
+	uint8_t *made = calloc(1, bytes + 1);
+
+	for (size_t i = 0; made && i < bytes; i++) {
+		const char pair[3] = {json_string_value(hex)[2 * i], json_string_value(hex)[2 * i + 1]};
+
+		made[i] = (uint8_t)strtoul(pair, NULL, 16);
+	}
+	v->charsmap = bytes ? made : (free(made), NULL);
+	v->charsmap_bytes = bytes;
+}
+
 /* Borrows from @root; lists_free() frees the arrays. */
 static inline void lists_read(const json_t *root, struct sto_tok_gguf_vocab *v)
 {
@@ -65,6 +81,8 @@ static inline void lists_read(const json_t *root, struct sto_tok_gguf_vocab *v)
 	v->add_bos = lists_flag(root, "add_bos");
 	v->add_eos = lists_flag(root, "add_eos");
 	v->add_space_prefix = lists_flag(root, "add_space_prefix");
+	lists_charsmap(json_object_get(root, "charsmap"), v);
+	v->remove_extra_spaces = lists_flag(root, "remove_extra_whitespaces");
 }
 
 static inline void lists_free(struct sto_tok_gguf_vocab *v)
@@ -73,6 +91,7 @@ static inline void lists_free(struct sto_tok_gguf_vocab *v)
 	free((void *)(uintptr_t)v->merges);
 	free((void *)(uintptr_t)v->types);
 	free((void *)(uintptr_t)v->scores);
+	free((void *)(uintptr_t)v->charsmap);
 }
 
 #endif
