@@ -487,7 +487,8 @@ CHECKS    := tests/check-layers.sh $(UNIT_TESTS:%=$(B)/tests/unit/%_test) $(FUZZ
 	$(RACE_CHECKS) $(JUDGE_SIMS) $(SCENARIOS) \
 	tests/reference/check.sh
 LONG_CHECKS := tests/scenario/a04_swap_storm.sh tests/scenario/v02_storm.sh tests/scenario/k01_kill.sh \
-	$(B)/tests/judge/sim tests/reference/check.sh tests/reference/divergence.sh tests/reference/schemas.sh tools/ops/day.sh
+	$(B)/tests/judge/sim tests/reference/check.sh tests/reference/divergence.sh tests/reference/schemas.sh \
+	tests/reference/vocab.sh tools/ops/day.sh
 
 # -- flags -----------------------------------------------------------------------------------------
 WARN    := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wcast-qual -Wvla \
@@ -691,5 +692,5 @@ clean: ## remove what was built
 	rm -rf $(B)
 
 programs: $(PROGRAMS)
-tests: $(TESTS) $(JUDGE_SIMS) $(STORMS) $(B)/example $(RACE_TESTS) $(REPLAYS)
+tests: $(TESTS) $(B)/tests/unit/tok_check $(JUDGE_SIMS) $(STORMS) $(B)/example $(RACE_TESTS) $(REPLAYS)
 .PHONY: all fuzz help deps quickstart check check-long check-race check-reference bench-engine bench-kernels check-layers lint install clean programs tests

@@ -3,7 +3,7 @@
 # bench_peer_build.sh: llama.cpp out of the source package llama-cpp-python on PyPI, built into
 # a cache outside the tree: llama-bench, llama-server and llama-quantize for this CPU, and once more
 # its CPU kernels for AVX2 alone. Prints the folder that holds them. A broken-off build goes on
-# where it stopped. JOBS=N compiles N files at once.
+# where it stopped. JOBS=N compiles N files at once. With --source it is only fetched, and the sources' folder printed.
 #   FOLDER/native/bin   programs and libraries: every instruction set of this CPU but AMX
 #   FOLDER/avx2/bin     libggml-cpu.so for LD_LIBRARY_PATH before it
 set -eu
@@ -14,8 +14,10 @@ cache=${MHOST_CACHE:-${XDG_CACHE_HOME:-${HOME:-/tmp}/.cache}/mhost}
 dir=$cache/llama.cpp-$version
 jobs=${JOBS:-$(nproc)}
 
-[ -e "$dir/built" ] && { echo "$dir"; exit 0; }
-sh "$here/deps.sh" peer >&2
+only_source=
+[ "${1:-}" != --source ] || only_source=y
+[ "$only_source" ] || [ ! -e "$dir/built" ] || { echo "$dir"; exit 0; }
+[ "$only_source" ] || sh "$here/deps.sh" peer >&2
 mkdir -p "$dir"
 
 die() { echo "llama.cpp: $1; see $dir/log" >&2; exit 1; }
@@ -53,6 +55,7 @@ compile() {
 }
 
 [ -d "$dir/source" ] || fetch
+[ -z "$only_source" ] || { echo "$dir/source"; exit 0; }
 echo "building llama.cpp for comparison, once (10 to 20 minutes on two cores; log: $dir/log)" >&2
 # Its AMX path ends in a general protection fault on some machines: compiled without.
 no_amx="-U__AMX_TILE__ -U__AMX_INT8__ -U__AMX_BF16__"
