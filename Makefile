@@ -433,6 +433,7 @@ FUZZERS := \
 	control \
 	gguf \
 	gguf_parts \
+	grammar \
 	hf_config \
 	lane \
 	peft \

@@ -41,7 +41,10 @@ uint64_t gra_least_bytes(const struct gra *grammar);
 /* The empty text. @grammar must outlive it. 0 or -ENOMEM. */
 int gra_state_new(struct gra_state **state, const struct gra *grammar);
 void gra_state_free(struct gra_state **state);
-/* The text grows. 0; -EINVAL: the grammar has no such text (the state is as before); -ENOMEM. */
+/*
+ * The text grows. 0; -EINVAL: the grammar has no such text; -E2BIG: it may be read in more ways than are
+ * kept (16384 places), which then stays so; -ENOMEM. The state is as before on each of them.
+ */
 int gra_push(struct gra_state *state, const void *bytes, size_t count);
 /* Whether it may grow by @bytes, with at most @room bytes missing to the end afterwards. */
 bool gra_allows(struct gra_state *state, const void *bytes, size_t count, uint64_t room);
@@ -61,7 +64,7 @@ int gra_vocab_new(struct gra_vocab **vocab, const void *of, gra_bytes_fn *bytes_
 void gra_vocab_free(struct gra_vocab **vocab);
 /*
  * Set bit id & 63 of @allowed[id / 64] for each token that gra_allows() with @room, clear all others.
- * Returns how many, or -ENOMEM.
+ * Returns how many, or -E2BIG or -ENOMEM as gra_push().
  */
 int64_t gra_mask(struct gra_state *state, const struct gra_vocab *vocab, uint64_t room,
 		 uint64_t *allowed);

@@ -86,22 +86,25 @@ static uint32_t frame_get(struct gra_state *s, uint32_t node, uint32_t count, ui
 static int places_grow(struct places *p)
 {
 	uint32_t cap = p->cap ? 2 * p->cap : 32;
-	struct place *list = realloc(p->list, cap * sizeof(*list));
+	struct place *list;
 
-	if (!list || cap > PLACES_MAX)
-		return -ENOMEM;		/* the list, if moved, is kept below */
+	if (cap > PLACES_MAX)
+		return -E2BIG;
+	list = realloc(p->list, cap * sizeof(*list));
+	if (!list)
+		return -ENOMEM;
 	p->list = list;
 	p->cap = cap;
 	return 0;
 }
 
-/* Whether (@node, @frame) was met in this step already; it is from now on. Negative: no memory. */
+/* Whether (@node, @frame) was met in this step already; it is from now on. -E2BIG: too many were. */
 static int met(struct gra_state *s, uint32_t node, uint32_t frame)
 {
 	uint32_t mask = s->met_cap - 1, at;
 
 	if (2 * s->met_count >= s->met_cap)
-		return -ENOMEM;
+		return -E2BIG;
 	for (at = mix(node, frame, 0); s->met[at & mask].step == s->step; at++)
 		if (s->met[at & mask].node == node && s->met[at & mask].frame == frame)
 			return 1;
@@ -117,7 +120,7 @@ static int todo_push(struct gra_state *s, uint32_t node, uint32_t frame)
 	if (err)
 		return err < 0 ? err : 0;
 	if (s->todo_count == TODO_MAX)
-		return -ENOMEM;
+		return -E2BIG;
 	s->todo[s->todo_count++] = (struct place){ node, frame };
 	return 0;
 }
@@ -154,8 +157,10 @@ static int place_add(struct gra_state *s, struct places *to, const struct place 
 {
 	uint64_t least = s->g->nodes[p->node].least + s->frames[p->frame].least;
 
-	if (to->count == to->cap && places_grow(to))
-		return -ENOMEM;
+	int err = to->count == to->cap ? places_grow(to) : 0;
+
+	if (err)
+		return err;
 	to->list[to->count++] = *p;
 	if (least < to->least)
 		to->least = least;

@@ -47,7 +47,7 @@ struct gra_state {
 	uint32_t depth_cap;
 };
 
-/* The places after @byte. 0 (perhaps with none) or -ENOMEM. */
+/* The places after @byte. 0 (perhaps with none), -E2BIG or -ENOMEM. */
 int gra_places_step(struct gra_state *s, const struct places *from, uint8_t byte, struct places *to);
 
 #endif

@@ -117,6 +117,7 @@ static void sample_failed(struct wrk *w, struct wrk_request *r, int err)
 		wrk_request_fail(w, r, MHS_ERR_NAN, "logits are not finite after %u tokens", r->token_count);
 	else
 		wrk_request_fail(w, r, MHS_ERR_INTERNAL, err == -ENOMEM ? "out of memory for the grammar" :
+				 err == -E2BIG ? "the reply can be read in too many ways: make the grammar less ambiguous" :
 				 "no token of the model goes on as the grammar wants");
 }
 

@@ -31,7 +31,7 @@ void wrk_grammar_reset(struct wrk_grammar *grammar);	/* the reply begins anew; N
 void wrk_grammar_free(struct wrk_grammar **grammar);
 /*
  * As eng_sample(), of the tokens that the grammar allows; it takes the one chosen. -EDOM: logits that are
- * no numbers; -ENODATA: no token is allowed; -ENOMEM.
+ * no numbers; -ENODATA: no token is allowed; -E2BIG: too ambiguous; -ENOMEM.
  */
 int64_t wrk_grammar_sample(struct wrk_request *r, const struct eng_sampling *params, float *logits);
 /* Nothing may follow, or, @full, nothing needs to. */
