@@ -166,9 +166,15 @@ static int arena_open(const char *name, size_t bytes, enum mhs_pages pages, size
 
 int mhs_seg_open_arena(const char *name, size_t bytes, enum mhs_pages pages, size_t *seg_bytes)
 {
-	if (pages != MHS_PAGES_1G && pages != MHS_PAGES_2M)
+	int fd;
+
+	if (pages == MHS_PAGES_THP)
 		return -EINVAL;
-	return arena_open(name, bytes, pages, seg_bytes);
+	fd = arena_open(name, bytes, pages, seg_bytes);
+	/* A pool refuses by itself; plain memory would wake the out-of-memory killer. */
+	if (fd >= 0 && pages == MHS_PAGES_4K && *seg_bytes > memory_available())
+		return close_with(fd, -ENOMEM);
+	return fd;
 }
 
 int mhs_seg_create_arena(const char *name, size_t bytes, enum mhs_pages pages, size_t *seg_bytes)
@@ -179,7 +185,6 @@ int mhs_seg_create_arena(const char *name, size_t bytes, enum mhs_pages pages, s
 
 	if (fd < 0)
 		return fd;
-	/* A hugetlb pool refuses by itself; plain memory would wake the out-of-memory killer. */
 	if (!huge && total > memory_available())
 		return close_with(fd, -ENOMEM);
 	if (pages == MHS_PAGES_THP)

@@ -37,9 +37,9 @@ int mhs_seg_create_arena(const char *name, size_t bytes, enum mhs_pages pages, s
 
 /*
  * The same in steps, for who wants to use the first pages while later ones are still being cleared.
- * MHS_PAGES_1G and MHS_PAGES_2M only: mhs_seg_map_rw() then reserves every page (-ENOMEM when the
+ * MHS_PAGES_1G and MHS_PAGES_2M: mhs_seg_map_rw() then reserves every page (-ENOMEM when the
  * pool is too small), and mhs_seg_allocate() makes those of one range. No page may be touched
- * before that.
+ * before that. MHS_PAGES_4K: for who writes all of it, write(2) brings the pages. Not THP.
  */
 int mhs_seg_open_arena(const char *name, size_t bytes, enum mhs_pages pages, size_t *seg_bytes);
 int mhs_seg_allocate(int fd, uint64_t offset_bytes, uint64_t bytes);

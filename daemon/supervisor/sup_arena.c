@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/sendfile.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -329,11 +330,41 @@ int sup_arenas_read(struct sup_load *load, const struct sup_file *file, struct s
 	return err;
 }
 
+/*
+ * Through the kernel, from the page cache: each page comes by one copy, without a fault and without
+ * being cleared first. Some file systems cannot; those are read and written.
+ */
+static int small_copy(struct sup_load *load, int from, int to, uint64_t bytes)
+{
+	char block[65536];
+	off_t at = 0;
+	ssize_t n = 1;
+
+	while (n > 0 && (uint64_t)at < bytes) {
+		n = sendfile(to, from, &at, bytes - (uint64_t)at);
+		if (n < 0 && errno == EINTR)
+			n = 1;
+	}
+	while ((uint64_t)at < bytes && n) {
+		n = pread(from, block, sizeof(block), at);
+		if (n > 0 && pwrite(to, block, (size_t)n, at) != n)
+			n = -1;
+		if (n <= 0)
+			break;
+		at += n;
+	}
+	load->read_bytes += (uint64_t)at;
+	if ((uint64_t)at >= bytes)
+		return 0;
+	n = n < 0 ? -errno : 0;
+	sup_read_fail((uint64_t)at, (int)n, &load->error);
+	return n ? (int)n : -EIO;
+}
+
 int sup_arenas_small(struct sup_load *load, int fd, uint64_t file_bytes,
 		     int (*check)(struct sup_load *load, const void *base), struct sup_arenas *arenas)
 {
 	char name[192];
-	struct mhs_map map;
 	size_t seg_bytes = 0;
 	int memory, err;
 
@@ -341,17 +372,13 @@ int sup_arenas_small(struct sup_load *load, int fd, uint64_t file_bytes,
 				       .method = SUP_METHOD_BUFFERED };
 	snprintf(name, sizeof(name), "mhost:%s%s%s@%s", load->model, load->adapter[0] ? "/" : "",
 		 load->adapter, load->version);
-	memory = mhs_seg_create_arena(name, file_bytes, MHS_PAGES_4K, &seg_bytes);
-	err = memory < 0 ? memory : mhs_seg_map_rw(memory, seg_bytes, &map);
-	if (err) {
+	memory = mhs_seg_open_arena(name, file_bytes, MHS_PAGES_4K, &seg_bytes);
+	if (memory < 0) {
 		sto_fail(&load->error, "%llu KiB of memory: %s; unload a version first",
-			 (unsigned long long)(file_bytes >> 10), strerror(-err));
-		if (memory >= 0)
-			close(memory);
-		return err;
+			 (unsigned long long)(file_bytes >> 10), strerror(-memory));
+		return memory;
 	}
-	err = head_read(load, fd, file_bytes, map.addr);
-	mhs_seg_unmap(&map);
+	err = small_copy(load, fd, memory, file_bytes);
 	if (!err)
 		return arena_finish(load, memory, (struct sup_arena){ -1, SUP_NODE_ANY, seg_bytes },
 				    check, arenas);

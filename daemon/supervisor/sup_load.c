@@ -17,7 +17,7 @@
 #include "sto_version.h"
 #include "sup_place.h"
 
-#define LOAD_NICE	15	/* beside tokens that are being made, a load has time */
+#define LOAD_NICE	15	/* beside tokens that are being made, a load has time; for adapters requests wait */
 
 static uint64_t now_ns(void)
 {
@@ -271,7 +271,10 @@ int sup_load_run(struct sup_load *load)
  */
 static void *load_main(void *arg)
 {
-	setpriority(PRIO_PROCESS, 0, LOAD_NICE);
+	const struct sup_load *load = arg;
+
+	if (!load->adapter[0])
+		setpriority(PRIO_PROCESS, 0, LOAD_NICE);
 	sup_load_run(arg);
 	return NULL;
 }
