@@ -361,35 +361,68 @@ static int small_copy(struct sup_load *load, int from, int to, uint64_t bytes)
 	return n ? (int)n : -EIO;
 }
 
+/* On pages of 4 KiB. */
+static int small_fill(struct sup_load *load, int from, const char *name, struct sup_arenas *arenas,
+		      size_t *seg_bytes)
+{
+	int fd = mhs_seg_open_arena(name, arenas->file_bytes, MHS_PAGES_4K, seg_bytes), err;
+
+	if (fd < 0) {
+		sto_fail(&load->error, "%llu KiB of memory: %s; unload a version first",
+			 (unsigned long long)(arenas->file_bytes >> 10), strerror(-fd));
+		return fd;
+	}
+	err = small_copy(load, from, fd, arenas->file_bytes);
+	if (err)
+		close(fd);
+	return err ? err : fd;
+}
+
+/* On large ones, if there are any: half the work, and fewer misses for those who read it. */
+static int large_fill(struct sup_load *load, int from, const char *name, struct sup_arenas *arenas,
+		      size_t *seg_bytes)
+{
+	struct sup_pages pages;
+	int err = sup_pages_small(name, arenas->file_bytes, load->hugepages, &pages);
+
+	if (err)
+		return err;
+	err = head_read(load, from, arenas->file_bytes, pages.map.addr);
+	*seg_bytes = pages.seg_bytes;
+	sup_pages_finish(&pages);
+	arenas->rung = MHS_PAGES_2M;
+	if (err)
+		close(pages.fd);
+	return err ? err : pages.fd;
+}
+
 int sup_arenas_small(struct sup_load *load, int fd, uint64_t file_bytes,
 		     int (*check)(struct sup_load *load, const void *base), struct sup_arenas *arenas)
 {
 	char name[192];
 	size_t seg_bytes = 0;
-	int memory, err;
+	int memory = -1;
 
 	*arenas = (struct sup_arenas){ .file_bytes = file_bytes, .rung = MHS_PAGES_4K,
 				       .method = SUP_METHOD_BUFFERED };
 	snprintf(name, sizeof(name), "mhost:%s%s%s@%s", load->model, load->adapter[0] ? "/" : "",
 		 load->adapter, load->version);
-	memory = mhs_seg_open_arena(name, file_bytes, MHS_PAGES_4K, &seg_bytes);
-	if (memory < 0) {
-		sto_fail(&load->error, "%llu KiB of memory: %s; unload a version first",
-			 (unsigned long long)(file_bytes >> 10), strerror(-memory));
+	if (load->adapter[0])
+		memory = large_fill(load, fd, name, arenas, &seg_bytes);
+	if (memory < 0)
+		memory = small_fill(load, fd, name, arenas, &seg_bytes);
+	if (memory < 0)
 		return memory;
-	}
-	err = small_copy(load, fd, memory, file_bytes);
-	if (!err)
-		return arena_finish(load, memory, (struct sup_arena){ -1, SUP_NODE_ANY, seg_bytes },
-				    check, arenas);
-	close(memory);
-	return err;
+	return arena_finish(load, memory, (struct sup_arena){ -1, SUP_NODE_ANY, seg_bytes }, check, arenas);
 }
 
 int sup_arenas_take(struct sup_load *load, int fd, uint64_t seg_bytes,
 		    int (*check)(struct sup_load *load, const void *base), struct sup_arenas *arenas)
 {
-	*arenas = (struct sup_arenas){ .file_bytes = load->header.image_bytes, .rung = MHS_PAGES_4K,
+	bool large = seg_bytes % mhs_pages_bytes(MHS_PAGES_2M) == 0;
+
+	*arenas = (struct sup_arenas){ .file_bytes = load->header.image_bytes,
+				       .rung = large ? MHS_PAGES_2M : MHS_PAGES_4K,
 				       .method = SUP_METHOD_BUFFERED };
 	return arena_keep(load, fd, (struct sup_arena){ -1, SUP_NODE_ANY, seg_bytes }, check, arenas);
 }

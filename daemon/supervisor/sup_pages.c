@@ -239,6 +239,43 @@ int sup_pages_create(const char *name, uint64_t bytes, uint32_t hugepages, bool 
 	return err;
 }
 
+static uint64_t pages_for(uint64_t bytes)
+{
+	uint64_t page = mhs_pages_bytes(MHS_PAGES_2M);
+
+	return (bytes + page - 1) / page;
+}
+
+/* Less than a quarter of its large pages would be empty. */
+static bool is_worth(uint64_t bytes, uint32_t hugepages)
+{
+	return hugepages != SUP_HUGE_NEVER &&
+	       pages_for(bytes) * mhs_pages_bytes(MHS_PAGES_2M) - bytes <= bytes / 3;
+}
+
+int sup_pages_small(const char *name, uint64_t bytes, uint32_t hugepages, struct sup_pages *pages)
+{
+	int err = -ENOMEM;
+
+	*pages = (struct sup_pages){ .fd = -1, .whole = true };
+	pthread_mutex_lock(&pool_lock);
+	if (is_worth(bytes, hugepages))
+		err = try_2m(name, bytes, pages);
+	pthread_mutex_unlock(&pool_lock);
+	return err;
+}
+
+bool sup_pages_small_large(uint64_t bytes, uint32_t hugepages)
+{
+	bool large;
+
+	pthread_mutex_lock(&pool_lock);
+	large = is_worth(bytes, hugepages) && pool_extend(pages_for(bytes)) == 0 &&
+		pool_free(DIR_2M) + pool_extra(DIR_2M) >= pages_for(bytes);
+	pthread_mutex_unlock(&pool_lock);
+	return large;
+}
+
 uint64_t sup_pages_finish(struct sup_pages *pages)
 {
 	uint64_t took_ns = sup_fill_end(&pages->fill);

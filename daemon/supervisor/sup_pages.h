@@ -29,6 +29,13 @@ struct sup_pages {
 int sup_pages_create(const char *name, uint64_t bytes, uint32_t hugepages, bool whole,
 		     struct sup_pages *pages, struct sto_error *error);
 /*
+ * The same for one of many small things: 2 MiB pages where they are to be had and the last one is not
+ * mostly empty. 0, or negative errno: on small pages then.
+ */
+int sup_pages_small(const char *name, uint64_t bytes, uint32_t hugepages, struct sup_pages *pages);
+/* Whether about @bytes are to lie on 2 MiB pages for which there is room now; others make them. */
+bool sup_pages_small_large(uint64_t bytes, uint32_t hugepages);
+/*
  * Filled: end the fill, call THP what the kernel really gave, unmap. Returns the ns that making
  * pages took.
  */

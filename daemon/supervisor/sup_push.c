@@ -105,7 +105,8 @@ int sup_push_pack(struct sup_load *load, size_t *seg_bytes)
 	struct sto_adapter_pack pack = {
 		.model = load->model, .adapter = load->adapter, .version = load->version, .path = "pushed",
 		.config_fd = load->push->config_fd, .weights_fd = load->push->weights_fd, .base = &base,
-		.pages = MHS_PAGES_4K,
+		.pages = sup_pages_small_large(sup_push_bytes(load->push), load->hugepages) ? MHS_PAGES_2M :
+			 MHS_PAGES_4K,
 	};
 	int fd = sto_version_open(&base, load->store, load->model, load->push->base, &load->error);
 
