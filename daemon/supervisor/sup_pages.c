@@ -246,11 +246,33 @@ static uint64_t pages_for(uint64_t bytes)
 	return (bytes + page - 1) / page;
 }
 
-/* Less than a quarter of its large pages would be empty. */
+/* 2 MiB pages that the kernel has in one piece: "Node 0, zone Normal", then free blocks of each order. */
+static uint64_t whole_free(void)
+{
+	FILE *f = fopen("/proc/buddyinfo", "re");
+	unsigned long long blocks;
+	uint64_t pages = 0;
+	char zone[32];
+
+	while (f && fscanf(f, " Node %*d, zone %31s", zone) == 1)
+		for (uint32_t order = 0; fscanf(f, "%llu", &blocks) == 1; order++)
+			pages += order < 9 ? 0 : blocks << (order - 9);
+	if (f)
+		fclose(f);
+	return pages;
+}
+
+/*
+ * Less than a quarter of its large pages would be empty, and they are there: a request waits, and the
+ * kernel would first put memory together by moving what lies in it.
+ */
 static bool is_worth(uint64_t bytes, uint32_t hugepages)
 {
-	return hugepages != SUP_HUGE_NEVER &&
-	       pages_for(bytes) * mhs_pages_bytes(MHS_PAGES_2M) - bytes <= bytes / 3;
+	uint64_t need = pages_for(bytes);
+
+	if (hugepages == SUP_HUGE_NEVER || need * mhs_pages_bytes(MHS_PAGES_2M) - bytes > bytes / 3)
+		return false;
+	return pool_free(DIR_2M) >= need || whole_free() >= 2 * need;
 }
 
 int sup_pages_small(const char *name, uint64_t bytes, uint32_t hugepages, struct sup_pages *pages)
