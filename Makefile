@@ -412,6 +412,7 @@ UNIT_TESTS := \
 	split \
 	stat \
 	steady \
+	sup_adapter \
 	sup_client \
 	sup_control \
 	sup_life \

@@ -243,6 +243,11 @@ static void take_greater(char semver[MHS_SEMVER_BYTES], const char *other)
 		snprintf(semver, MHS_SEMVER_BYTES, "%s", other);
 }
 
+void sup_push_note(struct sup_version *version)
+{
+	take_greater(version->model->last_push, version->semver);
+}
+
 /* The patch after all that have been: a number is never given twice. */
 static int push_next(struct sup *sup, const char *target, char semver[MHS_SEMVER_BYTES])
 {
@@ -299,7 +304,6 @@ static int push_begin(struct sup_op *op, struct sup_push *push, struct sto_error
 		sup_push_free(&push);
 		return -1;
 	}
-	take_greater(model->last_push, op->semver);
 	op->version->pushed = !push->keep;
 	op->version->room_bytes = bytes;
 	op->loaded = true;

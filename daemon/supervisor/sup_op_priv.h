@@ -77,6 +77,9 @@ void sup_want_over(struct sup_op *op, int status, const char *text);
 struct sup_op *sup_op_want(struct sup *sup, const char *target, const char *semver, bool named,
 			   struct sto_error *error);
 
+/* sup_ask.c: it is in memory alone, and its number is given away for ever. */
+void sup_push_note(struct sup_version *version);
+
 /* sup_gate.c: true: wait, or it failed; false: nothing (more) to ask. */
 bool sup_gate_begin(struct sup_op *op);
 

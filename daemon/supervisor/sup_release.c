@@ -188,6 +188,8 @@ static void load_numbers(struct sup_op *op)
 static void tell_load(struct sup_op *op)
 {
 	op->told_load = true;
+	if (op->version->pushed)
+		sup_push_note(op->version);
 	sup_event(op->sup, op->version->pushed ? "push" : "load", op->model, op->semver, op->uid, NULL,
 		  json_pack("{s:I, s:I}", "bytes", (json_int_t)op->bytes, "read_bytes",
 			    (json_int_t)op->read_bytes));

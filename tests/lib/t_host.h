@@ -18,6 +18,7 @@ void t_host_main(void);
 
 /*
  * Words in the mode file: refuse, die_attach, die_start, bad_init, garbage, pin, stuck, deaf, scribble (with last: the largest count),
+ * want=MODEL/ADAPTER@VERSION (asked for once, the answer goes to the log), wantraw (no text at all),
  * die2, deny2 (as die_attach and refuse, of index 2 alone), hold1, hold2 (the attach of that index is answered later). Empty: a good worker.
  */
 void t_host_mode(const char *words);

@@ -26,16 +26,23 @@ static int bell = -1;
 static bool attached[MHS_VERSION_MAX], pinned[MHS_VERSION_MAX], stopping;
 static struct hrt_msg held;		/* an attach that is answered later; type 0: none */
 
-static bool mode(const char *word)
+static char mode_text[256];
+
+static void mode_read(void)
 {
-	char text[128] = "";
 	int fd = open(mode_path, O_RDONLY | O_CLOEXEC);
 
-	if (fd >= 0 && read(fd, text, sizeof(text) - 1) < 0)
-		text[0] = '\0';
+	memset(mode_text, 0, sizeof(mode_text));
+	if (fd >= 0 && read(fd, mode_text, sizeof(mode_text) - 1) < 0)
+		mode_text[0] = '\0';
 	if (fd >= 0)
 		close(fd);
-	return strstr(text, word) != NULL;
+}
+
+static bool mode(const char *word)
+{
+	mode_read();
+	return strstr(mode_text, word) != NULL;
 }
 
 static void say(uint32_t type, const struct hrt_msg *about, int status, const char *text)
@@ -133,6 +140,10 @@ static void message(const struct hrt_msg *msg, const int *fds, uint32_t fd_count
 	case HRT_LANE_CLOSE:
 		say(HRT_LANE_CLOSED, msg, 0, "");
 		break;
+	case HRT_WANTED:
+		dprintf(STDERR_FILENO, "t_worker: wanted %s/%s@%s: %d %s\n", msg->wanted.want.model,
+			msg->wanted.want.adapter, msg->wanted.want.semver, msg->status, msg->wanted.text);
+		break;
 	case HRT_STOP:
 		stopping = true;
 		break;
@@ -152,6 +163,25 @@ static void pins_update(void)
 		else if (!want && pinned[v])
 			mhs_unpin(slot, v), pinned[v] = false;
 	}
+}
+
+/* As the mode says, once each time that it says another thing. */
+static void want(void)
+{
+	static char asked[256];
+	struct hrt_msg msg = { .type = HRT_WANT };
+	struct hrt_want *w = &msg.wanted.want;
+	char *at;
+
+	if (!mode("want") || strcmp(asked, mode_text) == 0)
+		return;
+	strcpy(asked, mode_text);
+	if (mode("wantraw"))
+		memset(w, 'a', sizeof(*w));
+	at = strstr(mode_text, "want=");
+	if (at)
+		sscanf(at + 5, "%63[^/]/%63[^@]@%47[^ ]", w->model, w->adapter, w->semver);
+	hrt_send(HERITAGE_FD, &msg, NULL, 0);
 }
 
 static uint64_t noise(void)
@@ -209,8 +239,10 @@ static void turn(void)
 		say(HRT_ATTACHED, &held, 0, "");
 		held.type = 0;
 	}
-	if (slot)
+	if (slot) {
 		pins_update();
+		want();
+	}
 	if (slot && mode("scribble"))
 		scribble();
 }
