@@ -297,6 +297,7 @@ static void bad_pushes(void)
 	pid_t pid = start();
 	struct mhost_push push = push_of("bad");
 	struct mhost_pushed done;
+	void *at;
 	char *r;
 	int fds;
 
@@ -330,8 +331,11 @@ static void bad_pushes(void)
 	push.weights_fd = open("/dev/null", O_RDONLY);
 	t_eq(mhost_adapter_push(&push, &done), MHOST_E_INVALID);
 	close(push.weights_fd);
-	push.weights_fd = memfd_create("unsealable", 0);
+	push.weights_fd = memfd_create("written", MFD_ALLOW_SEALING);
+	t_ok(ftruncate(push.weights_fd, 4096) == 0);
+	at = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, push.weights_fd, 0);
 	t_eq(mhost_adapter_push(&push, &done), MHOST_E_INVALID);
+	munmap(at, 4096);
 	close(push.weights_fd);
 	push = push_of("bad");
 	push.socket = "/nowhere/s";
