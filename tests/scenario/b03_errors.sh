@@ -116,7 +116,7 @@ says 1 'is not UTF-8' tokenize tiny "$(printf '\300\200')"
 says 1 'limit 0..767' detokenize tiny --tokens 768
 status=0
 head -c 600000 /dev/zero | tr '\0' a | "$MHOST" run tiny 2>"$dir/err" >/dev/null || status=$?
-eq "a long prompt" "$status $(cat "$dir/err")" "1 mhost: run: prompt has 600000 bytes, at most 524048 fit"
+eq "a long prompt" "$status $(cat "$dir/err")" "1 mhost: run: prompt has 600000 bytes and grammar 0, at most 523984 fit"
 eq "after all this" "$("$MHOST" run tiny "A cow is" -n 4 --json | json 'o["finish_reason"]')" length
 
 # A user who is not let in, where one can become another user.
