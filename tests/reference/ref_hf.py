@@ -34,6 +34,10 @@ MODELS = {
 		"rope": {"rope_type": "linear", "factor": 4.0}},
 	"terse_f32": {"shape": shape(hidden=32, inter=48, layers=1, kv_heads=4, head_dim=8, tied=False, eps=1e-6), "rope": None,
 		"dtype": "float32", "tok": "strips", "spelling": "terse", "shards": 1, "bos": None, "eos": ["<|endoftext|>"]},
+	"pieces_f16": {"shape": shape(hidden=32, inter=48, layers=1, head_dim=8, vocab=448), "rope": None,
+		"dtype": "float16", "tok": "pieces", "spelling": "old", "shards": 1, "bos": "<s>", "eos": ["</s>"]},
+	"unigram_f16": {"shape": shape(hidden=32, inter=48, layers=1, head_dim=8, vocab=352), "rope": None,
+		"dtype": "float16", "tok": "unigram", "spelling": "new", "shards": 1, "bos": "<s>", "eos": ["</s>"]},
 }
 
 
@@ -89,7 +93,7 @@ def write_folder(folder, spec, tok, rng):
 	dump(folder / "config.json", config_json(spec, bos, eos))
 	if len(eos) > 1:
 		dump(folder / "generation_config.json", {"bos_token_id": bos, "eos_token_id": eos})
-	old = spec["spelling"] == "new"
+	old = spec["spelling"] == "new" and spec["tok"] != "unigram"
 	text = json.dumps(ref_tok.to_json(tok, old), separators=(",", ":"))
 	(folder / "tokenizer.json").write_text(text + "\n", encoding="ascii")
 	side = {"bos_token": spec["bos"], "eos_token": spec["eos"][0], "tokenizer_class": "PreTrainedTokenizerFast"}

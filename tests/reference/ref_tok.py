@@ -1,15 +1,18 @@
 # SPDX-License-Identifier: MIT
-"""Byte-level BPE tokenizers of the kinds that Llama models carry, trained on the script's own text."""
+"""Tokenizers of the kinds that models carry, made of the script's own text."""
 
+import collections
 import json
+import math
 
-from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers, processors, trainers
+from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 
 import ref_text
 
 LLAMA3_SPLIT = (r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}|"
 	r" ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+")
 SMOLLM_SPECIALS = ["<|endoftext|>", "<|im_start|>", "<|im_end|>", "<repo_name>"]
+PIECE_SPECIALS = ["<unk>", "<s>", "</s>"]
 LLAMA3_SPECIALS = ["<|begin_of_text|>", "<|end_of_text|>", "<|start_header_id|>", "<|end_header_id|>",
 	"<|eot_id|>", "<|eom_id|>"]
 
@@ -67,7 +70,46 @@ def strips(rng, vocab_size):
 	return tok
 
 
-MAKERS = {"smollm": smollm, "llama3": llama3, "gpt2": gpt2, "strips": strips}
+def begins(tok, bos):
+	"""What encoding puts in front."""
+	tok.post_processor = processors.TemplateProcessing(single=bos + " $A", pair="%s $A %s $B:1" % (bos, bos + ":1"),
+		special_tokens=[(bos, tok.token_to_id(bos))])
+
+
+def pieces(rng, vocab_size):
+	"""BPE over characters as SentencePiece has it: spaces are U+2581, what is unknown becomes bytes; as of Llama 2."""
+	first = PIECE_SPECIALS + ["<0x%02X>" % b for b in range(256)]
+	words = [" " + w for line in ref_text.corpus(rng) for w in line.split()]
+	tok = Tokenizer(models.BPE())
+	tok.normalizer = normalizers.Replace(" ", "\u2581")
+	tok.train_from_iterator(words, trainers.BpeTrainer(vocab_size=vocab_size - len(first), show_progress=False))
+	data = json.loads(tok.to_str())
+	vocab = first + sorted(data["model"]["vocab"], key=data["model"]["vocab"].get)
+	tok = Tokenizer(models.BPE(vocab={t: i for i, t in enumerate(vocab)}, merges=[tuple(m) for m in data["model"]["merges"]],
+		unk_token="<unk>", fuse_unk=True, byte_fallback=True))
+	tok.normalizer = normalizers.Sequence([normalizers.Prepend("\u2581"), normalizers.Replace(" ", "\u2581")])
+	tok.decoder = decoders.Sequence([decoders.Replace("\u2581", " "), decoders.ByteFallback(), decoders.Fuse(), decoders.Strip(" ", 1, 0)])
+	tok.add_special_tokens(PIECE_SPECIALS)
+	begins(tok, "<s>")
+	return tok
+
+
+def unigram(rng, vocab_size):
+	"""Pieces of words with the logarithms of how often they come, behind compatibility normalization; as of XLM-R."""
+	words = ["\u2581" + w for line in ref_text.corpus(rng) for w in line.split()]
+	counts = collections.Counter(w[i:j] for w in words for i in range(len(w)) for j in range(i + 1, min(len(w), i + 6) + 1))
+	best = sorted(counts, key=lambda p: (len(p) > 1, -counts[p] * len(p), p))[:vocab_size - len(PIECE_SPECIALS)]
+	vocab = [(t, 0.0) for t in PIECE_SPECIALS] + [(p, round(math.log(counts[p] / counts.total()), 7)) for p in best]
+	tok = Tokenizer(models.Unigram(vocab, 0, False))
+	tok.normalizer = normalizers.Sequence([normalizers.NFKC(), normalizers.Replace(Regex(" {2,}"), " ")])
+	tok.pre_tokenizer = pre_tokenizers.Metaspace(replacement="\u2581", prepend_scheme="always")
+	tok.decoder = decoders.Metaspace(replacement="\u2581", prepend_scheme="always")
+	tok.add_special_tokens(PIECE_SPECIALS)
+	begins(tok, "<s>")
+	return tok
+
+
+MAKERS = {"smollm": smollm, "llama3": llama3, "gpt2": gpt2, "strips": strips, "pieces": pieces, "unigram": unigram}
 
 
 def to_json(tok, old_merges):
