@@ -13,9 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "gra_priv.h"
-
-#define CODE_MAX	0x10ffffu
+#include "gra_text.h"
 
 struct parse {
 	struct gra *g;
@@ -25,7 +23,7 @@ struct parse {
 
 static struct gra_tree *choice(struct parse *p, bool nested);
 
-static struct gra_tree *wrong(struct parse *p, const char *what)
+static void *wrong(struct parse *p, const char *what)
 {
 	gra_fail(p->g, -EINVAL, "line %u: %s", p->line, what);
 	return NULL;
@@ -76,7 +74,7 @@ static bool hex(struct parse *p, uint32_t digits, uint32_t *code)
 		else
 			return false;
 	}
-	return *code <= CODE_MAX;
+	return *code <= GRA_CODE_MAX;
 }
 
 /* Behind a backslash. *@raw: a byte, not a code point. */
@@ -96,29 +94,18 @@ static bool escape(struct parse *p, uint32_t *code, bool *raw)
 	return known != NULL;
 }
 
-/* One UTF-8 sequence; false: not well-formed. */
-static bool decode(struct parse *p, uint32_t *code)
-{
-	uint8_t c = (uint8_t)*p->at, again[GRA_UTF8_BYTES];
-	uint32_t count = c < 0x80 ? 1 : c >= 0xf0 ? 4 : c >= 0xe0 ? 3 : c >= 0xc2 ? 2 : 0;
-
-	if (!count || (size_t)(p->end - p->at) < count)
-		return false;
-	*code = count == 1 ? c : c & (0xffu >> (count + 1));
-	for (uint32_t i = 1; i < count; i++)
-		*code = *code << 6 | ((uint8_t)p->at[i] & 0x3f);
-	if (*code > CODE_MAX || gra_utf8_put(*code, again) != count || memcmp(again, p->at, count))
-		return false;
-	p->at += count;
-	return true;
-}
-
 static bool character(struct parse *p, uint32_t *code, bool *raw)
 {
+	uint32_t bytes;
+
 	*raw = false;
 	if (p->at == p->end || *p->at == '\n')
 		return false;
-	return take(p, '\\') ? escape(p, code, raw) : decode(p, code);
+	if (take(p, '\\'))
+		return escape(p, code, raw);
+	bytes = gra_utf8_get(p->at, p->end, code);
+	p->at += bytes;
+	return bytes;
 }
 
 static struct gra_tree *literal(struct parse *p)
@@ -144,70 +131,53 @@ static struct gra_tree *literal(struct parse *p)
 	return tree->bytes ? tree : NULL;
 }
 
-static int by_first(const void *a, const void *b)
+static bool class_ranges(struct parse *p, struct gra_class *c)
 {
-	const struct gra_range *x = a, *y = b;
+	uint32_t first, last;
+	bool raw;
 
-	return (x->first > y->first) - (x->first < y->first);
+	while (!take(p, ']')) {
+		if (!character(p, &first, &raw))
+			return wrong(p, "a class does not end, or has a wrong escape or no UTF-8");
+		last = first;
+		if (see(p, '-') && p->at + 1 < p->end && p->at[1] != ']') {
+			p->at++;
+			if (!character(p, &last, &raw) || last < first)
+				return wrong(p, "a range in a class must rise");
+		}
+		gra_class_add(c, first, last);
+	}
+	return true;
 }
 
-/* Ascending and apart; of @not the gaps between them. */
-static void ranges_order(struct gra_tree *tree, bool not)
+static struct gra_tree *class_tree(struct parse *p, const struct gra_class *c)
 {
-	struct gra_range *r = tree->ranges;
-	uint32_t count = 0, from = 0;
+	struct gra_tree *tree = gra_tree_new(p->g, GRA_CLASS);
 
-	qsort(r, tree->count, sizeof(*r), by_first);
-	for (uint32_t i = 0; i < tree->count; i++) {
-		if (count && r[i].first <= r[count - 1].last + 1) {
-			if (r[i].last > r[count - 1].last)
-				r[count - 1].last = r[i].last;
-		} else {
-			r[count++] = r[i];
-		}
-	}
-	tree->count = count;
-	if (!not)
-		return;
-	tree->count = 0;
-	for (uint32_t i = 0; i < count; i++) {
-		struct gra_range taken = r[i];
-
-		if (taken.first > from)
-			r[tree->count++] = (struct gra_range){ from, taken.first - 1 };
-		from = taken.last + 1;
-	}
-	if (from <= CODE_MAX)
-		r[tree->count++] = (struct gra_range){ from, CODE_MAX };
+	if (!c->count && !c->failed)
+		return wrong(p, "an empty class matches nothing");
+	if (!tree || c->failed)
+		return NULL;
+	tree->count = c->count;
+	tree->ranges = gra_alloc(p->g, c->count * sizeof(*c->ranges));
+	if (!tree->ranges)
+		return NULL;
+	memcpy(tree->ranges, c->ranges, c->count * sizeof(*c->ranges));
+	return tree;
 }
 
 static struct gra_tree *class(struct parse *p)
 {
-	struct gra_tree *tree = gra_tree_new(p->g, GRA_CLASS);
-	bool not = take(p, '^'), raw;
-	size_t most = 0;
+	struct gra_class c = { 0 };
+	bool not = take(p, '^');
+	struct gra_tree *tree = NULL;
 
-	while (p->at + most < p->end && p->at[most] != ']' && p->at[most] != '\n')
-		most += p->at[most] == '\\' && p->at + most + 1 < p->end ? 2 : 1;
-	if (!tree)
-		return NULL;
-	tree->ranges = gra_alloc(p->g, (most + 2) * sizeof(*tree->ranges));
-	while (tree->ranges && !take(p, ']')) {
-		struct gra_range *range = &tree->ranges[tree->count++];
-
-		if (!character(p, &range->first, &raw))
-			return wrong(p, "a class does not end, or has a wrong escape or no UTF-8");
-		range->last = range->first;
-		if (see(p, '-') && p->at + 1 < p->end && p->at[1] != ']') {
-			p->at++;
-			if (!character(p, &range->last, &raw) || range->last < range->first)
-				return wrong(p, "a range in a class must rise");
-		}
+	if (class_ranges(p, &c)) {
+		gra_class_order(&c, not);
+		tree = class_tree(p, &c);
 	}
-	if (!tree->ranges)
-		return NULL;
-	ranges_order(tree, not);
-	return tree->count ? tree : wrong(p, "an empty class matches nothing");
+	free(c.ranges);
+	return tree;
 }
 
 static struct gra_tree *any(struct parse *p)
@@ -219,7 +189,7 @@ static struct gra_tree *any(struct parse *p)
 	tree->ranges = gra_alloc(p->g, sizeof(*tree->ranges));
 	if (!tree->ranges)
 		return NULL;
-	tree->ranges[0] = (struct gra_range){ 0, CODE_MAX };
+	tree->ranges[0] = (struct gra_range){ 0, GRA_CODE_MAX };
 	tree->count = 1;
 	return tree;
 }

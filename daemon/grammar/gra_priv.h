@@ -6,6 +6,7 @@
 #include "gra.h"
 
 #define GRA_NONE	UINT32_MAX
+#define GRA_CODE_MAX	0x10ffffu	/* code points */
 #define GRA_NODES_MAX	(1u << 20)
 #define GRA_RULES_MAX	(1u << 16)
 #define GRA_DEPTH_MAX	200u		/* brackets in brackets */
@@ -107,6 +108,8 @@ struct gra_utf8 {
  */
 uint32_t gra_utf8_piece(uint32_t first, uint32_t last, struct gra_utf8 *piece);
 uint32_t gra_utf8_put(uint32_t code, uint8_t bytes[GRA_UTF8_BYTES]);	/* bytes written */
+/* The code point at @at; its bytes, or 0: not well-formed. */
+uint32_t gra_utf8_get(const char *at, const char *end, uint32_t *code);
 
 /* gra_check.c: fewest bytes of all nodes; left recursion and rules without end refused */
 int gra_check(struct gra *g);

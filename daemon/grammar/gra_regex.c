@@ -7,8 +7,6 @@
 
 #include "gra_regex.h"
 
-#define CODE_MAX	0x10ffffu
-
 struct regex {
 	struct gra_text *t;
 	const char *begin, *at, *end;
@@ -63,7 +61,7 @@ static int unicode(struct regex *x, uint32_t *code)
 		const char *close = memchr(x->at, '}', (size_t)(x->end - x->at));
 		size_t digits = close ? (size_t)(close - x->at) : 0;
 
-		if (!digits || digits > 6 || hex(x, (uint32_t)digits, code) || *code > CODE_MAX)
+		if (!digits || digits > 6 || hex(x, (uint32_t)digits, code) || *code > GRA_CODE_MAX)
 			return wrong(x, "\\u{...} is not a code point");
 		x->at++;
 		return 0;
@@ -105,7 +103,7 @@ static void add_set(struct gra_class *c, char name)
 	if (name == 'S')
 		gra_class_add(&set, 0x1c, 0x1f);
 	if (!(name & 32))
-		gra_class_add(&set, 0x80, CODE_MAX);
+		gra_class_add(&set, 0x80, GRA_CODE_MAX);
 	gra_class_order(&set, !(name & 32));
 	for (uint32_t i = 0; i < set.count; i++)
 		gra_class_add(c, set.ranges[i].first, set.ranges[i].last);
@@ -149,18 +147,10 @@ static int escape(struct regex *x, struct gra_class *c, bool in_class, uint32_t 
 
 static int decode(struct regex *x, uint32_t *code)
 {
-	uint8_t c = (uint8_t)*x->at, again[GRA_UTF8_BYTES];
-	uint32_t count = c < 0x80 ? 1 : c >= 0xf0 ? 4 : c >= 0xe0 ? 3 : c >= 0xc2 ? 2 : 0;
+	uint32_t bytes = gra_utf8_get(x->at, x->end, code);
 
-	if (!count || (size_t)(x->end - x->at) < count)
-		return wrong(x, "not UTF-8");
-	*code = count == 1 ? c : c & (0xffu >> (count + 1));
-	for (uint32_t i = 1; i < count; i++)
-		*code = *code << 6 | ((uint8_t)x->at[i] & 0x3f);
-	if (*code > CODE_MAX || gra_utf8_put(*code, again) != count || memcmp(again, x->at, count))
-		return wrong(x, "not UTF-8");
-	x->at += count;
-	return 0;
+	x->at += bytes;
+	return bytes ? 0 : wrong(x, "not UTF-8");
 }
 
 static int class_item(struct regex *x, struct gra_class *c, uint32_t *code)
@@ -210,7 +200,7 @@ static int class(struct regex *x)
 	int err = class_items(x, &c, &sets);
 
 	if (not && sets)
-		gra_class_add(&c, 0x80, CODE_MAX);	/* as in add_set() */
+		gra_class_add(&c, 0x80, GRA_CODE_MAX);	/* as in add_set() */
 	if (!err)
 		err = put_class(x, &c, not);
 	free(c.ranges);

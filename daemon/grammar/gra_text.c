@@ -7,8 +7,6 @@
 
 #include "gra_text.h"
 
-#define CODE_MAX	0x10ffffu
-
 static bool reserve(struct gra_text *t, size_t more)
 {
 	size_t need = t->bytes + more + 1, cap = t->cap ? t->cap : 256;
@@ -113,8 +111,8 @@ void gra_class_order(struct gra_class *c, bool not)
 			c->ranges[c->count++] = (struct gra_range){ from, taken.first - 1 };
 		from = taken.last + 1;
 	}
-	if (from <= CODE_MAX)
-		gra_class_add(c, from, CODE_MAX);
+	if (from <= GRA_CODE_MAX)
+		gra_class_add(c, from, GRA_CODE_MAX);
 }
 
 bool gra_class_has(const struct gra_class *c, uint32_t code)
@@ -128,7 +126,7 @@ bool gra_class_has(const struct gra_class *c, uint32_t code)
 /* [@first, @last] without what a JSON string does not hold as it is. */
 static uint32_t put_plain(struct gra_text *t, uint32_t first, uint32_t last, bool json)
 {
-	static const struct gra_range plain[] = { { 0x20, 0x21 }, { 0x23, 0x5b }, { 0x5d, CODE_MAX } };
+	static const struct gra_range plain[] = { { 0x20, 0x21 }, { 0x23, 0x5b }, { 0x5d, GRA_CODE_MAX } };
 	uint32_t put = 0;
 
 	for (uint32_t i = 0; i < (json ? 3 : 1); i++) {

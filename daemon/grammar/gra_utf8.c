@@ -3,6 +3,8 @@
  * gra_utf8.c: ranges of code points as sequences of byte ranges, the way lexers are made of them: cut
  * where the length of the encoding changes and where a continuation byte would not run its whole range.
  */
+#include <string.h>
+
 #include "gra_priv.h"
 
 uint32_t gra_utf8_put(uint32_t code, uint8_t bytes[GRA_UTF8_BYTES])
@@ -17,6 +19,21 @@ uint32_t gra_utf8_put(uint32_t code, uint8_t bytes[GRA_UTF8_BYTES])
 	for (uint32_t i = count - 1; i > 0; i--, code >>= 6)
 		bytes[i] = (uint8_t)(0x80 | (code & 0x3f));
 	bytes[0] = (uint8_t)(lead[count] | code);
+	return count;
+}
+
+uint32_t gra_utf8_get(const char *at, const char *end, uint32_t *code)
+{
+	uint8_t c = (uint8_t)*at, again[GRA_UTF8_BYTES];
+	uint32_t count = c < 0x80 ? 1 : c >= 0xf0 ? 4 : c >= 0xe0 ? 3 : c >= 0xc2 ? 2 : 0;
+
+	if (!count || (size_t)(end - at) < count)
+		return 0;
+	*code = count == 1 ? c : c & (0xffu >> (count + 1));
+	for (uint32_t i = 1; i < count; i++)
+		*code = *code << 6 | ((uint8_t)at[i] & 0x3f);
+	if (*code > GRA_CODE_MAX || gra_utf8_put(*code, again) != count || memcmp(again, at, count))
+		return 0;
 	return count;
 }
 
