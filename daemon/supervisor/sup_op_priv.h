@@ -33,6 +33,7 @@ struct sup_op {
 	bool forced;			/* whatever becomes of them */
 	json_t *stranded;		/* those that do not fit the version; NULL: not asked yet */
 	struct sup_want *wants;		/* of OP_WANT: who waits */
+	bool no_room;			/* why it failed: later it may work */
 	bool named;			/* this version is meant, and no route */
 	bool returns;			/* to the version that its route had before */
 	/* gate */

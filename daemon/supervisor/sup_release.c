@@ -55,7 +55,7 @@ static void op_refuse(struct sup_op *op)
 	bool at_start = op->at_start, must = op->must, serves = model && model->active;
 
 	sup_conn_refuse(op->conn, "%s", error.text);
-	sup_want_over(op, -ENOENT, error.text);
+	sup_want_over(op, op->no_room ? -EBUSY : -ENOENT, error.text);
 	if ((op->loaded || op->gated) && op->kind != OP_WANT && sup->state != SUP_STOPPING)
 		sup_event(sup, "fail", op->model, op->semver, op->uid, error.text, NULL);
 	if (op->plan.resumed && sup->state != SUP_STOPPING)	/* else the next start goes on with it */
@@ -138,6 +138,7 @@ static void op_load_new(struct sup_op *op)
 	}
 	if (sup_target_is_adapter(op->model) && sup_adapters_room(sup, (uint64_t)st.st_size, &why)) {
 		sup_op_fail(op, "%s@%s: %.400s", op->model, op->semver, why.text);
+		op->no_room = true;
 		return;
 	}
 	model = sup_model_get(sup, op->model, &op->error);
@@ -201,6 +202,9 @@ static bool is_overtaken(struct sup_op *op, const struct sup_model *model)
 	if (model->trial && !op->at_start)
 		sup_op_fail(op, "%s: a release of %s is in progress; promote or abort it first",
 			    op->model, model->trial->version->semver);
+	else if (op->kind == OP_RELEASE && !model->active && model->chosen[0])
+		sup_op_fail(op, "%s@%s: what it is to be released beside, %s, is not in memory; load that first",
+			    op->model, op->semver, model->chosen);
 	else if (op->kind == OP_RELEASE && !model->active)
 		sup_op_fail(op, "%s: no version is active to release %s beside; activate one first",
 			    op->model, op->semver);

@@ -56,6 +56,7 @@ static bool metric_differs(const struct sup_release_conf *a, const struct sup_re
 static void reload_apply(struct sup *sup, struct sup_conf *fresh)
 {
 	bool metric = metric_differs(&fresh->release, &sup->conf.release);
+	struct sto_error ignored;
 	bool limits = memcmp(&fresh->limits, &sup->conf.limits, sizeof(fresh->limits)) != 0;
 
 	keep_fixed(fresh, &sup->conf);
@@ -69,6 +70,7 @@ static void reload_apply(struct sup *sup, struct sup_conf *fresh)
 			sup_trial_measure_anew(sup->models[i].trial);
 		sup_model_trim(sup, &sup->models[i]);
 	}
+	sup_adapters_room(sup, 0, &ignored);
 	sup_workers_adjust(sup);
 	sup_watches_adjust(sup);
 }
