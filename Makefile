@@ -181,6 +181,7 @@ SUP_SRC := \
 	daemon/supervisor/sup_adapter.c \
 	daemon/supervisor/sup_adapter_show.c \
 	daemon/supervisor/sup_arena.c \
+	daemon/supervisor/sup_arena_small.c \
 	daemon/supervisor/sup_ask.c \
 	daemon/supervisor/sup_board.c \
 	daemon/supervisor/sup_child.c \

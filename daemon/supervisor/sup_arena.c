@@ -4,14 +4,13 @@
  * of the registered buffers, unmap, seal, check the seals, map read-only, check what workers will
  * trust once more in the memory that nobody can change any longer.
  */
-#include "sup_arena.h"
+#include "sup_arena_priv.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/sendfile.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -61,8 +60,7 @@ static int chunk_arrived(void *arg, uint64_t offset, uint32_t bytes, struct sto_
 	return 0;
 }
 
-/* [0, @bytes) of a file: small, through the page cache. */
-static int head_read(struct sup_load *load, int fd, uint64_t bytes, uint8_t *base)
+int sup_head_read(struct sup_load *load, int fd, uint64_t bytes, uint8_t *base)
 {
 	uint64_t done = 0;
 	ssize_t n;
@@ -87,7 +85,7 @@ static int preamble_read(struct filling *f, uint8_t *base)
 {
 	const struct sup_file *file = f->file;
 	uint8_t hash[MHS_CHUNK_HASH_BYTES];
-	int err = head_read(f->load, file->fd, file->data_offset_bytes, base);
+	int err = sup_head_read(f->load, file->fd, file->data_offset_bytes, base);
 
 	if (err)
 		return err;
@@ -192,9 +190,8 @@ static int arena_check(struct sup_load *load, int fd, uint64_t file_bytes,
 	return err;
 }
 
-/* Check and keep a sealed arena. The descriptor is the callee's. */
-static int arena_keep(struct sup_load *load, int fd, struct sup_arena arena,
-		      int (*check)(struct sup_load *load, const void *base), struct sup_arenas *arenas)
+int sup_arena_keep(struct sup_load *load, int fd, struct sup_arena arena, sup_check_fn check,
+		   struct sup_arenas *arenas)
 {
 	int err = mhs_seg_check_seals(fd, SEALS);
 
@@ -214,15 +211,13 @@ static int arena_keep(struct sup_load *load, int fd, struct sup_arena arena,
 	return err;
 }
 
-/* The same of a filled one, sealed first. */
-static int arena_finish(struct sup_load *load, int fd, struct sup_arena arena,
-			int (*check)(struct sup_load *load, const void *base),
-			struct sup_arenas *arenas)
+int sup_arena_finish(struct sup_load *load, int fd, struct sup_arena arena, sup_check_fn check,
+		     struct sup_arenas *arenas)
 {
 	int err = arena_seal(load, fd);
 
 	if (!err)
-		return arena_keep(load, fd, arena, check, arenas);
+		return sup_arena_keep(load, fd, arena, check, arenas);
 	close(fd);
 	return err;
 }
@@ -260,7 +255,7 @@ static int arena_load(struct sup_load *load, const struct sup_file *file, uint32
 	arenas->rung = pages.rung;
 	snprintf(arenas->pages_note, sizeof(arenas->pages_note), "%s", pages.note);
 	if (!err)
-		return arena_finish(load, pages.fd, (struct sup_arena){ -1, node, pages.seg_bytes },
+		return sup_arena_finish(load, pages.fd, (struct sup_arena){ -1, node, pages.seg_bytes },
 				    file->check, arenas);
 	close(pages.fd);
 	return err;
@@ -303,7 +298,7 @@ static int arena_copy(struct sup_load *load, const struct sup_file *file, uint32
 	}
 	sup_pages_finish(&pages);
 	if (!err)
-		err = arena_finish(load, pages.fd, (struct sup_arena){ -1, node, pages.seg_bytes },
+		err = sup_arena_finish(load, pages.fd, (struct sup_arena){ -1, node, pages.seg_bytes },
 				   file->check, arenas);
 	else
 		close(pages.fd);
@@ -328,103 +323,6 @@ int sup_arenas_read(struct sup_load *load, const struct sup_file *file, struct s
 	if (err)
 		sup_arenas_close(arenas);
 	return err;
-}
-
-/*
- * Through the kernel, from the page cache: each page comes by one copy, without a fault and without
- * being cleared first. Some file systems cannot; those are read and written.
- */
-static int small_copy(struct sup_load *load, int from, int to, uint64_t bytes)
-{
-	char block[65536];
-	off_t at = 0;
-	ssize_t n = 1;
-
-	while (n > 0 && (uint64_t)at < bytes) {
-		n = sendfile(to, from, &at, bytes - (uint64_t)at);
-		if (n < 0 && errno == EINTR)
-			n = 1;
-	}
-	while ((uint64_t)at < bytes && n) {
-		n = pread(from, block, sizeof(block), at);
-		if (n > 0 && pwrite(to, block, (size_t)n, at) != n)
-			n = -1;
-		if (n <= 0)
-			break;
-		at += n;
-	}
-	load->read_bytes += (uint64_t)at;
-	if ((uint64_t)at >= bytes)
-		return 0;
-	n = n < 0 ? -errno : 0;
-	sup_read_fail((uint64_t)at, (int)n, &load->error);
-	return n ? (int)n : -EIO;
-}
-
-/* On pages of 4 KiB. */
-static int small_fill(struct sup_load *load, int from, const char *name, struct sup_arenas *arenas,
-		      size_t *seg_bytes)
-{
-	int fd = mhs_seg_open_arena(name, arenas->file_bytes, MHS_PAGES_4K, seg_bytes), err;
-
-	if (fd < 0) {
-		sto_fail(&load->error, "%llu KiB of memory: %s; unload a version first",
-			 (unsigned long long)(arenas->file_bytes >> 10), strerror(-fd));
-		return fd;
-	}
-	err = small_copy(load, from, fd, arenas->file_bytes);
-	if (err)
-		close(fd);
-	return err ? err : fd;
-}
-
-/* On large ones, if there are any: half the work, and fewer misses for those who read it. */
-static int large_fill(struct sup_load *load, int from, const char *name, struct sup_arenas *arenas,
-		      size_t *seg_bytes)
-{
-	struct sup_pages pages;
-	int err = sup_pages_small(name, arenas->file_bytes, load->hugepages, &pages);
-
-	if (err)
-		return err;
-	err = head_read(load, from, arenas->file_bytes, pages.map.addr);
-	*seg_bytes = pages.seg_bytes;
-	sup_pages_finish(&pages);
-	arenas->rung = MHS_PAGES_2M;
-	if (err)
-		close(pages.fd);
-	return err ? err : pages.fd;
-}
-
-int sup_arenas_small(struct sup_load *load, int fd, uint64_t file_bytes,
-		     int (*check)(struct sup_load *load, const void *base), struct sup_arenas *arenas)
-{
-	char name[192];
-	size_t seg_bytes = 0;
-	int memory = -1;
-
-	*arenas = (struct sup_arenas){ .file_bytes = file_bytes, .rung = MHS_PAGES_4K,
-				       .method = SUP_METHOD_BUFFERED };
-	snprintf(name, sizeof(name), "mhost:%s%s%s@%s", load->model, load->adapter[0] ? "/" : "",
-		 load->adapter, load->version);
-	if (load->adapter[0])
-		memory = large_fill(load, fd, name, arenas, &seg_bytes);
-	if (memory < 0)
-		memory = small_fill(load, fd, name, arenas, &seg_bytes);
-	if (memory < 0)
-		return memory;
-	return arena_finish(load, memory, (struct sup_arena){ -1, SUP_NODE_ANY, seg_bytes }, check, arenas);
-}
-
-int sup_arenas_take(struct sup_load *load, int fd, uint64_t seg_bytes,
-		    int (*check)(struct sup_load *load, const void *base), struct sup_arenas *arenas)
-{
-	bool large = seg_bytes % mhs_pages_bytes(MHS_PAGES_2M) == 0;
-
-	*arenas = (struct sup_arenas){ .file_bytes = load->header.image_bytes,
-				       .rung = large ? MHS_PAGES_2M : MHS_PAGES_4K,
-				       .method = SUP_METHOD_BUFFERED };
-	return arena_keep(load, fd, (struct sup_arena){ -1, SUP_NODE_ANY, seg_bytes }, check, arenas);
 }
 
 const struct sup_arena *sup_arenas_on(const struct sup_arenas *arenas, uint32_t node)

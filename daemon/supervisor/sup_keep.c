@@ -101,7 +101,7 @@ static bool is_stored(const struct sup *sup, const char *name, const char *semve
 	       access(path, F_OK) == 0;
 }
 
-/* What was pushed into memory alone is lost: back to what was routed before, if the store has it. */
+/* What was pushed into memory alone is lost, or somebody removed it: back to what was routed before, if the store has it. */
 static void adapter_fall_back(struct sup *sup, struct sup_model *model, const char *lost)
 {
 	char why[128];
@@ -114,7 +114,7 @@ static void adapter_fall_back(struct sup *sup, struct sup_model *model, const ch
 		memcpy(model->chosen, before, sizeof(model->chosen));
 		break;
 	}
-	snprintf(why, sizeof(why), "%s was in memory alone and is lost", lost);
+	snprintf(why, sizeof(why), "%s is not in the store: pushed into memory and lost, or removed", lost);
 	log_warning("%s: %s; routed is %s", model->name, why, model->chosen[0] ? model->chosen : "nothing");
 	sup_event(sup, "lost", model->name, model->chosen, SUP_UID_SELF, why, NULL);
 	sup_keep_model(model);
