@@ -61,10 +61,8 @@ def push(
 	request.flags = _abi.PUSH_FLAGS["LOAD_ONLY"] * load_only | _abi.PUSH_FLAGS["KEEP"] * keep
 	if timeout is not None:
 		request.timeout_ms = min(MS_MAX, max(0, math.ceil(real("timeout", timeout) * 1000)))
-	request.weights_fd = _safetensors.memory()
+	request.weights_fd = _descriptor(weights)
 	try:
-		_fill(request.weights_fd, weights)
-		_safetensors.seal(request.weights_fd)
 		return _send(request)
 	finally:
 		os.close(request.weights_fd)
@@ -91,13 +89,25 @@ def _send(request: _abi.Push) -> Pushed:
 	raise from_code(code, message)
 
 
+def _descriptor(weights: Weights) -> int:
+	"""Sealed memory; or the file, which the host reads itself."""
+	if isinstance(weights, (str, os.PathLike)):
+		return os.open(_weights_path(weights), os.O_RDONLY | os.O_CLOEXEC)
+	fd = _safetensors.memory()
+	try:
+		_fill(fd, weights)
+		_safetensors.seal(fd)
+	except BaseException:
+		os.close(fd)
+		raise
+	return fd
+
+
 def _fill(fd: int, weights: Weights) -> None:
 	if isinstance(weights, Mapping):
 		_safetensors.write(fd, _as_saved(weights))
 	elif isinstance(weights, (bytes, bytearray, memoryview)):
 		_safetensors.write_all(fd, memoryview(weights))
-	elif isinstance(weights, (str, os.PathLike)):
-		_copy(fd, _weights_path(weights))
 	else:
 		raise TypeError(f"weights must be a state dict, a path or bytes, not {type(weights).__name__}")
 
@@ -115,13 +125,6 @@ def _as_saved(state: Mapping[str, Any]) -> dict[str, Any]:
 
 def _weights_path(path: Path) -> str:
 	return os.path.join(path, WEIGHTS_FILE) if os.path.isdir(path) else os.fspath(path)
-
-
-def _copy(fd: int, path: str) -> None:
-	"""In the kernel, past this process."""
-	with open(path, "rb") as file:
-		while os.sendfile(fd, file.fileno(), None, 1 << 30):
-			pass
 
 
 def _config_of(weights: Weights) -> str:
