@@ -490,7 +490,7 @@ CHECKS    := tests/check-layers.sh $(UNIT_TESTS:%=$(B)/tests/unit/%_test) $(FUZZ
 	$(RACE_CHECKS) $(JUDGE_SIMS) $(SCENARIOS) \
 	tests/reference/check.sh
 LONG_CHECKS := tests/scenario/a04_swap_storm.sh tests/scenario/v02_storm.sh tests/scenario/k01_kill.sh \
-	$(B)/tests/judge/sim tests/reference/check.sh tests/reference/divergence.sh tests/reference/schemas.sh \
+	$(B)/tests/judge/sim tests/reference/check.sh tests/reference/divergence.sh tests/reference/peft.sh tests/reference/schemas.sh \
 	tests/reference/vocab.sh tools/ops/day.sh
 
 # -- flags -----------------------------------------------------------------------------------------
