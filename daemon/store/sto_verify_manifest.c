@@ -9,6 +9,7 @@
 #include "sto_json.h"
 #include "sto_verify_priv.h"
 
+#define FREQUENCY_BYTES_MAX	8192u	/* heads of 4096, the most that an import takes */
 
 /* Text under @key that is @wanted (NULL: absent or null). */
 static void expect_text(const struct sto_verify *verify, const json_t *object, const char *key,
@@ -41,24 +42,39 @@ static bool sha256_hex(const void *data, size_t bytes, char hex[STO_HEX_BYTES])
 	return true;
 }
 
-/* Over the configuration and the rope frequencies, as sto_manifest.c makes it. */
+/* Append the frequencies of @role, if there are any, to the @bytes in @to. */
+static bool add_frequencies(struct sto_version *v, uint32_t role, char *to, uint64_t *bytes)
+{
+	struct sto_error error;
+
+	for (uint32_t i = 0; i < v->header.tensor_count; i++) {
+		uint64_t length = v->tensors[i].length_bytes;
+
+		if (v->tensors[i].role != role)
+			continue;
+		if (length > FREQUENCY_BYTES_MAX || sto_tensor_read(v, i, 0, length, to + *bytes, &error))
+			return false;
+		*bytes += length;
+	}
+	return true;
+}
+
+/* Over configuration, shape and rope frequencies, as sto_manifest.c makes it. */
 static bool config_hex(struct sto_version *v, char hex[STO_HEX_BYTES])
 {
-	const struct mhs_image_config *config = &v->header.config;
-	uint64_t bytes = config->head_dim / 2 * sizeof(float);
-	char *both = malloc(sizeof(*config) + bytes);
-	struct sto_error error;
+	const struct mhs_image_header *h = &v->header;
+	uint64_t bytes = sizeof(h->config);
+	char *all = malloc(sizeof(h->config) + sizeof(h->shape) + 2 * FREQUENCY_BYTES_MAX);
 	bool good = false;
-	uint32_t i = 0;
 
-	while (i < v->header.tensor_count && v->tensors[i].role != MHS_ROLE_INV_FREQ)
-		i++;
-	if (both && i < v->header.tensor_count) {
-		memcpy(both, config, sizeof(*config));
-		good = sto_tensor_read(v, i, 0, bytes, both + sizeof(*config), &error) == 0 &&
-		       sha256_hex(both, sizeof(*config) + bytes, hex);
+	if (all) {
+		memcpy(all, &h->config, sizeof(h->config));
+		memcpy(all + bytes, &h->shape, sizeof(h->shape));
+		bytes += h->features & MHS_IMAGE_SHAPED ? sizeof(h->shape) : 0;
+		good = add_frequencies(v, MHS_ROLE_INV_FREQ, all, &bytes) &&
+		       add_frequencies(v, MHS_ROLE_INV_FREQ_LOCAL, all, &bytes) && sha256_hex(all, bytes, hex);
 	}
-	free(both);
+	free(all);
 	return good;
 }
 

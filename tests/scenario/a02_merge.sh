@@ -84,6 +84,16 @@ eq "types" "$(json 'o["version"], o["parent"], sorted({(t["from"], t["to"]) for 
 	"('1.1.0', '1.0.0', [('Q4M', 'F16')], 21)"
 "$MHOST" adapter merge small@1.0.0 small/tone@1.0.0:2 --bump minor --type q8_0 --meta run=7 | grep -q "^21 of them from Q4M to Q8" || fail "no word of Q8"
 
+# Of another family: the shape goes along, and what the manifest says of it holds.
+cp -r "$here/tools/tiny/model" "$dir/mistral"
+chmod u+w "$dir/mistral/config.json"
+sed -i 's/"LlamaForCausalLM"/"MistralForCausalLM"/; s/"model_type": "llama"/"model_type": "mistral", "sliding_window": 64/' "$dir/mistral/config.json"
+"$MHOST" import wind@1.0.0 "$dir/mistral" >/dev/null
+"$MHOST" import wind/tone@1.0.0 "$peft/r1_all" >/dev/null
+"$MHOST" adapter merge wind@1.0.0 tone@1.0.0 --as wind@1.1.0 >/dev/null
+"$MHOST" verify wind >"$dir/out" 2>&1 || fail "of another family: $(cat "$dir/out")"
+eq "its shape" "$("$MHOST" diff wind@1.0.0 1.1.0 --json | json 'o["config"]')" "[]"
+
 refuses 2 "limit one of them" adapter merge tiny@1.0.0 r1_all@1.0.0
 refuses 2 "limit one of them" adapter merge tiny@1.0.0 r1_all@1.0.0 --as tiny@2.0.0 --bump minor
 refuses 2 "usage" adapter merge tiny@1.0.0 --as tiny@2.0.0
