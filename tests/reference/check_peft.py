@@ -264,6 +264,7 @@ def check_time(tally, host, smol, folders, turns):
 	model = peft.PeftModel.from_pretrained(smol.fresh(), str(pair[0])).eval()
 	ids = torch.tensor([smol.prompts[0][:1]])
 	theirs, ours, theirs_first, ours_first = [], [], [], []
+	torch.set_num_threads(os.cpu_count() or 1)
 	with mhost.connect(host.socket) as session, torch.no_grad():
 		for n in range(turns):
 			folder = pair[(n + 1) % 2]
@@ -272,6 +273,7 @@ def check_time(tally, host, smol, folders, turns):
 			theirs_first.append(theirs[-1] + timed(lambda: model(input_ids=ids, use_cache=True)))
 			ours.append(timed(lambda: session.adapter_push("q4", "pushed", folder)))
 			ours_first.append(ours[-1] + timed(lambda: session.complete("q4", smol.prompts[0][:1], max_tokens=1, adapters="pushed")))
+	torch.set_num_threads(1)
 	print("     PEFT swaps in %s, with one token %s" % (medians(theirs), medians(theirs_first)))
 	print("     mhost swaps in %s, with one token %s" % (medians(ours), medians(ours_first)))
 	ratio, first = (statistics.median(a) / statistics.median(b) for a, b in ((theirs, ours), (theirs, ours_first)))
@@ -302,6 +304,8 @@ def run(args, tally, work):
 	parts = args.only.split(",")
 	host = start(args, smol)
 	try:
+		if "refused" in parts and args.fixtures:
+			check_refused(tally, host, args.fixtures)
 		if "time" in parts:
 			check_time(tally, host, smol, folders, args.turns)
 		if {"values", "swaps"} & set(parts):
@@ -312,8 +316,6 @@ def run(args, tally, work):
 			check_swaps(tally, host, folders, wanted)
 		if "merged" in parts and "values" in parts:
 			check_merged(tally, host, smol, folders)
-		if "refused" in parts and args.fixtures:
-			check_refused(tally, host, args.fixtures)
 		if "values" in parts:
 			check_half(tally, host, smol, folders)
 	finally:
@@ -332,7 +334,7 @@ def main():
 	parser.add_argument("model", type=pathlib.Path)
 	args = parser.parse_args()
 	warnings.simplefilter("ignore")
-	torch.set_num_threads(os.cpu_count() or 1)
+	torch.set_num_threads(1)    # beside a host, threads that wait for each other take longer
 	tally = check_host.Tally(False)
 	with tempfile.TemporaryDirectory(prefix="mhost-peft-") as work:
 		run(args, tally, pathlib.Path(work))
