@@ -46,8 +46,12 @@ static void do_list(struct sup *sup, struct sup_conn *conn, const struct args *a
 static void do_show(struct sup *sup, struct sup_conn *conn, const struct args *args)
 {
 	struct sto_error error;
-	json_t *answer = sup_status_show(sup, args->model, args->version, &error);
+	json_t *answer = NULL;
 
+	if (sup_target_is_adapter(args->model))
+		sto_fail(&error, "show: models alone; mhost show %s@%s needs no host", args->model, args->version);
+	else
+		answer = sup_status_show(sup, args->model, args->version, &error);
 	if (answer)
 		sup_conn_answer(conn, answer);
 	else
