@@ -61,6 +61,7 @@ ADAPTERS = {
 	"some-layers": (dict(r=6, lora_alpha=12, target_modules=LINEAR, layers_to_transform=[0, 13, 29], layers_pattern="layers"), torch.float32),
 	"embeddings": (dict(r=4, lora_alpha=8, target_modules=["embed_tokens", "lm_head", "k_proj"]), torch.float32),
 }
+FASTER = 10
 SWAPS = ["r8", "r64", "r8", "embeddings", "rslora", "r8"]
 
 
@@ -276,9 +277,10 @@ def check_time(tally, host, smol, folders, turns):
 	torch.set_num_threads(1)
 	print("     PEFT swaps in %s, with one token %s" % (medians(theirs), medians(theirs_first)))
 	print("     mhost swaps in %s, with one token %s" % (medians(ours), medians(ours_first)))
-	ratio, first = (statistics.median(a) / statistics.median(b) for a, b in ((theirs, ours), (theirs, ours_first)))
-	return tally.check(first >= 10, "time", "%.1f MB out of the page cache: PEFT's swap alone takes %.1f times as long as mhost's, and "
-		"%.1f times as long as mhost's with the first token on it" % ((pair[0] / "adapter_model.safetensors").stat().st_size / 1e6, ratio, first))
+	bytes_mb = (pair[0] / "adapter_model.safetensors").stat().st_size / 1e6
+	for label, a, b in (("a swap", theirs, ours), ("a swap and the first token on it", theirs_first, ours_first)):
+		ratio = statistics.median(a) / statistics.median(b)
+		tally.check(ratio >= FASTER, "time", "%.1f MB out of the page cache, %s: PEFT takes %.1f times as long" % (bytes_mb, label, ratio))
 
 
 # -- all of it -------------------------------------------------------------------------------------
