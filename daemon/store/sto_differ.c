@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "eng_tok.h"
+#include "mhs_attach.h"
 #include "sto_file.h"
 
 #define QUOTE_BYTES	60u	/* of a text, shown */
@@ -20,7 +21,7 @@ struct sto_parts sto_version_parts(const struct sto_version *v)
 
 	return (struct sto_parts){ &h->config, h->bos_id, h->eos_count, h->eos_ids, v->tokenizer,
 				   h->tokenizer.length_bytes, v->chat_template,
-				   h->chat_template.length_bytes };
+				   h->chat_template.length_bytes, &h->shape };
 }
 
 int sto_differ_add(json_t *list, json_t *a, json_t *b, const char *format, ...)
@@ -102,11 +103,13 @@ static json_t *id_or_none(uint32_t id)
 	return id == UINT32_MAX ? json_string("none") : json_integer(id);
 }
 
-static const struct {
+struct field {
 	const char *name;
 	size_t offset;
 	bool real;
-} config_fields[] = {
+};
+
+static const struct field config_fields[] = {
 #define FIELD(name, member, real) { name, offsetof(struct mhs_image_config, member), real }
 	FIELD("architecture", arch, false),
 	FIELD("layers", layer_count, false),
@@ -123,30 +126,63 @@ static const struct {
 #undef FIELD
 };
 
-static json_t *config_value(const struct mhs_image_config *config, size_t offset, bool real)
+static const struct field shape_fields[] = {
+#define FIELD(name, member, real) { name, offsetof(struct mhs_image_shape, member), real }
+	FIELD("shape flags", flags, false),
+	FIELD("rotary dims", rotary_dim, false),
+	FIELD("window", window, false),
+	FIELD("embedding scale", embed_scale, true),
+	FIELD("attention scale", attn_scale, true),
+	FIELD("attention cap", attn_cap, true),
+	FIELD("logit cap", logit_cap, true),
+#undef FIELD
+};
+
+static json_t *field_value(const void *of, const struct field *field)
 {
-	const char *at = (const char *)config + offset;
+	const char *at = (const char *)of + field->offset;
 	uint32_t whole;
 	float number;
 
 	memcpy(&whole, at, sizeof(whole));
 	memcpy(&number, at, sizeof(number));
-	return real ? json_real((double)number) : json_integer(whole);
+	return field->real ? json_real((double)number) : json_integer(whole);
+}
+
+static int differ_fields(const void *a, const void *b, const struct field *fields, size_t count,
+			 json_t *list)
+{
+	int err = 0;
+
+	for (size_t i = 0; i < count && !err; i++)
+		if (memcmp((const char *)a + fields[i].offset, (const char *)b + fields[i].offset, 4))
+			err = sto_differ_add(list, field_value(a, &fields[i]), field_value(b, &fields[i]),
+					     "%s", fields[i].name);
+	return err;
+}
+
+static json_t *window_layers(const struct mhs_image_shape *shape)
+{
+	json_t *layers = json_array();
+
+	for (uint32_t i = 0; i < MHS_IMAGE_LAYER_MAX; i++)
+		if (mhs_shape_window(shape, i))
+			json_array_append_new(layers, json_integer(i));
+	return layers;
 }
 
 int sto_differ_config(const struct sto_parts *a, const struct sto_parts *b, json_t *list)
 {
-	int err = 0;
+	int err = differ_fields(a->config, b->config, config_fields,
+				sizeof(config_fields) / sizeof(config_fields[0]), list);
 
-	for (size_t i = 0; i < sizeof(config_fields) / sizeof(config_fields[0]) && !err; i++) {
-		size_t offset = config_fields[i].offset;
-		bool real = config_fields[i].real;
-
-		if (memcmp((const char *)a->config + offset, (const char *)b->config + offset, 4))
-			err = sto_differ_add(list, config_value(a->config, offset, real),
-					     config_value(b->config, offset, real), "%s",
-					     config_fields[i].name);
-	}
+	if (err || !a->shape || !b->shape)
+		return err;
+	err = differ_fields(a->shape, b->shape, shape_fields,
+			    sizeof(shape_fields) / sizeof(shape_fields[0]), list);
+	if (!err && memcmp(a->shape->window_layers, b->shape->window_layers, sizeof(a->shape->window_layers)))
+		err = sto_differ_add(list, window_layers(a->shape), window_layers(b->shape),
+				     "layers with a window");
 	return err;
 }
 

@@ -20,6 +20,7 @@ struct sto_parts {
 	size_t tokenizer_bytes;
 	const char *chat_template;	/* NULL: none */
 	size_t chat_template_bytes;
+	const struct mhs_image_shape *shape;	/* NULL: not compared */
 };
 
 struct sto_parts sto_version_parts(const struct sto_version *v);

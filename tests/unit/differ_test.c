@@ -47,6 +47,25 @@ static void names_fields_of_the_configuration(void)
 	t_str_eq(only(), "(2 differences)");
 }
 
+static void names_fields_of_the_shape(void)
+{
+	struct mhs_image_shape one = { .flags = 1 }, two = one;
+	struct sto_parts a = { .config = &config, .shape = &one }, b = { .config = &config, .shape = &two };
+	json_t *found = json_array();
+
+	t_eq(sto_differ_config(&a, &b, found), 0);
+	t_eq(json_array_size(found), 0);
+	two.window = 16;
+	two.window_layers[0] = 5;
+	two.logit_cap = 30;
+	t_eq(sto_differ_config(&a, &b, found), 0);
+	t_eq(json_array_size(found), 3);
+	t_str_eq(json_string_value(json_object_get(json_array_get(found, 0), "field")), "window");
+	t_str_eq(json_string_value(json_object_get(json_array_get(found, 1), "field")), "logit cap");
+	t_eq(json_array_size(json_object_get(json_array_get(found, 2), "b")), 2);
+	json_decref(found);
+}
+
 static void names_begin_and_end_tokens(void)
 {
 	const uint32_t one[] = { 3, 4 }, same[] = { 4, 3 }, more[] = { 3, 4, 5 };
@@ -160,6 +179,7 @@ int main(void)
 {
 	list = json_array();
 	T_RUN(names_fields_of_the_configuration);
+	T_RUN(names_fields_of_the_shape);
 	T_RUN(names_begin_and_end_tokens);
 	T_RUN(names_the_line_of_the_template);
 	T_RUN(names_the_first_token);
