@@ -25,9 +25,9 @@ class Tolerance:
 		elif kind == "quantised":
 			self.logprob = 1.5 * self.gap
 
-	def mean(self, want):
-		"""Allowed difference of a mean of `want`."""
-		return 0.005 * abs(want) if self.kind != "quantised" else max(self.gap / 4, 0.005 * abs(want))
+	def mean(self, want, count):
+		"""Allowed difference of a mean of `count` values, which is `want`: fewer of them even out less."""
+		return 0.005 * abs(want) if self.kind != "quantised" else max(self.gap / 4, self.gap / count ** 0.5, 0.005 * abs(want))
 
 
 def logits_of(case):
@@ -112,7 +112,7 @@ def compare_scores(tally, label, got, want, total, tol):
 	worst = max(abs(a - b) for a, b in zip(tail, want))
 	mean, right = sum(tail) / len(tail), sum(want) / len(want)
 	summed = abs(total - math.fsum(got[1:])) <= 1e-3 * max(1, abs(total))
-	good = worst <= tol.logprob and abs(mean - right) <= tol.mean(right) and summed
+	good = worst <= tol.logprob and abs(mean - right) <= tol.mean(right, len(want)) and summed
 	return tally.check(good, label, "worst of %d: %.2g, allowed %.2g; mean %.5f, not %.5f%s" % (len(want), worst, tol.logprob,
 		mean, right, "" if summed else "; sum_logprob is wrong"))
 
