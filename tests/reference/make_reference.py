@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Write the reference data: small random Llama models, tokenizers, damaged files, and what they should give.
+"""Write the reference data: small random models, tokenizers, damaged files, and what they should give.
 
-    make_reference.py --out DIR [--seed N] [--only models|gguf|bad]
+    make_reference.py --out DIR [--seed N] [--only models|gguf|families|bad]
 """
 
 import argparse
@@ -19,6 +19,7 @@ import torch
 import transformers
 
 import ref_bad
+import ref_families
 import ref_gguf
 import ref_hf
 import ref_model
@@ -82,6 +83,37 @@ def make_gguf(out, seed):
 		report(name, record)
 
 
+FAMILY_VOCAB = 320
+
+
+def family_plan(rng, name, tok, letters, quantized):
+	return {"name": name, "vocab": FAMILY_VOCAB, "tok": tok, "lengths": [1, 20, 60], "texts": texts_for(rng, 1), "quantized": quantized,
+		"stops": False, "eos": [tok.token_to_id(ref_families.TOKENS[letters][1])]}
+
+
+def make_families(out, seed):
+	for name, spec in ref_families.MODELS.items():
+		rng, folder = rng_of(seed, "family", name), out / "models" / name
+		shutil.rmtree(folder, ignore_errors=True)
+		tok = ref_tok.MAKERS[spec["tok"]](rng, FAMILY_VOCAB)
+		ref_families.write_folder(folder, name, FAMILY_VOCAB, tok, rng)
+		record = ref_model.golden(ref_model.from_folder(folder), rng, family_plan(rng, name, tok, spec["tok"], False))
+		write_json(out / "goldens/models" / (name + ".json"), record | {"path": "models/" + name, "dtype": spec["dtype"]})
+		report(name, record)
+		if name in ref_families.ADAPTERS:
+			record = ref_families.adapter_records(out, name, rng, FAMILY_VOCAB)
+			write_json(out / "goldens/adapters" / (name + ".json"), record)
+	(out / "gguf").mkdir(exist_ok=True)
+	for name, (_, kind, letters) in ref_families.FILES.items():
+		rng, file = rng_of(seed, "family gguf", name), "gguf/%s.gguf" % name
+		tok = ref_tok.MAKERS[letters](rng, FAMILY_VOCAB)
+		model, types = ref_families.write_file(out / file, name, FAMILY_VOCAB, tok, rng)
+		record = ref_model.golden(model, rng, family_plan(rng, name, tok, letters, kind.name.startswith("Q")))
+		record |= {"file": file, "tensor_types": types, "tokenizer_goldens": ""}
+		write_json(out / "goldens/gguf" / (name + ".json"), record)
+		report(name, record)
+
+
 def report(name, record):
 	worst = [min(c["greedy_gap"][:10]) for c in record["cases"]]
 	spread = np.frombuffer(base64.b64decode(record["cases"][0]["last_logits_f32_b64"]), dtype="<f4").std()
@@ -93,12 +125,13 @@ def main():
 	args = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
 	args.add_argument("--out", type=pathlib.Path, required=True)
 	args.add_argument("--seed", type=int, default=20)
-	args.add_argument("--only", choices=["models", "gguf", "bad"])
+	args.add_argument("--only", choices=["models", "gguf", "families", "bad"])
 	opt = args.parse_args()
 	torch.set_num_threads(1)
 	transformers.utils.logging.disable_progress_bar()
 	for part, folders, make in (("models", ["models", "goldens/models"], make_models),
-			("gguf", ["gguf", "goldens/gguf"], make_gguf), ("bad", ["bad"], ref_bad.make)):
+			("gguf", ["gguf", "goldens/gguf"], make_gguf),
+			("families", ["adapters", "goldens/adapters"], make_families), ("bad", ["bad"], ref_bad.make)):
 		if opt.only not in (None, part):
 			continue
 		for folder in folders:

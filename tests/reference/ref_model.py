@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: MIT
-"""Random Llama weights and what transformers says about them in float32."""
+"""Random Llama weights, and what transformers says about any model in float32."""
 
 import base64
 
 import numpy as np
 import torch
-from transformers import LlamaConfig, LlamaForCausalLM
+from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM
 
 GREEDY_STEPS = 24
 CANDIDATES = 128
@@ -61,7 +61,7 @@ def from_arrays(shape, arrays, inv_freq_divisor=None):
 
 def from_folder(path):
 	"""The model as transformers itself reads a folder."""
-	return LlamaForCausalLM.from_pretrained(path, dtype=torch.float32, attn_implementation="eager").eval()
+	return AutoModelForCausalLM.from_pretrained(path, dtype=torch.float32, attn_implementation="eager").eval()
 
 
 @torch.no_grad()
