@@ -173,6 +173,33 @@ GRAMMAR_SRC := \
 	daemon/grammar/gra_utf8.c \
 	daemon/grammar/gra_vocab.c
 
+TEMPLATE_SRC := \
+	daemon/template/tpl_attr.c \
+	daemon/template/tpl_call.c \
+	daemon/template/tpl_case.c \
+	daemon/template/tpl_chat.c \
+	daemon/template/tpl_compile.c \
+	daemon/template/tpl_dict.c \
+	daemon/template/tpl_eval.c \
+	daemon/template/tpl_expr.c \
+	daemon/template/tpl_filter.c \
+	daemon/template/tpl_filter_list.c \
+	daemon/template/tpl_format.c \
+	daemon/template/tpl_heap.c \
+	daemon/template/tpl_iterate.c \
+	daemon/template/tpl_json.c \
+	daemon/template/tpl_lex.c \
+	daemon/template/tpl_loop.c \
+	daemon/template/tpl_method.c \
+	daemon/template/tpl_op.c \
+	daemon/template/tpl_parse.c \
+	daemon/template/tpl_run.c \
+	daemon/template/tpl_string.c \
+	daemon/template/tpl_test.c \
+	daemon/template/tpl_text.c \
+	daemon/template/tpl_value.c \
+	daemon/template/tpl_write.c
+
 COMMON_SRC := \
 	daemon/common/hrt_io.c \
 	daemon/common/log.c
@@ -250,6 +277,7 @@ WRK_SRC := \
 	daemon/worker/wrk_kv.c \
 	daemon/worker/wrk_lane.c \
 	daemon/worker/wrk_loop.c \
+	daemon/worker/wrk_messages.c \
 	daemon/worker/wrk_pace.c \
 	daemon/worker/wrk_plan.c \
 	daemon/worker/wrk_prefix.c \
@@ -298,10 +326,12 @@ TOOL_SRC := \
 	tools/bench_svg.c \
 	tools/bench_sweep.c \
 	tools/bench_sweep_versions.c \
+	tools/chat_lines.c \
 	tools/cmd.c \
 	tools/cmd_adapter.c \
 	tools/cmd_adapter_host.c \
 	tools/cmd_bench.c \
+	tools/cmd_chat.c \
 	tools/cmd_control.c \
 	tools/cmd_diff.c \
 	tools/cmd_golden.c \
@@ -312,6 +342,7 @@ TOOL_SRC := \
 	tools/cmd_prune.c \
 	tools/cmd_push.c \
 	tools/cmd_release.c \
+	tools/cmd_render.c \
 	tools/cmd_run.c \
 	tools/cmd_sampling.c \
 	tools/cmd_shadow.c \
@@ -327,9 +358,11 @@ TOOL_SRC := \
 	tools/probe.c \
 	tools/prompts.c \
 	tools/reply.c \
+	tools/request_opts.c \
 	tools/signals.c \
 	tools/stop.c \
 	tools/store.c \
+	tools/template.c \
 	tools/watch_dir.c \
 	tools/watch_import.c \
 	tools/watch_look.c \
@@ -419,6 +452,7 @@ UNIT_TESTS := \
 	sup_life \
 	sup_start \
 	sup_worker \
+	template \
 	threads \
 	tok \
 	tok_gguf \
@@ -441,6 +475,7 @@ FUZZERS := \
 	peft \
 	safetensors \
 	state \
+	template \
 	tok_blob \
 	tok_json
 
@@ -491,13 +526,13 @@ CHECKS    := tests/check-layers.sh $(UNIT_TESTS:%=$(B)/tests/unit/%_test) $(FUZZ
 	tests/reference/check.sh
 LONG_CHECKS := tests/scenario/a04_swap_storm.sh tests/scenario/v02_storm.sh tests/scenario/k01_kill.sh \
 	$(B)/tests/judge/sim tests/reference/check.sh tests/reference/divergence.sh tests/reference/peft.sh tests/reference/schemas.sh \
-	tests/reference/vocab.sh tools/ops/day.sh
+	tests/reference/templates.sh tests/reference/vocab.sh tools/ops/day.sh
 
 # -- flags -----------------------------------------------------------------------------------------
 WARN    := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wcast-qual -Wvla \
 	-Wno-unused-parameter
-PKGS    := liburing inih jansson libxxhash libpcre2-8 libutf8proc openblas libcrypto
-DIRS    := shm client daemon/common daemon/engine daemon/engine/kernels daemon/grammar daemon/store daemon/supervisor tests/lib
+PKGS    := liburing inih jansson libedit libxxhash libpcre2-8 libutf8proc openblas libcrypto
+DIRS    := shm client daemon/common daemon/engine daemon/engine/kernels daemon/grammar daemon/store daemon/supervisor daemon/template tests/lib
 CFLAGS  ?= -O2 -g
 # One rounding per operation: the same bits on every ISA.
 ALL_CFLAGS := -std=gnu11 -D_GNU_SOURCE -DMHOST_VERSION='"$(VERSION)"' $(WARN) $(if $(WERROR),-Werror) -fPIC \
@@ -518,7 +553,7 @@ LIBS += -fsanitize=thread
 endif
 
 objs = $(patsubst %.c,$(B)/%.o,$(1))
-LIB_SRC := $(SHM_SRC) $(ENGINE_SRC) $(GRAMMAR_SRC) $(STORE_SRC) $(COMMON_SRC) $(SUP_SRC) $(WRK_SRC) $(CLIENT_SRC) $(TOOL_SRC)
+LIB_SRC := $(SHM_SRC) $(ENGINE_SRC) $(GRAMMAR_SRC) $(STORE_SRC) $(TEMPLATE_SRC) $(COMMON_SRC) $(SUP_SRC) $(WRK_SRC) $(CLIENT_SRC) $(TOOL_SRC)
 PROGRAMS := $(if $(SUP_SRC),$(B)/mhostd) $(if $(WRK_SRC),$(B)/mhost-worker) $(if $(TOOL_SRC),$(B)/mhost) \
 	$(if $(CLIENT_SRC),$(B)/libmhost.so)
 TESTS   := $(UNIT_TESTS:%=$(B)/tests/unit/%_test)

@@ -31,6 +31,8 @@ static size_t prompt_bytes(const struct mhost_request *rq)
 {
 	if (rq->tokens)
 		return (size_t)rq->token_count * sizeof(uint32_t);
+	if (rq->messages)
+		return rq->messages_bytes ? rq->messages_bytes : strlen(rq->messages);
 	if (!rq->text)
 		return 0;
 	return rq->text_bytes ? rq->text_bytes : strlen(rq->text);
@@ -116,8 +118,9 @@ static int check(struct mhost *s, const struct mhost_request *rq)
 				rq->flags & ~FLAGS_ALL);
 	if (rq->kind != MHOST_PING && !rq->model)
 		return mhc_fail(s, MHOST_E_INVALID, "model is not given");
-	if (rq->text && rq->tokens)
-		return mhc_fail(s, MHOST_E_INVALID, "prompt is given as text and as tokens");
+	if (!!rq->text + !!rq->tokens + !!rq->messages > 1)
+		return mhc_fail(s, MHOST_E_INVALID, "prompt is given as more than one of text, tokens and "
+				"messages");
 	if (rq->stop_count > MHS_STOP_MAX)
 		return mhc_fail(s, MHOST_E_INVALID, "%u stop strings, at most %u", rq->stop_count,
 				MHS_STOP_MAX);
@@ -140,7 +143,7 @@ static int check(struct mhost *s, const struct mhost_request *rq)
 
 static uint32_t wire_flags(const struct mhost_request *rq)
 {
-	return (rq->tokens ? MHS_REQ_TOKENS : 0u) |
+	return (rq->tokens ? MHS_REQ_TOKENS : 0u) | (rq->messages ? MHS_REQ_MESSAGES : 0u) |
 	       (rq->flags & MHOST_IGNORE_EOS ? MHS_REQ_IGNORE_EOS : 0u) |
 	       (rq->flags & MHOST_NO_SPECIAL ? MHS_REQ_NO_SPECIAL : 0u) |
 	       (rq->flags & MHOST_LOGPROBS ? MHS_REQ_LOGPROBS : 0u) |
@@ -201,7 +204,7 @@ static void payload_copy(uint8_t *at, const struct mhost_request *rq)
 		at = put(at, &n, sizeof(n));
 		at = put(at, rq->stops[i], n);
 	}
-	at = put(at, rq->tokens ? (const void *)rq->tokens : rq->text, prompt_bytes(rq));
+	at = put(at, rq->tokens ? (const void *)rq->tokens : rq->messages ? rq->messages : rq->text, prompt_bytes(rq));
 	for (uint32_t i = 0; i < rq->adapter_count; i++) {
 		struct mhs_adapter_ref ref = { .scale = rq->adapters[i].scale };
 

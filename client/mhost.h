@@ -178,12 +178,20 @@ struct mhost_request {
 	const uint32_t *stop_tokens;	/* [stop_token_count] each ends the reply */
 	uint32_t stop_token_count;	/* 0..64 */
 	uint32_t min_tokens;	/* nothing ends the reply before, but stop strings */
+	/*
+	 * A chat instead of text and tokens: a JSON object with "messages" and what else the chat
+	 * template of the version takes ("tools", "add_generation_prompt", ...; mhost(1), render). The
+	 * version that answers renders it. NULL: none.
+	 */
+	const char *messages;
+	size_t messages_bytes;	/* 0: strlen(messages) */
 };
 
 /* In the order of the fields, for C++ too: top_p and repeat_penalty are off, repeat_last is 64. */
 #define MHOST_REQUEST_INIT { sizeof(struct mhost_request), MHOST_GENERATE, 0, NULL, NULL, NULL, 0, NULL, 0, \
 	0, 0.0f, 0, 1.0f, 0.0f, 1.0f, 64, 0, 0, NULL, 0, 0, 0, NULL, 0, MHOST_GRAMMAR_NONE, NULL, 0, NULL, 0, \
-	0.0f, 0.0f, 0.0f, 1.75f, 2, UINT32_MAX, 0.0f, 1.0f, 0.0f, 1.0f, 0.0f, 0.1f, 0.0f, 0.1f, NULL, 0, 0 }
+	0.0f, 0.0f, 0.0f, 1.75f, 2, UINT32_MAX, 0.0f, 1.0f, 0.0f, 1.0f, 0.0f, 0.1f, 0.0f, 0.1f, NULL, 0, 0, \
+	NULL, 0 }
 
 /*
  * Queue a request on the least loaded worker. *@id gets its number, from 1 on, unique in the session.

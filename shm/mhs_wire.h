@@ -53,7 +53,9 @@ enum mhs_request_flag {
 	MHS_REQ_NO_SPECIAL	= 1u << 2,	/* add no BOS or EOS around a text prompt */
 	MHS_REQ_LOGPROBS	= 1u << 3,	/* send logprob (and top_count alternatives) */
 	MHS_REQ_NO_DRAFT	= 1u << 4,	/* one token a step: no speculation (since 1.2) */
-	MHS_REQ_ALL		= (1u << 5) - 1,
+	MHS_REQ_MESSAGES	= 1u << 5,	/* prompt is JSON, rendered by the version's chat
+						   template; NO_SPECIAL goes without saying */
+	MHS_REQ_ALL		= (1u << 6) - 1,
 };
 
 /* How the grammar of a request is written: the reply follows it (since 2.0). */

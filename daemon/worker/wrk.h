@@ -16,6 +16,7 @@
 #include "eng_model.h"
 #include "eng_sample.h"
 #include "eng_tok.h"
+#include "tpl.h"
 #include "heritage.h"
 #include "mhs_attach.h"
 #include "mhs_bell.h"
@@ -75,6 +76,7 @@ struct wrk_version {
 	uint32_t pack_count;
 	struct eng_model model;
 	struct eng_tok *tok;
+	struct tpl *template;			/* compiled; NULL until messages are sent to it */
 	struct eng_sampler *sampler;
 	uint64_t *breakers;			/* [vocab / 64] for DRY; NULL: nobody asked yet */
 	struct gra_vocab *vocab;		/* for grammars; NULL: none came yet */
@@ -309,6 +311,13 @@ void wrk_queue_park(struct wrk_request *r);	/* stands aside, still counted: WAIT
 void wrk_queue_return(struct wrk_request *r);
 void wrk_queue_drop_lane(struct wrk *w, const struct wrk_lane *lane);
 void wrk_admit(struct wrk *w);
+
+/*
+ * wrk_messages.c: the text of a chat request; malloc'd. 0; -EINVAL or -ENOMEM with @message, which
+ * names what is wrong.
+ */
+int wrk_messages_render(struct wrk_version *v, const char *json, size_t json_bytes, char **text,
+			size_t *bytes, char message[MHS_MESSAGE_BYTES]);
 
 /* wrk_admit.c: pin, tokenize, make room. False: no memory now, nothing behind it may go either. */
 bool wrk_admit_one(struct wrk *w, struct wrk_request *r);

@@ -83,12 +83,13 @@ static struct wrk_version *pin(struct wrk *w, struct wrk_request *r)
 	return NULL;
 }
 
-/* Ids of a text prompt; r->tokens gets room for @extra more. 0 or negative errno. */
-static int encode(struct wrk_request *r, struct wrk_version *v, uint32_t extra, uint32_t limit)
+/* Ids of @text; r->tokens gets room for @extra more. 0 or negative errno. */
+static int encode(struct wrk_request *r, struct wrk_version *v, const char *text, size_t bytes,
+		  uint32_t extra, uint32_t limit)
 {
-	const char *text = (const char *)r->payload + r->rq.stop_bytes;
-	uint32_t flags = r->rq.flags & MHS_REQ_NO_SPECIAL ? 0 : ENG_ENCODE_AFFIXES;
-	int64_t n = eng_tok_encode(v->tok, text, r->rq.prompt_bytes, flags, NULL, 0);
+	bool whole = r->rq.flags & (MHS_REQ_NO_SPECIAL | MHS_REQ_MESSAGES);
+	uint32_t flags = whole ? 0 : ENG_ENCODE_AFFIXES;
+	int64_t n = eng_tok_encode(v->tok, text, bytes, flags, NULL, 0);
 
 	if (n < 0)
 		return (int)n;
@@ -98,8 +99,26 @@ static int encode(struct wrk_request *r, struct wrk_version *v, uint32_t extra, 
 	r->tokens = malloc(((size_t)n + extra + 1) * sizeof(*r->tokens));
 	if (!r->tokens)
 		return -ENOMEM;
-	eng_tok_encode(v->tok, text, r->rq.prompt_bytes, flags, r->tokens, (size_t)n);
+	eng_tok_encode(v->tok, text, bytes, flags, r->tokens, (size_t)n);
 	return 0;
+}
+
+/* The same of a chat request: special tokens are the template's, none is added. */
+static int encode_messages(struct wrk *w, struct wrk_request *r, struct wrk_version *v, uint32_t extra,
+			   uint32_t limit)
+{
+	const char *json = (const char *)r->payload + r->rq.stop_bytes;
+	char message[MHS_MESSAGE_BYTES], *text;
+	size_t bytes;
+	int err = wrk_messages_render(v, json, r->rq.prompt_bytes, &text, &bytes, message);
+
+	if (err) {
+		refuse(w, r, err == -ENOMEM ? MHS_ERR_INTERNAL : MHS_ERR_INVALID, message);
+		return err;
+	}
+	err = encode(r, v, text, bytes, extra, limit);
+	free(text);
+	return err;
 }
 
 static int copy_ids(struct wrk_request *r, uint32_t vocab, uint32_t extra, uint32_t limit)
@@ -130,10 +149,14 @@ static bool prompt_take(struct wrk *w, struct wrk_request *r, struct wrk_version
 	bool runs = r->kind == MHS_REC_GENERATE || r->kind == MHS_REC_SCORE;
 	uint32_t context = context_of(w, v), vocab = v->model.config.vocab_count;
 	uint32_t limit = runs ? context : UINT32_MAX, extra = runs ? context : 0;
+	const char *text = (const char *)r->payload + r->rq.stop_bytes;
 	int err = r->rq.flags & MHS_REQ_TOKENS ? copy_ids(r, vocab, extra, limit) :
-						 encode(r, v, extra, limit);
+		  r->rq.flags & MHS_REQ_MESSAGES ? encode_messages(w, r, v, extra, limit) :
+		  encode(r, v, text, r->rq.prompt_bytes, extra, limit);
 
 	r->token_count = r->prompt_count;
+	if (r->state == WRK_ENDED)
+		return false;
 	if (err == -E2BIG)
 		wrk_request_end(w, r, MHS_END_ERROR, MHS_ERR_TOO_LONG,
 				"prompt has %u tokens, the context holds %u: shorten it", r->prompt_count,

@@ -110,6 +110,8 @@ static const char *check_prompt(const struct mhs_request *rq, uint32_t kind)
 
 	if (kind == MHS_REC_TOKENIZE && tokens)
 		return "tokenize takes text";
+	if (tokens && rq->flags & MHS_REQ_MESSAGES)
+		return "the prompt is tokens and messages";
 	if (kind == MHS_REC_DETOKENIZE && !tokens)
 		return "detokenize takes tokens";
 	if (tokens && rq->prompt_bytes % sizeof(uint32_t))

@@ -298,6 +298,7 @@ void wrk_version_free(struct wrk *w, struct wrk_version **version)
 	if (!v)
 		return;
 	eng_tok_close(&v->tok);
+	tpl_free(&v->template);
 	eng_sampler_free(&v->sampler);
 	gra_vocab_free(&v->vocab);
 	free(v->breakers);

@@ -487,6 +487,7 @@ static const struct item items[] = {
 	C(MHS_REQ_NO_SPECIAL),
 	C(MHS_REQ_LOGPROBS),
 	C(MHS_REQ_NO_DRAFT),
+	C(MHS_REQ_MESSAGES),
 	C(MHS_TOKEN_AHEAD),
 	C(MHS_END_STOP),
 	C(MHS_END_LENGTH),

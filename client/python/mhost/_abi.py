@@ -85,6 +85,8 @@ class Request(Structure):
 		("stop_tokens", POINTER(c_uint32)),
 		("stop_token_count", c_uint32),
 		("min_tokens", c_uint32),
+		("messages", c_char_p),
+		("messages_bytes", c_size_t),
 	]
 
 

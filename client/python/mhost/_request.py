@@ -8,7 +8,8 @@ import ctypes
 import hashlib
 import json
 import math
-from typing import Any, Callable, Iterable, Mapping, Optional, Sequence, TypedDict, Union
+from collections.abc import Mapping
+from typing import Any, Callable, Iterable, Optional, Sequence, TypedDict, Union
 
 from . import _abi
 from .errors import InvalidRequest
@@ -17,7 +18,9 @@ U32_MAX = (1 << 32) - 1
 U64_MAX = (1 << 64) - 1
 FLOAT_MAX = 3.4028234663852886e38
 
-Prompt = Union[str, Sequence[int]]
+# Text; token ids; a list of chat messages, which an answer follows; or a whole chat request, with "messages" and what
+# else the version's chat template takes.
+Prompt = Union[str, Sequence[int], "Sequence[Mapping[str, Any]]", "Mapping[str, Any]"]
 # "pirate", "pirate@1.2.0", or one of these with a scale.
 AdapterWanted = Union[str, "tuple[str, float]"]
 
@@ -154,6 +157,13 @@ def _pair(wanted: Any) -> tuple[str, Any]:
 	return wanted
 
 
+def _plain(value: Any) -> Any:
+	"""What json does not know by itself."""
+	if isinstance(value, Mapping):
+		return dict(value)
+	raise TypeError(f"messages: {type(value).__name__} cannot be in JSON")
+
+
 class Prepared:
 	"""A struct mhost_request. ctypes keeps alive what is assigned to its pointers."""
 
@@ -172,10 +182,23 @@ class Prepared:
 			self.c.text = encoded
 			self.c.text_bytes = len(encoded)
 			return
+		if isinstance(prompt, (list, tuple)) and prompt and isinstance(prompt[0], Mapping):
+			prompt = {"messages": prompt, "add_generation_prompt": True}
+		if isinstance(prompt, Mapping):
+			self._set_messages(prompt)
+			return
 		ids = token_array("prompt", prompt)
 		self.c.token_count = len(ids)
 		# An array without elements has no address, and NULL would mean that there are no tokens.
 		self.c.tokens = (ctypes.c_uint32 * len(ids)).from_buffer(ids) if ids else (ctypes.c_uint32 * 1)()
+
+	def _set_messages(self, request: Mapping[str, Any]) -> None:
+		try:
+			encoded = json.dumps(request, ensure_ascii=False, allow_nan=False, default=_plain)
+		except ValueError as error:
+			raise InvalidRequest(f"messages: {error}") from None
+		self.c.messages = utf8("messages", encoded)
+		self.c.messages_bytes = len(self.c.messages)
 
 	def _version(self, name: str, value: Any) -> None:
 		if self.c.version is not None:

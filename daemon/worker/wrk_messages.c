@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * wrk_messages.c: a prompt that is a chat request, through the template of the version that will
+ * answer it. It is done between two steps of the engine, so its limits are narrow.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "wrk.h"
+
+/* A tenth of a second at most; a request of 512 KiB needs a tenth of them. */
+static const struct tpl_limits render_limits = {
+	.steps = 2u << 20, .output_bytes = 4u << 20, .memory_bytes = 64u << 20,
+};
+
+static int say(char message[MHS_MESSAGE_BYTES], int err, const char *what)
+{
+	snprintf(message, MHS_MESSAGE_BYTES, "messages: %s", what);
+	return err;
+}
+
+/* Once for each version, when it is first asked. */
+static int compile(struct wrk_version *v, char message[MHS_MESSAGE_BYTES])
+{
+	const struct mhs_image_span *span = &v->image->chat_template;
+	struct tpl_error error;
+	const char *text;
+	int err;
+
+	if (v->template)
+		return 0;
+	text = span->length_bytes ? wrk_image_at(v, span->offset_bytes, span->length_bytes) : NULL;
+	if (!text)
+		return say(message, -EINVAL, "the version has no chat template: render them yourself");
+	err = tpl_compile(&v->template, text, span->length_bytes, &error);
+	return err ? say(message, err, error.text) : 0;
+}
+
+/* A token as the template writes it; the caller frees it. NULL: none. */
+static char *token_text(const struct wrk_version *v, uint32_t id)
+{
+	uint32_t bytes = 0;
+	const char *text = eng_tok_bytes(v->tok, id, &bytes);
+
+	return text ? strndup(text, bytes) : NULL;
+}
+
+static int render(struct wrk_version *v, const json_t *request, char **text, size_t *bytes,
+		  char message[MHS_MESSAGE_BYTES])
+{
+	const struct mhs_image_header *image = v->image;
+	char *bos = token_text(v, image->bos_id);
+	char *eos = image->eos_count ? token_text(v, image->eos_ids[0]) : NULL;
+	struct tpl_host host = { .bos = bos, .eos = eos, .now = time(NULL) };
+	struct tpl_error error;
+	int err = tpl_chat(v->template, request, &host, &render_limits, text, bytes, &error);
+
+	free(bos);
+	free(eos);
+	return err ? say(message, err, error.text) : 0;
+}
+
+int wrk_messages_render(struct wrk_version *v, const char *json, size_t json_bytes, char **text,
+			size_t *bytes, char message[MHS_MESSAGE_BYTES])
+{
+	json_error_t where;
+	json_t *request;
+	int err = compile(v, message);
+
+	if (err)
+		return err;
+	request = json_loadb(json, json_bytes, JSON_ALLOW_NUL, &where);
+	if (!json_is_object(request)) {
+		snprintf(message, MHS_MESSAGE_BYTES, "messages: line %d, column %d: %s", where.line,
+			 where.column, request ? "is not an object" : where.text);
+		err = -EINVAL;
+	} else {
+		err = render(v, request, text, bytes, message);
+	}
+	json_decref(request);
+	return err;
+}
