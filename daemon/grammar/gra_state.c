@@ -186,6 +186,7 @@ static int follow(struct gra_state *s, struct places *to, const struct place *p)
 	const struct gra_node *n = &s->g->nodes[p->node];
 	int err;
 
+	s->work++;
 	switch (n->op) {
 	case GRA_OP_SET:
 		return place_add(s, to, p);

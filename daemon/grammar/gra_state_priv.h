@@ -39,6 +39,7 @@ struct gra_state {
 	struct met *met;		/* hash table of this step */
 	uint32_t met_count, met_cap;
 	uint64_t step;
+	uint64_t work;			/* places followed, in all */
 	struct place *todo;
 	uint32_t todo_count;
 	struct places now;

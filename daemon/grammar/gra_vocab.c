@@ -9,6 +9,8 @@
 
 #include "gra_state_priv.h"
 
+#define WORK_MAX	UINT64_C(8000000)	/* places followed in one look: some tenths of a second */
+
 struct token {
 	const uint8_t *bytes;
 	uint32_t count, id;
@@ -113,6 +115,7 @@ int64_t gra_mask(struct gra_state *s, const struct gra_vocab *v, uint64_t room, 
 {
 	uint32_t known = 0;		/* bytes of the token before that were walked */
 	bool dead = false;		/* the last of them leads nowhere */
+	const uint64_t work = s->work;
 	int64_t count = 0;
 
 	memset(allowed, 0, (v->id_count + 63) / 64 * sizeof(*allowed));
@@ -129,6 +132,8 @@ int64_t gra_mask(struct gra_state *s, const struct gra_vocab *v, uint64_t room, 
 		lives = token_walk(s, t, &known);
 		if (lives < 0)
 			return lives;
+		if (s->work - work > WORK_MAX)
+			return -E2BIG;
 		dead = !lives;
 		if (dead || s->depth[t->count - 1].least > room)
 			continue;

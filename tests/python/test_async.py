@@ -136,9 +136,9 @@ class Async(HostCase):
 			self.assertEqual([token async for token in first], [])
 			streams[1].cancel()
 			self.assertEqual((await streams[1].result()).finish, "cancelled")
-			await streams[2].aclose()
+			await streams[-2].aclose()
 			with self.assertRaises(mhost.Closed):
-				await streams[2].result()
+				await streams[-2].result()
 			del streams
 			self.assertEqual(len((await host.complete("tiny", COW, max_tokens=4)).tokens), 4)
 
