@@ -2,19 +2,24 @@
 # SPDX-License-Identifier: MIT
 """Write a Llama of about 1 B random weights as GGUF: speed does not depend on what they say.
 
-    bench_peer_random.py FILE [--type q4_0|q8_0] [--layers N] [--width N] [--ffn N] [--vocab N]
+    bench_peer_random.py FILE [--type q4_0|q8_0|...] [--layers N] [--width N] [--ffn N] [--vocab N]
 
 The shape is that of Llama 3.2 1B with a vocabulary of 32,000: the bytes, and pairs of them. The
 file is written as a stream, a few MB in memory; the same arguments give the same bytes.
 """
 import argparse
+import math
 import os
 import random
 import struct
 
 U32, F32, STRING, ARRAY, I32 = 4, 6, 8, 9, 5
-# type: number in the format, file_type, bytes per block of 32 weights, largest stored value
-TYPES = {"q4_0": (2, 2, 18, 8), "q8_0": (8, 7, 34, 127)}
+# type: number in the format, file_type, weights and bytes per block, where its f16 scales stand and
+# the largest weight by each; mxfp4's scale is one byte, a power of two
+TYPES = {"q4_0": (2, 2, 32, 18, {0: 8}), "q8_0": (8, 7, 32, 34, {0: 127}),
+         "q2_k": (10, 10, 256, 84, {80: 45, 82: 15}), "q3_k": (11, 11, 256, 110, {108: 128}),
+         "iq4_nl": (20, 25, 32, 18, {0: 127}), "iq4_xs": (23, 30, 256, 136, {0: 4064}),
+         "mxfp4": (39, 38, 32, 17, {})}
 ALIGN, PIECE = 32, 1 << 16
 
 
@@ -84,21 +89,24 @@ def tensors(a):
 
 
 def tensor_bytes(kind, rows, cols):
-    return rows * cols // 32 * TYPES[kind][2] if rows else cols * 4
+    return rows * cols // TYPES[kind][2] * TYPES[kind][3] if rows else cols * 4
 
 
 def write_tensor(out, rng, kind, rows, cols):
     if not rows:
         out.write(struct.pack("<f", 1.0) * cols)
         return
-    block_bytes, top = TYPES[kind][2:]
-    scale = struct.pack("<e", 1.7 / top / cols ** 0.5)  # about unit gain
-    left = rows * cols // 32
+    block_bytes, tops = TYPES[kind][3:]
+    gain = 1.7 / cols ** 0.5  # about unit gain
+    scales = {at: struct.pack("<e", gain / top) for at, top in tops.items()}
+    scales = scales or {0: bytes([128 + round(math.log2(gain / 12))])}
+    left = rows * cols // TYPES[kind][2]
     while left:
         n = min(left, PIECE)
         blocks = bytearray(rng.randbytes(n * block_bytes))
-        blocks[0::block_bytes] = scale[:1] * n
-        blocks[1::block_bytes] = scale[1:] * n
+        for at, scale in scales.items():
+            for i in range(len(scale)):
+                blocks[at + i::block_bytes] = scale[i:i + 1] * n
         out.write(blocks)
         left -= n
 

@@ -99,9 +99,10 @@ static void pack_k_scales(uint32_t type, const struct eng_source_block *b, uint3
 static void pack_quants(uint32_t type, const int8_t *q, uint32_t row, uint8_t *weights)
 {
 	const uint32_t bits = eng_type_bits(type);
+	const int offset = eng_type_offset(type);
 
 	for (uint32_t col = 0; col < ENG_BLOCK_COLS; col++)
-		eng_bits_put(bits, weights, row, col, (uint32_t)(q[col] + eng_type_offset(type)));
+		eng_bits_put(bits, weights, row, col, (uint32_t)(q[col] + offset));
 }
 
 /* Twelve times the largest scales of E4 that are finite would not be. */

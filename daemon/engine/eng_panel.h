@@ -149,7 +149,7 @@ static inline void eng_bits_put(uint32_t bits, uint8_t *weights, uint32_t row, u
 		weights[group * 64 + at] = (uint8_t)v;
 		return;
 	}
-	weights[group % low * 64 + at] |= (uint8_t)((v & ((1u << low) - 1)) << (group / low * low));
+	weights[(group & (low - 1)) * 64 + at] |= (uint8_t)((v & ((1u << low) - 1)) << (group & -low));
 	for (uint32_t bit = low; bit < bits; bit++)
 		weights[bit * ENG_PLANE_BYTES + at] |= (uint8_t)((v >> bit & 1) << group);
 }
@@ -164,7 +164,7 @@ static inline int eng_quant_get(uint32_t type, const uint8_t *weights, uint32_t 
 
 	if (bits == 8)
 		return (int8_t)weights[group * 64 + at];
-	v = weights[group % low * 64 + at] >> (group / low * low) & ((1u << low) - 1);
+	v = weights[(group & (low - 1)) * 64 + at] >> (group & -low) & ((1u << low) - 1);
 	for (uint32_t bit = low; bit < bits; bit++)
 		v |= (weights[bit * ENG_PLANE_BYTES + at] >> group & 1u) << bit;
 	return table ? table[v] : (int)v - eng_type_offset(type);
