@@ -521,9 +521,9 @@ MAN_PAGES := tools/mhost.1 daemon/supervisor/mhostd.8 daemon/supervisor/mhost.in
 RACE_CHECKS := $(B)/tests/abi/abi_test $(B)/tests/race/explore $(B)/tests/race/r_explore \
 	$(B)/tests/race/storm_forks tests/race/tsan.sh
 JUDGE_SIMS := $(B)/tests/judge/sim $(foreach n,1 2 3 4 5 6 7,$(B)/tests/judge/sim_mutant$(n))
-CHECKS    := tests/check-layers.sh $(UNIT_TESTS:%=$(B)/tests/unit/%_test) $(FUZZERS:%=$(B)/tests/fuzz/replay_%) \
-	$(RACE_CHECKS) $(JUDGE_SIMS) $(SCENARIOS) \
-	tests/reference/check.sh
+# Before --: side by side, the longest first.
+CHECKS    := $(JUDGE_SIMS) $(RACE_CHECKS) tests/check-layers.sh $(UNIT_TESTS:%=$(B)/tests/unit/%_test) \
+	$(FUZZERS:%=$(B)/tests/fuzz/replay_%) -- $(SCENARIOS) tests/reference/check.sh
 LONG_CHECKS := tests/scenario/a04_swap_storm.sh tests/scenario/v02_storm.sh tests/scenario/k01_kill.sh \
 	$(B)/tests/judge/sim tests/reference/check.sh tests/reference/divergence.sh tests/reference/peft.sh tests/reference/schemas.sh \
 	tests/reference/templates.sh tests/reference/vocab.sh tools/ops/day.sh
@@ -668,12 +668,13 @@ deps: ## install the Debian packages that a build needs
 
 quickstart: ## a real model from import to rollback, in a private directory
 	@tools/deps.sh quickstart
-	@$(MAKE) --no-print-directory programs
+	@$(MAKE) -j$(JOBS) --no-print-directory programs
 	@tools/quickstart.sh $(B)
 
+JOBS ?= $(shell nproc)
 check: ## all tests, in minutes
 	@tools/deps.sh check
-	@$(MAKE) --no-print-directory programs tests
+	@$(MAKE) -j$(JOBS) --no-print-directory programs tests
 	@B=$(B) tests/run.sh $(if $(SAN),-t 1200) $(CHECKS)
 
 check-long: ## the long campaigns: storms, kills, releases, reference data on every ISA level
