@@ -85,6 +85,7 @@ STORE_SRC := \
 	daemon/store/import_gguf_folder.c \
 	daemon/store/import_gguf_rope.c \
 	daemon/store/import_hf.c \
+	daemon/store/import_hf_chat.c \
 	daemon/store/import_peft.c \
 	daemon/store/import_safetensors.c \
 	daemon/store/peft_copy.c \

@@ -216,6 +216,38 @@ static int check_config(const struct mhs_image_config *config, const char **fiel
 	return 0;
 }
 
+static int check_words(const struct mhs_image_header *image, const char **field)
+{
+	const struct mhs_image_words *words = &image->words;
+
+	if (image->abi_minor < 6 || image->kind != MHS_IMAGE_MODEL) {
+		if (!mhs_all_zero(words, sizeof(*words)))
+			return mhs_refuse(field, "words: must be zero in an adapter, and before image ABI 2.6");
+		return 0;
+	}
+	if (words->said >= 1u << MHS_WORD_COUNT || words->reserved0)
+		return mhs_refuse(field, "words.said: must be below 128, and words.reserved0 zero");
+	for (uint32_t w = 0; w < MHS_WORD_COUNT; w++)
+		if (words->text[w][0] && (!(words->said >> w & 1) ||
+					  !text_is_sound(words->text[w], MHS_IMAGE_WORD_BYTES)))
+			return mhs_refuse(field, "words.text: must be said, at most 63 bytes, then zeros");
+	return 0;
+}
+
+const char *mhs_image_word(const struct mhs_image_header *image, enum mhs_word word, uint32_t *id)
+{
+	const char *text = image->words.text[word];
+
+	*id = UINT32_MAX;
+	if (image->words.said >> word & 1)
+		return *text ? text : NULL;
+	if (word == MHS_WORD_BOS)
+		*id = image->bos_id;
+	else if (word == MHS_WORD_EOS && image->eos_count)
+		*id = image->eos_ids[0];
+	return NULL;
+}
+
 static int check_tokens(const struct mhs_image_header *image, const char **field)
 {
 	uint32_t vocab = image->config.vocab_count;
@@ -227,7 +259,7 @@ static int check_tokens(const struct mhs_image_header *image, const char **field
 	for (uint32_t i = 0; i < image->eos_count; i++)
 		if (image->eos_ids[i] >= vocab)
 			return mhs_refuse(field, "eos_ids: must be below config.vocab_count");
-	return 0;
+	return check_words(image, field);
 }
 
 int mhs_image_check_header(const struct mhs_image_header *image, uint64_t file_bytes,

@@ -28,8 +28,8 @@
 
 #define MHS_IMAGE_MAGIC		UINT64_C(0x316567616d69686d)	/* "mhimage1" */
 #define MHS_IMAGE_ABI_MAJOR	2u	/* 2: 5 and 6 bits are held as such */
-/* 1: MHS_IMAGE_PACKED; 2: adapters; 3: more types; 4: QUICK_HASH; 5: families */
-#define MHS_IMAGE_ABI_MINOR	5u
+/* 1: MHS_IMAGE_PACKED; 2: adapters; 3: more types; 4: QUICK_HASH; 5: families; 6: words */
+#define MHS_IMAGE_ABI_MINOR	6u
 #define MHS_PACK_MAGIC		UINT64_C(0x31306b636170686d)	/* "mhpack01" */
 #define MHS_IMAGE_ALIGN_BYTES	4096u
 #define MHS_IMAGE_CHUNK_BYTES	(4u << 20)
@@ -147,6 +147,28 @@ struct mhs_image_shape {
 };
 _Static_assert(sizeof(struct mhs_image_shape) == 96, "image ABI 2: shape");
 
+#define MHS_IMAGE_WORD_BYTES	64u
+
+/* What special tokens are for. */
+enum mhs_word {
+	MHS_WORD_BOS = 0,
+	MHS_WORD_EOS = 1,
+	MHS_WORD_UNK = 2,
+	MHS_WORD_SEP = 3,
+	MHS_WORD_PAD = 4,
+	MHS_WORD_CLS = 5,
+	MHS_WORD_MASK = 6,
+	MHS_WORD_COUNT
+};
+
+/* Special tokens as a chat template writes them (bos_token, ...). Since 2.6. */
+struct mhs_image_words {
+	uint32_t said;			/* bit w: text[w] is what the source says. Else bos_id and eos_ids[0] */
+	uint32_t reserved0;		/* zero */
+	char text[MHS_WORD_COUNT][MHS_IMAGE_WORD_BYTES];	/* UTF-8, NUL-padded; empty: none */
+};
+_Static_assert(sizeof(struct mhs_image_words) == 456, "image ABI 2: words");
+
 struct mhs_image_span {
 	uint64_t offset_bytes;		/* in the image; 0: absent */
 	uint64_t length_bytes;
@@ -188,7 +210,8 @@ struct mhs_image_header {
 	char adapter[MHS_NAME_BYTES];
 	uint8_t fits_hash[MHS_HASH_BYTES];	/* SHA-256, see mhs_adapter.h */
 	struct mhs_image_shape shape;		/* since 2.5 */
-	uint8_t reserved0[MHS_PAGE_BYTES - 656];	/* zero */
+	struct mhs_image_words words;		/* since 2.6; zero in adapters */
+	uint8_t reserved0[MHS_PAGE_BYTES - 1112];	/* zero */
 };
 _Static_assert(sizeof(struct mhs_image_header) == MHS_PAGE_BYTES, "image header is one page");
 
@@ -243,5 +266,11 @@ struct mhs_pack_header {
 	uint8_t reserved0[MHS_PAGE_BYTES - 128];	/* zero */
 };
 _Static_assert(sizeof(struct mhs_pack_header) == MHS_PAGE_BYTES, "pack header is one page");
+
+/*
+ * A special token as text, NUL-terminated in @image, or NULL. Then *@id is the token that stands in for
+ * it, whose text the tokenizer knows; UINT32_MAX: there is none.
+ */
+const char *mhs_image_word(const struct mhs_image_header *image, enum mhs_word word, uint32_t *id);
 
 #endif

@@ -39,7 +39,7 @@ static json_t *load_request(const struct run *run)
 static int render(const struct run *run, const json_t *request)
 {
 	const struct template *t = &run->template;
-	struct tpl_host host = { .bos = t->bos, .eos = t->eos, .now = time(NULL) };
+	struct tpl_host host = { .now = time(NULL) };
 	struct tpl_limits limits = TPL_LIMITS_INIT;
 	struct tpl_error error;
 	struct tpl *tpl;
@@ -47,6 +47,8 @@ static int render(const struct run *run, const json_t *request)
 	size_t bytes;
 	int err = tpl_compile(&tpl, t->text, t->bytes, &error);
 
+	for (int w = 0; w < TPL_WORD_COUNT; w++)
+		host.words[w] = t->words[w];
 	if (!err)
 		err = tpl_chat(tpl, request, &host, &limits, &text, &bytes, &error);
 	tpl_free(&tpl);

@@ -15,11 +15,14 @@ static int keep_newest(void *arg, const char *model, const char *version)
 	return 0;
 }
 
-static char *token_text(const struct eng_tok *tok, uint32_t id)
+static char *word_text(const struct mhs_image_header *image, const struct eng_tok *tok, enum mhs_word word)
 {
-	uint32_t bytes = 0;
-	const char *text = eng_tok_bytes(tok, id, &bytes);
+	uint32_t id, bytes = 0;
+	const char *text = mhs_image_word(image, word, &id);
 
+	if (text)
+		return strdup(text);
+	text = eng_tok_bytes(tok, id, &bytes);
 	return text ? strndup(text, bytes) : NULL;
 }
 
@@ -38,8 +41,8 @@ static int take(struct sto_version *v, struct template *t, struct sto_error *err
 	t->text = v->chat_template;
 	t->bytes = v->header.chat_template.length_bytes;
 	v->chat_template = NULL;
-	t->bos = token_text(tok, v->header.bos_id);
-	t->eos = v->header.eos_count ? token_text(tok, v->header.eos_ids[0]) : NULL;
+	for (int w = 0; w < TPL_WORD_COUNT; w++)
+		t->words[w] = word_text(&v->header, tok, (enum mhs_word)w);
 	eng_tok_close(&tok);
 	return 0;
 }
@@ -76,8 +79,8 @@ int template_load(const struct cmd *cmd, const char *store, const char *model,
 void template_free(struct template *t)
 {
 	free(t->text);
-	free(t->bos);
-	free(t->eos);
+	for (int w = 0; w < TPL_WORD_COUNT; w++)
+		free(t->words[w]);
 	memset(t, 0, sizeof(*t));
 }
 

@@ -5,11 +5,12 @@
 
 #include "cmd.h"
 #include "mhs_layout.h"
+#include "tpl.h"
 
 struct template {
 	char *text;		/* NULL: the version has none */
 	size_t bytes;
-	char *bos, *eos;	/* NULL: none */
+	char *words[TPL_WORD_COUNT];	/* special tokens; NULL: none */
 };
 
 /*

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * import_hf.c: a Hugging Face directory as a struct sto_model: config.json, generation_config.json,
- * tokenizer.json, the weights, and a chat template from chat_template.jinja or
- * tokenizer_config.json.
+ * tokenizer.json and the weights; import_hf_chat.c has what chats need.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -19,7 +18,6 @@
 
 #define CONFIG_MAX	(UINT64_C(1) << 20)
 #define TOKENIZER_MAX	(UINT64_C(64) << 20)
-#define TOKENIZER_CONFIG_MAX (UINT64_C(8) << 20)
 
 int hf_add_file(struct sto_model *model, const struct hf_dir *dir, const char *name,
 		uint32_t *index, struct sto_error *error)
@@ -32,10 +30,8 @@ int hf_add_file(struct sto_model *model, const struct hf_dir *dir, const char *n
 	return sto_model_add_file(model, dir->fd, name, shown, index, error);
 }
 
-/* *@root is NULL when the file does not exist and may be absent. */
-static int load_json(struct sto_model *model, const struct hf_dir *dir, const char *name,
-		     uint64_t limit_bytes, bool optional, json_t **root, const char **shown,
-		     struct sto_error *error)
+int hf_load_json(struct sto_model *model, const struct hf_dir *dir, const char *name, uint64_t limit_bytes,
+		 bool optional, json_t **root, const char **shown, struct sto_error *error)
 {
 	uint32_t index;
 	int err = hf_add_file(model, dir, name, &index, error);
@@ -57,8 +53,7 @@ static int read_eos(struct sto_model *model, const struct hf_dir *dir, const cha
 	const char *shown = NULL;
 	bool found = false;
 	json_t *root;
-	int err = load_json(model, dir, "generation_config.json", CONFIG_MAX, true, &root, &shown,
-			    error);
+	int err = hf_load_json(model, dir, "generation_config.json", CONFIG_MAX, true, &root, &shown, error);
 
 	if (!err && root)
 		err = sto_hf_eos(model, shown, root, &found, error);
@@ -72,78 +67,13 @@ static int read_config(struct sto_model *model, const struct hf_dir *dir, struct
 {
 	const char *shown = NULL;
 	json_t *root;
-	int err = load_json(model, dir, "config.json", CONFIG_MAX, false, &root, &shown, error);
+	int err = hf_load_json(model, dir, "config.json", CONFIG_MAX, false, &root, &shown, error);
 
 	if (!err)
 		err = sto_hf_config(model, shown, root, error);
 	if (!err)
 		err = read_eos(model, dir, shown, root, error);
 	json_decref(root);
-	return err;
-}
-
-/* ---- template ---------------------------------------------------------------------------- */
-
-/* Of several named templates, the one called "default". */
-static const json_t *default_template(const json_t *field)
-{
-	size_t i;
-	json_t *entry;
-
-	if (!json_is_array(field))
-		return field;
-	json_array_foreach(field, i, entry) {
-		const char *name = json_string_value(json_object_get(entry, "name"));
-
-		if (name && strcmp(name, "default") == 0)
-			return json_object_get(entry, "template");
-	}
-	return NULL;
-}
-
-static int template_from_config(struct sto_model *model, const struct hf_dir *dir,
-				struct sto_error *error)
-{
-	const char *shown = NULL;
-	const json_t *text;
-	json_t *root;
-	int err = load_json(model, dir, "tokenizer_config.json", TOKENIZER_CONFIG_MAX, true, &root,
-			    &shown, error);
-
-	if (err || !root)
-		return err;
-	text = default_template(json_object_get(root, "chat_template"));
-	if (json_is_string(text)) {
-		err = sto_model_set_template(model, shown, "chat_template", json_string_value(text),
-					     json_string_length(text), error);
-	} else if (text && !json_is_null(text)) {
-		sto_fail(error,
-			 "%s: chat_template: is not text, limit text or a list of named texts; "
-			 "correct the file",
-			 shown);
-		err = -EINVAL;
-	}
-	json_decref(root);
-	return err;
-}
-
-static int read_template(struct sto_model *model, const struct hf_dir *dir, struct sto_error *error)
-{
-	const struct sto_file *file;
-	uint32_t index;
-	char *text;
-	int err = hf_add_file(model, dir, "chat_template.jinja", &index, error);
-
-	if (err == -ENOENT)
-		return template_from_config(model, dir, error);
-	if (err)
-		return err;
-	file = &model->files[index];
-	err = sto_file_load(file, STO_TEMPLATE_MAX, &text, error);
-	if (err)
-		return err;
-	err = sto_model_set_template(model, file->path, "template", text, file->bytes, error);
-	free(text);
 	return err;
 }
 
@@ -188,7 +118,7 @@ int sto_import_hf(struct sto_model *model, const char *path, struct sto_error *e
 	if (!err)
 		err = hf_add_tensors(model, &dir, error);
 	if (!err)
-		err = read_template(model, &dir, error);
+		err = hf_add_chat(model, &dir, error);
 	if (!err)
 		err = read_tokenizer(model, &dir, error);
 	close(dir.fd);

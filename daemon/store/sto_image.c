@@ -178,6 +178,7 @@ static void fill_header(const struct sto_import *import, const struct sto_model 
 	h->bos_id = model->bos_id;
 	h->eos_count = model->eos_count;
 	memcpy(h->eos_ids, model->eos_ids, sizeof(h->eos_ids));
+	h->words = model->words;
 	memcpy(h->model, import->model, sizeof(h->model));
 	memcpy(h->semver, import->version, sizeof(h->semver));
 }

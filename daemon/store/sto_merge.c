@@ -260,6 +260,7 @@ static int copy_rest(struct merge *m, struct sto_model *model, struct sto_error 
 	model->bos_id = h->bos_id;
 	model->eos_count = h->eos_count;
 	memcpy(model->eos_ids, h->eos_ids, sizeof(model->eos_ids));
+	model->words = h->words;
 	model->rope_base = rope_base(m);
 	model->tokenizer_bytes = h->tokenizer.length_bytes;
 	model->tokenizer = copy_of(m->base.tokenizer, model->tokenizer_bytes);

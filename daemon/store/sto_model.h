@@ -59,6 +59,7 @@ struct sto_model {
 	uint32_t inv_freq_count;
 	void *tokenizer;		/* compiled, malloc */
 	size_t tokenizer_bytes;
+	struct mhs_image_words words;	/* special tokens, where the source names them */
 	char *chat_template;		/* NULL: none */
 	size_t chat_template_bytes;
 	const char *format;		/* "gguf", "huggingface" or "merge" */

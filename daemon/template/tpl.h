@@ -45,16 +45,19 @@ void tpl_free(struct tpl **tpl);
 /* The first filter or test that rendering may come upon and would refuse; NULL: none. */
 const char *tpl_unsupported(const struct tpl *tpl);
 
+/* Special tokens, which are variables of a template. */
+enum tpl_word { TPL_BOS, TPL_EOS, TPL_UNK, TPL_SEP, TPL_PAD, TPL_CLS, TPL_MASK, TPL_WORD_COUNT };
+
 /* What the caller knows, for what a request leaves out. */
 struct tpl_host {
-	const char *bos, *eos;	/* tokens as text; NULL: none */
+	const char *words[TPL_WORD_COUNT];	/* tokens as text; NULL: none */
 	time_t now;		/* what strftime_now shows, in local time */
 };
 
 /*
  * Render as transformers' apply_chat_template does. @request is an object: messages (a list of
- * objects), tools, documents, add_generation_prompt, continue_final_message, bos_token, eos_token,
- * now (an ISO 8601 time, instead of the host's), and any other variable of the template.
+ * objects), tools, documents, add_generation_prompt, continue_final_message, bos_token, eos_token
+ * and other special tokens, now (an ISO 8601 time, instead of the host's), and any other variable of the template.
  * *@text: malloc'd, NUL-terminated. 0 or -EINVAL or -ENOMEM with *@error.
  */
 int tpl_chat(const struct tpl *tpl, const json_t *request, const struct tpl_host *host,

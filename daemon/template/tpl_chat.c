@@ -35,6 +35,11 @@ static void set_by_name(struct tpl_run *r, const char *name, struct tpl_value v)
 			r->scope->values[i] = v;
 }
 
+static const char *const words[TPL_WORD_COUNT] = {
+	[TPL_BOS] = "bos_token", [TPL_EOS] = "eos_token", [TPL_UNK] = "unk_token", [TPL_SEP] = "sep_token",
+	[TPL_PAD] = "pad_token", [TPL_CLS] = "cls_token", [TPL_MASK] = "mask_token",
+};
+
 static void set_token(struct tpl_run *r, const struct chat *chat, const char *name, const char *host)
 {
 	const json_t *given = json_object_get(chat->request, name);
@@ -66,8 +71,12 @@ static struct tpl_value objects_of(struct tpl_run *r, const struct chat *chat, c
 
 static bool is_own(const char *name)
 {
-	static const char *const own[] = { "messages", "tools", "documents", "bos_token", "eos_token",
-					   "now", "continue_final_message", "add_generation_prompt" };
+	static const char *const own[] = { "messages", "tools", "documents", "now",
+					   "continue_final_message", "add_generation_prompt" };
+
+	for (size_t w = 0; w < TPL_WORD_COUNT; w++)
+		if (!strcmp(name, words[w]))
+			return true;
 
 	for (size_t i = 0; i < sizeof(own) / sizeof(own[0]); i++)
 		if (!strcmp(name, own[i]))
@@ -269,8 +278,8 @@ static void variables_set(struct tpl_run *r, struct chat *chat)
 	messages_set(r, chat);
 	continue_final(r, chat);
 	set_others(r, chat);
-	set_token(r, chat, "bos_token", chat->host->bos);
-	set_token(r, chat, "eos_token", chat->host->eos);
+	for (size_t w = 0; w < TPL_WORD_COUNT; w++)
+		set_token(r, chat, words[w], chat->host->words[w]);
 	set_now(r, chat);
 	set_by_name(r, "messages", chat->messages);
 	set_by_name(r, "tools", objects_of(r, chat, "tools"));

@@ -39,27 +39,35 @@ static int compile(struct wrk_version *v, char message[MHS_MESSAGE_BYTES])
 	return err ? say(message, err, error.text) : 0;
 }
 
-/* A token as the template writes it; the caller frees it. NULL: none. */
-static char *token_text(const struct wrk_version *v, uint32_t id)
-{
-	uint32_t bytes = 0;
-	const char *text = eng_tok_bytes(v->tok, id, &bytes);
+_Static_assert((int)MHS_WORD_COUNT == TPL_WORD_COUNT && (int)MHS_WORD_MASK == TPL_MASK, "the same words");
 
-	return text ? strndup(text, bytes) : NULL;
+/* Special tokens as text; those made here stand in @own too, and the caller frees them. */
+static void words_get(const struct wrk_version *v, const char *words[TPL_WORD_COUNT], char *own[TPL_WORD_COUNT])
+{
+	uint32_t id, bytes;
+	const char *text;
+
+	for (int w = 0; w < TPL_WORD_COUNT; w++) {
+		words[w] = mhs_image_word(v->image, (enum mhs_word)w, &id);
+		text = eng_tok_bytes(v->tok, id, &bytes);
+		own[w] = text ? strndup(text, bytes) : NULL;
+		if (own[w])
+			words[w] = own[w];
+	}
 }
 
 static int render(struct wrk_version *v, const json_t *request, char **text, size_t *bytes,
 		  char message[MHS_MESSAGE_BYTES])
 {
-	const struct mhs_image_header *image = v->image;
-	char *bos = token_text(v, image->bos_id);
-	char *eos = image->eos_count ? token_text(v, image->eos_ids[0]) : NULL;
-	struct tpl_host host = { .bos = bos, .eos = eos, .now = time(NULL) };
+	struct tpl_host host = { .now = time(NULL) };
+	char *own[TPL_WORD_COUNT];
 	struct tpl_error error;
-	int err = tpl_chat(v->template, request, &host, &render_limits, text, bytes, &error);
+	int err;
 
-	free(bos);
-	free(eos);
+	words_get(v, host.words, own);
+	err = tpl_chat(v->template, request, &host, &render_limits, text, bytes, &error);
+	for (int w = 0; w < TPL_WORD_COUNT; w++)
+		free(own[w]);
 	return err ? say(message, err, error.text) : 0;
 }
 

@@ -19,7 +19,7 @@ static const char own_request[] =
 static void render(const struct tpl *tpl, const json_t *request)
 {
 	struct tpl_limits limits = { .steps = 20000, .output_bytes = 1u << 16, .memory_bytes = 4u << 20 };
-	struct tpl_host host = { .bos = "<s>", .eos = "</s>", .now = 1720256887 };
+	struct tpl_host host = { .words = { "<s>", "</s>" }, .now = 1720256887 };
 	struct tpl_error error;
 	char *text;
 	size_t bytes;

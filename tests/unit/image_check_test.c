@@ -247,6 +247,27 @@ static void config(void)
 #define SHAPED(expr, want_field) \
 	CASE(image.features |= MHS_IMAGE_SHAPED; image.shape.flags |= MHS_SHAPE_GELU; expr, -EINVAL, want_field)
 
+static void words(void)
+{
+	const char *field;
+	uint32_t id;
+
+	build();
+	image.words.said = 1 << MHS_WORD_BOS | 1 << MHS_WORD_EOS;
+	strcpy(image.words.text[MHS_WORD_EOS], "<e>");
+	t_eq(check(&field), 0);
+	t_ok(!mhs_image_word(&image, MHS_WORD_BOS, &id) && id == UINT32_MAX);
+	t_str_eq(mhs_image_word(&image, MHS_WORD_EOS, &id), "<e>");
+	build();
+	t_ok(!mhs_image_word(&image, MHS_WORD_BOS, &id) && id == 1);
+	t_ok(!mhs_image_word(&image, MHS_WORD_EOS, &id) && id == 2);
+	t_ok(!mhs_image_word(&image, MHS_WORD_PAD, &id) && id == UINT32_MAX);
+	CASE(image.words.said = 128, -EINVAL, "words.said");
+	CASE(image.words.text[0][0] = 'x', -EINVAL, "words.text");
+	CASE(image.words.said = 1; memset(image.words.text[0], 'x', 64), -EINVAL, "words.text");
+	CASE(image.abi_minor = 5; image.words.said = 1, -EINVAL, "words: must be zero");
+}
+
 static void shape(void)
 {
 	const char *field;
@@ -419,6 +440,7 @@ int main(void)
 	T_RUN(spans);
 	T_RUN(config);
 	T_RUN(shape);
+	T_RUN(words);
 	T_RUN(header_hash);
 	T_RUN(tensor_table);
 	T_RUN(tensors_in_any_order);

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "mhs_attach.h"
@@ -163,10 +164,25 @@ static void takes_the_template_that_counts(void)
 		 "{\"name\":\"default\",\"template\":\"{{ two }}\"}]}");
 	t_need(import_dir(&error) == 0);
 	t_str_eq(template, "{{ two }}");
+	put_text("tokenizer_config.json", "{\"chat_template\":[{\"name\":\"tool_use\",\"template\":\" t\\n\\n\"},"
+		 "{\"name\":\"default\",\"template\":\"\\nd \"}]}");
+	t_need(import_dir(&error) == 0);
+	t_str_eq(template, "{% if tools is not none +%} t\n{%+ else +%}\nd {%+ endif +%}");
+	put_text("chat_template.json", "{\"chat_template\":\"{{ four }}\"}");
+	put_text("tokenizer_config.json", "{}");
+	t_need(import_dir(&error) == 0);
+	t_str_eq(template, "{{ four }}");
 	put_text("chat_template.jinja", "{{ three }}\n");
 	t_need(import_dir(&error) == 0);
 	t_str_eq(template, "{{ three }}\n");
+	t_need(mkdir(t_path("hf/additional_chat_templates"), 0700) == 0);
+	put_text("additional_chat_templates/tool_use.jinja", "{{ tools }}");
+	t_need(import_dir(&error) == 0);
+	t_str_eq(template, "{% if tools is not none +%}{{ tools }}{%+ else +%}{{ three }}{%+ endif +%}");
+	unlink(t_path("hf/additional_chat_templates/tool_use.jinja"));
+	t_need(rmdir(t_path("hf/additional_chat_templates")) == 0);
 	unlink(t_path("hf/chat_template.jinja"));
+	unlink(t_path("hf/chat_template.json"));
 	put_text("tokenizer_config.json", "{\"chat_template\":7}");
 	t_eq(import_dir(&error), -EINVAL);
 	t_ok(strstr(error.text, "hf/tokenizer_config.json: chat_template: is not text"));
@@ -176,6 +192,36 @@ static void takes_the_template_that_counts(void)
 	put_text("chat_template.jinja", "\xff");
 	t_eq(import_dir(&error), -EINVAL);
 	t_ok(strstr(error.text, "hf/chat_template.jinja: template: not clean text"));
+}
+
+static void words_are(const char *bos, const char *eos, const char *pad, uint32_t said)
+{
+	t_str_eq(head.words.text[MHS_WORD_BOS], bos);
+	t_str_eq(head.words.text[MHS_WORD_EOS], eos);
+	t_str_eq(head.words.text[MHS_WORD_PAD], pad);
+	t_eq(head.words.said, said);
+}
+
+static void takes_the_special_tokens_that_count(void)
+{
+	struct sto_error error;
+
+	fresh_dir();
+	unlink(t_path("hf/tokenizer_config.json"));
+	t_need(import_dir(&error) == 0);
+	words_are("", "", "", 0);
+	put_text("special_tokens_map.json", "{\"eos_token\":{\"content\":\"<old>\"}}");
+	put_text("tokenizer_config.json", "{\"bos_token\":{\"content\":\"<b>\"},\"eos_token\":\"<e>\",\"pad_token\":null}");
+	t_need(import_dir(&error) == 0);
+	words_are("<b>", "<old>", "", 1 << MHS_WORD_BOS | 1 << MHS_WORD_EOS | 1 << MHS_WORD_PAD);
+	put_text("tokenizer_config.json", "{\"eos_token\":\"<e>\",\"pad_token\":\"<p>\",\"added_tokens_decoder\":{},"
+		 "\"tokenizer_class\":\"PreTrainedTokenizerFast\"}");
+	t_need(import_dir(&error) == 0);
+	words_are("", "<e>", "<p>", (1 << MHS_WORD_COUNT) - 1);
+	put_text("tokenizer_config.json", "{\"eos_token\":7}");
+	t_eq(import_dir(&error), -EINVAL);
+	t_ok(strstr(error.text, "hf/tokenizer_config.json: eos_token: is no token, limit a text of 63 bytes"));
+	unlink(t_path("hf/special_tokens_map.json"));
 }
 
 static void ties_only_what_is_equal(void)
@@ -222,6 +268,7 @@ int main(void)
 	}
 	T_RUN(takes_end_tokens_from_generation);
 	T_RUN(takes_the_template_that_counts);
+	T_RUN(takes_the_special_tokens_that_count);
 	T_RUN(ties_only_what_is_equal);
 	T_RUN(refuses_tensors_without_a_place);
 	return t_done();

@@ -17,7 +17,7 @@ static json_t *data;
 static char *render(const char *source, size_t bytes, const json_t *request, size_t *length,
 		    struct tpl_error *error)
 {
-	struct tpl_host host = { .bos = "<bos>", .eos = "<eos>", .now = 1720256887 };
+	struct tpl_host host = { .words = { "<bos>", "<eos>" }, .now = 1720256887 };
 	struct tpl *tpl = NULL;
 	char *text = NULL;
 
