@@ -26,9 +26,9 @@ static const char *const default_markers[] = { ".complete", "_SUCCESS" };
 
 /* What an import reads beside weights. */
 static const char *const source_names[] = {
-	"chat_template.jinja",	 "config.json",		  "generation_config.json",
-	"golden.jsonl",		 "model.safetensors.index.json", "tokenizer.json",
-	"tokenizer_config.json",
+	"chat_template.jinja",	 "chat_template.json",	  "config.json",
+	"generation_config.json", "golden.jsonl",	  "model.safetensors.index.json",
+	"special_tokens_map.json", "tokenizer.json",	  "tokenizer_config.json",
 };
 
 #define COUNT(a)	(sizeof(a) / sizeof((a)[0]))
