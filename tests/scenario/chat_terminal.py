@@ -24,6 +24,14 @@ class Terminal:
         self.seen = ""
         os.write(self.fd, text.encode())
 
+    def prompt(self):
+        """A prompt after which nothing comes: the reply may hold its characters too."""
+        while True:
+            self.wait_for(r"(^|\n)> $")
+            if not select.select([self.fd], [], [], 0.3)[0]:
+                return
+            self.seen += os.read(self.fd, 4096).decode(errors="replace")
+
     def wait_for(self, pattern):
         end = time.monotonic() + LIMIT_S
         while not re.search(pattern, self.seen):
@@ -37,22 +45,22 @@ class Terminal:
 
 def main():
     t = Terminal(sys.argv[1], "chat", sys.argv[2], "--ignore-eos", "--temperature", "2", "--seed", "7")
-    t.wait_for("> ")
+    t.prompt()
     t.type("Tell me a long story.\n")
     t.wait_for(r"story\.\r?\n[^\n]*\w{2,}[^\n]*")   # it streams
     t.type("\x03")                                  # ends the reply, not the program
-    t.wait_for("> $")
+    t.prompt()
     t.type("never sent\x03")                        # drops the line
-    t.wait_for(r"\n> $")
+    t.prompt()
     t.type("a\x08/nonesuch\n")                      # backspace: the line is edited
     t.wait_for("/nonesuch is no command")
-    t.wait_for("> $")
+    t.prompt()
     t.type("/clear\n")
-    t.wait_for("> $")
+    t.prompt()
     t.type("Again?\n")
     t.wait_for(r"Again\?\r?\n[^\n]*\w{2,}")
     t.type("\x03")
-    t.wait_for("> $")
+    t.prompt()
     t.type("\x04")                                  # the end
     status = t.process.wait(LIMIT_S)
     if status:
