@@ -80,6 +80,7 @@ STORE_SRC := \
 	daemon/store/families/fam_phi3.c \
 	daemon/store/families/fam_qwen2.c \
 	daemon/store/families/fam_qwen3.c \
+	daemon/store/families/fam_smollm3.c \
 	daemon/store/import_gguf.c \
 	daemon/store/import_gguf_config.c \
 	daemon/store/import_gguf_folder.c \

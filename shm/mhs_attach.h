@@ -5,6 +5,8 @@
 #ifndef MHS_ATTACH_H
 #define MHS_ATTACH_H
 
+#include <stdbool.h>
+
 #include "mhs_image.h"
 #include "mhs_layout.h"
 #include "mhs_seg.h"
@@ -76,5 +78,7 @@ const struct mhs_image_tensor *mhs_image_tensor_find(const struct mhs_image_head
 const char *mhs_arch_name(uint32_t arch);
 /* Tokens that @layer sees, 0: all. */
 uint32_t mhs_shape_window(const struct mhs_image_shape *shape, uint32_t layer);
+/* Whether the layer leaves q and k as they are (NoPE). */
+bool mhs_shape_is_still(const struct mhs_image_shape *shape, uint32_t layer);
 
 #endif

@@ -28,7 +28,7 @@
 
 #define MHS_IMAGE_MAGIC		UINT64_C(0x316567616d69686d)	/* "mhimage1" */
 #define MHS_IMAGE_ABI_MAJOR	2u	/* 2: 5 and 6 bits are held as such */
-/* 1: MHS_IMAGE_PACKED; 2: adapters; 3: more types; 4: QUICK_HASH; 5: families; 6: words */
+/* 1: MHS_IMAGE_PACKED; 2: adapters; 3: more types; 4: QUICK_HASH; 5: families; 6: words, still_every */
 #define MHS_IMAGE_ABI_MINOR	6u
 #define MHS_PACK_MAGIC		UINT64_C(0x31306b636170686d)	/* "mhpack01" */
 #define MHS_IMAGE_ALIGN_BYTES	4096u
@@ -62,6 +62,7 @@ enum mhs_image_arch {
 	MHS_ARCH_GEMMA2 = 6,
 	MHS_ARCH_GEMMA3 = 7,
 	MHS_ARCH_PHI3 = 8,
+	MHS_ARCH_SMOLLM3 = 9,		/* since 2.6 */
 };
 
 enum mhs_image_role {
@@ -142,7 +143,7 @@ struct mhs_image_shape {
 	float attn_scale;		/* of scores; 0: 1 / sqrt(head_dim) */
 	float attn_cap;			/* scores become cap * tanh(score / cap); 0: stay */
 	float logit_cap;		/* logits, the same */
-	uint32_t reserved0;		/* zero */
+	uint32_t still_every;		/* each layer whose number from 1 this divides rotates nothing; 0: all do. Since 2.6 */
 	uint64_t window_layers[MHS_IMAGE_LAYER_MAX / 64];	/* bit i % 64 of word i / 64 */
 };
 _Static_assert(sizeof(struct mhs_image_shape) == 96, "image ABI 2: shape");

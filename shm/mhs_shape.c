@@ -13,6 +13,7 @@ const char *mhs_arch_name(uint32_t arch)
 		[MHS_ARCH_LLAMA] = "llama", [MHS_ARCH_MISTRAL] = "mistral", [MHS_ARCH_QWEN2] = "qwen2",
 		[MHS_ARCH_QWEN3] = "qwen3", [MHS_ARCH_GPT2] = "gpt2", [MHS_ARCH_GEMMA2] = "gemma2",
 		[MHS_ARCH_GEMMA3] = "gemma3", [MHS_ARCH_PHI3] = "phi3",
+		[MHS_ARCH_SMOLLM3] = "smollm3",
 	};
 
 	return arch < sizeof(names) / sizeof(names[0]) ? names[arch] : NULL;
@@ -21,6 +22,11 @@ const char *mhs_arch_name(uint32_t arch)
 uint32_t mhs_shape_window(const struct mhs_image_shape *shape, uint32_t layer)
 {
 	return shape->window_layers[layer / 64] >> layer % 64 & 1 ? shape->window : 0;
+}
+
+bool mhs_shape_is_still(const struct mhs_image_shape *shape, uint32_t layer)
+{
+	return shape->still_every && (layer + 1) % shape->still_every == 0;
 }
 
 /* Not NaN either. */
@@ -68,7 +74,7 @@ int mhs_shape_check(const struct mhs_image_header *image, const char **field)
 	if (!is_scale(s->embed_scale) || !is_scale(s->attn_scale) || !is_scale(s->attn_cap) ||
 	    !is_scale(s->logit_cap))
 		return mhs_refuse(field, "shape.embed_scale, attn_scale, attn_cap, logit_cap: must be 0 to 1e6");
-	if (s->reserved0)
-		return mhs_refuse(field, "shape.reserved0: must be zero");
+	if (s->still_every && s->flags & MHS_SHAPE_POSITIONS)
+		return mhs_refuse(field, "shape.still_every: learned positions exclude a rope");
 	return check_windows(image, field);
 }

@@ -21,7 +21,7 @@ static void turn_head(const struct eng *eng, const struct eng_layer *l, const fl
 
 	if (norm)
 		eng->kernels->rms_norm(x, x, norm, model->config.head_dim, model->config.rms_eps);
-	if (model->inv_freq)
+	if (model->inv_freq && !l->still)
 		eng->kernels->rope(x, buf->cosine + at, buf->sine + at,
 				   eng_rotary_dim(&model->config) / 2);
 }

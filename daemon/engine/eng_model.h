@@ -64,6 +64,7 @@ struct eng_layer {
 	const float *attn_post_norm, *ffn_post_norm;
 	uint32_t window;		/* tokens seen, the own one included; 0: all */
 	bool local_rope;		/* rotates by local_inv_freq */
+	bool still;			/* rotates nothing */
 };
 
 /* Borrowed pointers into a mapped image; the caller fills it and keeps the memory. */

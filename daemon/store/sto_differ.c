@@ -131,6 +131,7 @@ static const struct field shape_fields[] = {
 	FIELD("shape flags", flags, false),
 	FIELD("rotary dims", rotary_dim, false),
 	FIELD("window", window, false),
+	FIELD("layers without rotation, each n-th", still_every, false),
 	FIELD("embedding scale", embed_scale, true),
 	FIELD("attention scale", attn_scale, true),
 	FIELD("attention cap", attn_cap, true),

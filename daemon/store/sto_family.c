@@ -14,6 +14,7 @@ const struct sto_family *const sto_families[] = {
 	&sto_family_gemma2,
 	&sto_family_gemma3,
 	&sto_family_phi3,
+	&sto_family_smollm3,
 };
 const uint32_t sto_family_count = sizeof(sto_families) / sizeof(sto_families[0]);
 

@@ -64,7 +64,7 @@ struct sto_family {
 };
 
 extern const struct sto_family sto_family_gemma2, sto_family_gemma3, sto_family_gpt2, sto_family_llama,
-	sto_family_mistral, sto_family_phi3, sto_family_qwen2, sto_family_qwen3;
+	sto_family_mistral, sto_family_phi3, sto_family_qwen2, sto_family_qwen3, sto_family_smollm3;
 
 extern const struct sto_family *const sto_families[];
 extern const uint32_t sto_family_count;

@@ -147,7 +147,8 @@ static const char *quoted(uint32_t c, char quote, char text[16])
 
 static void put_quoted(struct tpl_run *r, const struct tpl_value *v)
 {
-	bool has_single = memchr(v->text, '\'', v->bytes), has_double = memchr(v->text, '"', v->bytes);
+	bool has_single = v->bytes && memchr(v->text, '\'', v->bytes);
+	bool has_double = v->bytes && memchr(v->text, '"', v->bytes);
 	char quote = has_single && !has_double ? '"' : '\'', text[16];
 	size_t plain = 0, used;
 

@@ -114,6 +114,7 @@ static void bind_layer(struct bind *b, uint32_t i)
 	bind_biases(b, l, i);
 	bind_norms(b, l, i);
 	l->window = mhs_shape_window(b->shape, i);
+	l->still = mhs_shape_is_still(b->shape, i);
 	l->local_rope = l->window && b->shape->flags & MHS_SHAPE_LOCAL_ROPE;
 }
 

@@ -175,7 +175,7 @@ static const struct item items[] = {
 	F(mhs_image_shape, attn_scale),
 	F(mhs_image_shape, attn_cap),
 	F(mhs_image_shape, logit_cap),
-	F(mhs_image_shape, reserved0),
+	F(mhs_image_shape, still_every),
 	F(mhs_image_shape, window_layers),
 	S(mhs_image_span),
 	F(mhs_image_span, offset_bytes),

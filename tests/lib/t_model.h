@@ -42,6 +42,7 @@ struct t_variant {
 	bool qkv_bias, bias;		/* of q, k, v; of all matrices */
 	bool local;			/* the window's layers rotate by other frequencies */
 	uint32_t rotary_dim;
+	uint32_t still_every;		/* each so many-th layer rotates nothing */
 	uint32_t window, every;		/* each layer but every @every-th has it; 0: each */
 	float embed_scale, attn_scale, attn_cap, logit_cap;
 };

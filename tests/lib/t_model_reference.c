@@ -100,7 +100,8 @@ static void turn(const struct state *s, const struct eng_layer *l, double *x, ui
 	for (uint32_t h = 0; h < heads; h++, x += s->c->head_dim) {
 		if (weight)
 			norm(s, x, weight, NULL, s->c->head_dim, x);
-		rotate(s, x, l->local_rope ? m->local_inv_freq : m->inv_freq, position);
+		if (!l->still)
+			rotate(s, x, l->local_rope ? m->local_inv_freq : m->inv_freq, position);
 	}
 }
 

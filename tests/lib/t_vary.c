@@ -51,6 +51,7 @@ static void vary_layer(struct vary *v, struct eng_layer *l, uint32_t index)
 		l->attn_post_norm = around(v, c->hidden, 1);
 		l->ffn_post_norm = around(v, c->hidden, 1);
 	}
+	l->still = v->how->still_every && (index + 1) % v->how->still_every == 0;
 	if (v->how->window && !(v->how->every && (index + 1) % v->how->every == 0)) {
 		l->window = v->how->window;
 		l->local_rope = v->how->local;

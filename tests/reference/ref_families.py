@@ -41,6 +41,8 @@ MODELS = {
 		**kw), "dtype": "float32", "spelling": "new", "tok": "gpt2"},
 	"phi3_f16": {"make": lambda **kw: tf.Phi3Config(**SIZES | {"max_position_embeddings": 512}, sliding_window=24, tie_word_embeddings=False,
 		original_max_position_embeddings=128, rope_parameters=LONG, **kw), "dtype": "float16", "spelling": "new", "tok": "strips"},
+	"smollm3_f32": {"make": lambda **kw: tf.SmolLM3Config(**SIZES | {"num_hidden_layers": 4, "intermediate_size": 64}, no_rope_layer_interval=2,
+		rope_parameters=PLAIN, **kw), "dtype": "float32", "spelling": "old", "tok": "smollm"},
 }
 TOKENS = {"smollm": ("<|im_start|>", "<|im_end|>"), "llama3": ("<|begin_of_text|>", "<|eot_id|>"),
 	"gpt2": ("<|endoftext|>", "<|endoftext|>"), "strips": ("<|endoftext|>", "<|endoftext|>")}
@@ -50,6 +52,7 @@ GAINS = {"q_proj": 1.4, "k_proj": 1.4, "qkv_proj": 1.3, "c_attn": 1.3, "o_proj":
 # GGUF files of the same configurations, with weights of their own
 FILES = {
 	"qwen2_q8_0": ("qwen2_bf16", Q.Q8_0, "smollm"), "qwen3_f16": ("qwen3_f16", Q.F16, "gpt2"), "gpt2_q4_1": ("gpt2_f32", Q.Q4_1, "gpt2"),
+	"smollm3_q8_0": ("smollm3_f32", Q.Q8_0, "smollm"),
 	"gemma2_f16": ("gemma2_bf16", Q.F16, "smollm"), "gemma3_q8_0": ("gemma3_f32", Q.Q8_0, "gpt2"), "phi3_f32": ("phi3_f16", Q.F32, "gpt2"),
 }
 ADAPTERS = {
@@ -145,6 +148,10 @@ TOPS = {"model.embed_tokens.weight": "token_embd.weight", "model.norm.weight": "
 ARCH = {"gemma3_text": "gemma3"}
 
 
+def is_gemma(c):
+	return c.model_type.startswith("gemma")
+
+
 def block_name(rest, gemma):
 	"""What stands between layer and .weight; norms around blocks have other names in Gemma."""
 	if rest == "post_attention_layernorm":
@@ -164,17 +171,28 @@ def is_turned(name):
 	return ".c_" in name and name.endswith(".weight")
 
 
-def to_gguf(name, array, gemma):
+def paired_heads(name, c):
+	"""Heads of a matrix whose rows llama.cpp wants in the order in which it rotates them; 0: as they are."""
+	if c.model_type != "smollm3":
+		return 0
+	return c.num_attention_heads if ".q_proj" in name else c.num_key_value_heads if ".k_proj" in name else 0
+
+
+def to_gguf(name, array, c):
 	"""As llama.cpp's converter stores it."""
 	if is_turned(name):
 		return np.ascontiguousarray(array.T)
-	return array + 1 if gemma and "norm" in name else array
+	if paired_heads(name, c):
+		return ref_gguf.interleave(array, paired_heads(name, c))
+	return array + 1 if is_gemma(c) and "norm" in name else array
 
 
-def from_gguf(name, array, gemma):
+def from_gguf(name, array, c):
 	if is_turned(name):
 		return np.ascontiguousarray(array.T)
-	return array - 1 if gemma and "norm" in name else array
+	if paired_heads(name, c):
+		return ref_gguf.deinterleave(array, paired_heads(name, c))
+	return array - 1 if is_gemma(c) and "norm" in name else array
 
 
 def add_numbers(writer, c):
@@ -229,6 +247,8 @@ def for_gguf(name):
 			config.layer_types = ["sliding_attention"] * 5 + ["full_attention"]
 		if base == "qwen3_f16":
 			config.attention_bias = False
+		if base == "smollm3_f32":	# a file means each fourth layer
+			config.no_rope_layers = [1, 1, 1, 0]
 		return config
 	return changed
 
@@ -240,7 +260,6 @@ def write_file(path, name, vocab, tok, rng):
 	config = for_gguf(name)(vocab_size=vocab, bos_token_id=bos, eos_token_id=eos, pad_token_id=None)
 	model = tf.AutoModelForCausalLM.from_config(config, attn_implementation="eager").float().eval()
 	fill(model, rng)
-	gemma = config.model_type.startswith("gemma")
 	writer = gguf.GGUFWriter(path, ARCH.get(config.model_type, config.model_type))
 	writer.add_name(name)
 	add_numbers(writer, config)
@@ -248,7 +267,7 @@ def write_file(path, name, vocab, tok, rng):
 		"bos": TOKENS[letters][0], "eos": [TOKENS[letters][1]], "add_bos": False}, tok)
 	names = {}
 	for hf, _, p in stored_names(model, False):
-		array, to = to_gguf(hf, p.detach().numpy(), gemma), gguf_name(hf, gemma)
+		array, to = to_gguf(hf, p.detach().numpy(), config), gguf_name(hf, is_gemma(config))
 		own = Q.F32 if array.ndim == 1 or to.startswith("position") else kind
 		writer.add_tensor(to, array if own == Q.F32 else gguf.quantize(array, own), raw_dtype=own)
 		names[to] = hf
@@ -256,17 +275,17 @@ def write_file(path, name, vocab, tok, rng):
 	writer.write_kv_data_to_file()
 	writer.write_tensors_to_file()
 	writer.close()
-	return read_back(path, model, names, gemma)
+	return read_back(path, model, names)
 
 
-def read_back(path, model, names, gemma):
+def read_back(path, model, names):
 	state, types = model.state_dict(), {}
 	for t in gguf.GGUFReader(path).tensors:
 		types[t.name] = t.tensor_type.name
 		if t.name not in names:
 			continue
 		array = gguf.dequantize(t.data, t.tensor_type).astype(np.float32).reshape([int(n) for n in reversed(t.shape)])
-		state[names[t.name]] = torch.from_numpy(np.array(from_gguf(names[t.name], array, gemma)))
+		state[names[t.name]] = torch.from_numpy(np.array(from_gguf(names[t.name], array, model.config)))
 	if model.config.tie_word_embeddings:
 		state["lm_head.weight"] = state[names["token_embd.weight"]]
 	model.load_state_dict(state, strict=True)

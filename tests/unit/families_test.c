@@ -30,6 +30,7 @@ static const struct t_variant variants[] = {
 	{ .name = "caps", .post_norms = true, .gelu = true, .attn_cap = 2, .logit_cap = 3, .window = 33 },
 	{ .name = "part of a head", .rotary_dim = 8, .window = 64 },
 	{ .name = "hardly any of a head", .rotary_dim = 2 },
+	{ .name = "each second layer still", .still_every = 2 },
 };
 #define COUNT	(sizeof(variants) / sizeof(variants[0]))
 

@@ -210,7 +210,7 @@ static void spans(void)
 static void config(void)
 {
 	CASE(image.config.arch = 0, -EINVAL, "config.arch");
-	CASE(image.config.arch = 9, -EINVAL, "config.arch");
+	CASE(image.config.arch = 10, -EINVAL, "config.arch");
 	CASE(image.config.arch = UINT32_MAX, -EINVAL, "config.arch");
 	CASE(image.config.layer_count = 0, -EINVAL, "config.layer_count");
 	CASE(image.config.layer_count = 513, -EINVAL, "config.layer_count");
@@ -293,7 +293,7 @@ static void shape(void)
 	SHAPED(image.shape.attn_scale = -1, "shape.embed_scale");
 	SHAPED(image.shape.attn_cap = INFINITY, "shape.embed_scale");
 	SHAPED(image.shape.logit_cap = 1e9f, "shape.embed_scale");
-	SHAPED(image.shape.reserved0 = 1, "shape.reserved0");
+	SHAPED(image.shape.flags |= MHS_SHAPE_POSITIONS; image.shape.still_every = 4, "shape.still_every");
 	SHAPED(image.shape.window = 4, "shape.window");
 	SHAPED(image.shape.window_layers[0] = 1, "shape.window");
 	SHAPED(image.shape.window = 4; image.shape.window_layers[0] = 4, "shape.window_layers");
