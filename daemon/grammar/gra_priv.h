@@ -81,6 +81,8 @@ struct gra {
 };
 
 int gra_fail(struct gra *g, int err, const char *format, ...) __attribute__((format(printf, 3, 4)));
+/* One line, whatever a text that it quotes contains. */
+void gra_error_tidy(struct gra_error *error);
 
 /* gra_tree.c: zeroed memory that goes with the trees; NULL with g->error */
 void *gra_alloc(struct gra *g, size_t bytes);

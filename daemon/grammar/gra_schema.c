@@ -23,6 +23,7 @@ int schema_fail(struct schema *s, int err, const char *format, ...)
 	va_end(args);
 	snprintf(s->error->text, sizeof(s->error->text), "schema%s%.60s: %s", s->where[0] ? ", at " : "",
 		 s->where, what);
+	gra_error_tidy(s->error);
 	return err;
 }
 

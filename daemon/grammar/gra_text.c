@@ -7,6 +7,13 @@
 
 #include "gra_text.h"
 
+void gra_error_tidy(struct gra_error *error)
+{
+	for (char *p = error->text; *p; p++)
+		if ((unsigned char)*p < 0x20 || *p == 0x7f)
+			*p = '?';
+}
+
 static bool reserve(struct gra_text *t, size_t more)
 {
 	size_t need = t->bytes + more + 1, cap = t->cap ? t->cap : 256;

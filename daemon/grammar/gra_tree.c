@@ -23,6 +23,7 @@ int gra_fail(struct gra *g, int err, const char *format, ...)
 	va_start(args, format);
 	vsnprintf(g->error->text, sizeof(g->error->text), format, args);
 	va_end(args);
+	gra_error_tidy(g->error);
 	return err;
 }
 

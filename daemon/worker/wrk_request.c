@@ -195,6 +195,10 @@ void wrk_request_end(struct wrk *w, struct wrk_request *r, uint32_t reason, uint
 	va_start(args, format);
 	vsnprintf(r->message, sizeof(r->message), format, args);
 	va_end(args);
+	/* One line, whatever a request or a template wrote into it. */
+	for (char *p = r->message; *p; p++)
+		if ((unsigned char)*p < 0x20 || *p == 0x7f)
+			*p = '?';
 	r->reason = reason;
 	r->error = error;
 	release(w, r, now);
