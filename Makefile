@@ -274,6 +274,7 @@ WRK_SRC := \
 	daemon/worker/wrk_compare.c \
 	daemon/worker/wrk_control.c \
 	daemon/worker/wrk_draft.c \
+	daemon/worker/wrk_embed.c \
 	daemon/worker/wrk_emit.c \
 	daemon/worker/wrk_grammar.c \
 	daemon/worker/wrk_kv.c \
@@ -336,6 +337,7 @@ TOOL_SRC := \
 	tools/cmd_chat.c \
 	tools/cmd_control.c \
 	tools/cmd_diff.c \
+	tools/cmd_embed.c \
 	tools/cmd_golden.c \
 	tools/cmd_history.c \
 	tools/cmd_import.c \
@@ -495,6 +497,7 @@ SCENARIOS := \
 	tests/scenario/c02_levels.sh \
 	tests/scenario/c03_user.sh \
 	tests/scenario/d01_speculate.sh \
+	tests/scenario/e01_embed.sh \
 	tests/scenario/g01_golden.sh \
 	tests/scenario/g02_probe.sh \
 	tests/scenario/j01_grammar.sh \

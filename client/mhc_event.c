@@ -96,7 +96,8 @@ static int take_chunk(struct mhost *s, struct mhc_request *r, uint32_t type, uin
 	if (bytes - sizeof(chunk) != (uint64_t)chunk.count * unit)
 		return -EPROTO;
 	event_start(s, r, type == MHS_REC_TEXT ? MHOST_EVENT_TEXT :
-		    type == MHS_REC_PROMPT ? MHOST_EVENT_PROMPT : MHOST_EVENT_SCORES);
+		    type == MHS_REC_PROMPT ? MHOST_EVENT_PROMPT :
+		    type == MHS_REC_VECTOR ? MHOST_EVENT_VECTOR : MHOST_EVENT_SCORES);
 	memcpy(s->scratch, items, bytes - sizeof(chunk));
 	s->event.first = chunk.first;
 	s->event.count = chunk.count;
@@ -104,6 +105,8 @@ static int take_chunk(struct mhost *s, struct mhc_request *r, uint32_t type, uin
 		s->event.tokens = (const uint32_t *)s->scratch;
 	else if (type == MHS_REC_SCORES)
 		s->event.logprobs = (const float *)s->scratch;
+	else if (type == MHS_REC_VECTOR)
+		s->event.values = (const float *)s->scratch;
 	else
 		s->event.text = (const char *)s->scratch;
 	s->event.text_bytes = type == MHS_REC_TEXT ? chunk.count : 0;
@@ -189,6 +192,7 @@ int mhc_event_take(struct mhost *s, uint32_t type, uint32_t bytes)
 	case MHS_REC_PROMPT:
 	case MHS_REC_SCORES:
 	case MHS_REC_TEXT:
+	case MHS_REC_VECTOR:
 		return take_chunk(s, r, type, bytes);
 	case MHS_REC_TOKEN:
 		return take_token(s, r, bytes);

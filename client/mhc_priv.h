@@ -46,6 +46,7 @@ struct mhc_request {
 };
 
 struct mhost {
+	uint32_t host_minor;			/* of its ABI */
 	int sock;
 	struct mhs_bell bell;
 	int sleeper;			/* epoll: bell by edges, socket */

@@ -8,7 +8,7 @@
 
 #define BODY_MAX	(512u << 10)	/* what a worker takes in one record */
 #define SIZE_MIN	offsetof(struct mhost_request, adapters)	/* of ABI 2 */
-#define FLAGS_ALL	((MHOST_NO_SPECULATE << 1) - 1)
+#define FLAGS_ALL	((MHOST_RAW << 1) - 1)
 
 static const uint32_t record_types[] = {
 	[MHOST_GENERATE] = MHS_REC_GENERATE,
@@ -16,6 +16,7 @@ static const uint32_t record_types[] = {
 	[MHOST_TOKENIZE] = MHS_REC_TOKENIZE,
 	[MHOST_DETOKENIZE] = MHS_REC_DETOKENIZE,
 	[MHOST_PING] = MHS_REC_PING,
+	[MHOST_EMBED] = MHS_REC_EMBED,
 };
 
 static int name_copy(struct mhost *s, char *to, size_t cap, const char *from, const char *what)
@@ -109,9 +110,23 @@ static int request_take(struct mhost *s, const struct mhost_request *from, struc
 	return 0;
 }
 
+static int check_embed(struct mhost *s, const struct mhost_request *rq)
+{
+	if (rq->kind == MHOST_EMBED && s->host_minor < 1)
+		return mhc_fail(s, MHOST_E_PROTOCOL, "the host speaks ABI %u.%u, embeddings need 2.1: use one release",
+				MHS_ABI_MAJOR, s->host_minor);
+	if (rq->pooling > MHOST_POOL_FIRST || rq->reserved0)
+		return mhc_fail(s, MHOST_E_INVALID, "pooling %u is not known", rq->pooling);
+	if (rq->kind != MHOST_EMBED && (rq->pooling || rq->flags & MHOST_RAW))
+		return mhc_fail(s, MHOST_E_INVALID, "pooling and MHOST_RAW are for MHOST_EMBED");
+	return 0;
+}
+
 static int check(struct mhost *s, const struct mhost_request *rq)
 {
-	if (rq->kind > MHOST_PING)
+	int err;
+
+	if (rq->kind > MHOST_EMBED)
 		return mhc_fail(s, MHOST_E_INVALID, "kind %u is not known", rq->kind);
 	if (rq->flags & ~FLAGS_ALL)
 		return mhc_fail(s, MHOST_E_INVALID, "flags %#x: %#x are not known", rq->flags,
@@ -130,6 +145,9 @@ static int check(struct mhost *s, const struct mhost_request *rq)
 					i + 1, MHS_STOP_BYTES);
 	if (check_adapters(s, rq) || check_lists(s, rq))
 		return MHOST_E_INVALID;
+	err = check_embed(s, rq);
+	if (err)
+		return err;
 	if (rq->grammar_kind > MHOST_GRAMMAR_JSON ||
 	    (rq->grammar_kind && rq->grammar_kind != MHOST_GRAMMAR_JSON && !rq->grammar))
 		return mhc_fail(s, MHOST_E_INVALID, "grammar kind %u is not known, or its text is missing",
@@ -147,7 +165,8 @@ static uint32_t wire_flags(const struct mhost_request *rq)
 	       (rq->flags & MHOST_IGNORE_EOS ? MHS_REQ_IGNORE_EOS : 0u) |
 	       (rq->flags & MHOST_NO_SPECIAL ? MHS_REQ_NO_SPECIAL : 0u) |
 	       (rq->flags & MHOST_LOGPROBS ? MHS_REQ_LOGPROBS : 0u) |
-	       (rq->flags & MHOST_NO_SPECULATE ? MHS_REQ_NO_DRAFT : 0u);
+	       (rq->flags & MHOST_NO_SPECULATE ? MHS_REQ_NO_DRAFT : 0u) |
+	       (rq->flags & MHOST_RAW ? MHS_REQ_RAW : 0u);
 }
 
 static void numbers_copy(struct mhs_request *to, const struct mhost_request *rq)
@@ -187,6 +206,7 @@ static void numbers_copy(struct mhs_request *to, const struct mhost_request *rq)
 	to->min_tokens = rq->min_tokens;
 	to->bias_count = rq->bias_count;
 	to->stop_token_count = rq->stop_token_count;
+	to->pooling = rq->pooling;
 }
 
 static uint8_t *put(uint8_t *at, const void *data, size_t bytes)

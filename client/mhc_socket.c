@@ -110,6 +110,7 @@ static int message_take(struct mhost *s, uint32_t *type, uint32_t *lane_count)
 				"the host speaks ABI %u.%u, this library %u.%u: use one release",
 				msg.abi_major, msg.abi_minor, MHS_ABI_MAJOR, MHS_ABI_MINOR);
 	}
+	s->host_minor = msg.abi_minor;
 	*type = msg.type;
 	msg.text[sizeof(msg.text) - 1] = 0;
 	if (msg.type == MHS_SOCK_WELCOME && fd_count == 1 && s->bell.fd < 0) {

@@ -36,7 +36,7 @@ extern "C" {
 #endif
 
 #define MHOST_ABI_MAJOR	2
-#define MHOST_ABI_MINOR	0
+#define MHOST_ABI_MINOR	1
 #define MHOST_DEFAULT_SOCKET	"/run/mhost/mhost.sock"
 
 /* (major << 16) | minor of the library in use. Since 1.0. */
@@ -87,6 +87,19 @@ enum mhost_kind {
 	MHOST_TOKENIZE = 2,
 	MHOST_DETOKENIZE = 3,
 	MHOST_PING = 4,		/* a round trip through one worker; one END event */
+	/*
+	 * The prompt as a vector of the model's hidden size, out of the hidden states after the final norm
+	 * (last_hidden_state in transformers), pooled and of length 1. Since 2.1; MHOST_E_PROTOCOL: the
+	 * host is older
+	 */
+	MHOST_EMBED = 5,
+};
+
+/* Which hidden states make the vector of MHOST_EMBED. */
+enum mhost_pooling {
+	MHOST_POOL_MEAN = 0,	/* the mean of all */
+	MHOST_POOL_LAST = 1,	/* the last token's */
+	MHOST_POOL_FIRST = 2,	/* the first token's, "cls" */
 };
 
 #define MHOST_IGNORE_EOS	(1u << 0)
@@ -96,6 +109,7 @@ enum mhost_kind {
 #define MHOST_NO_REPLAY		(1u << 3)
 /* one token a step; the reply is the same. Since 1.2 */
 #define MHOST_NO_SPECULATE	(1u << 4)
+#define MHOST_RAW	(1u << 5)	/* MHOST_EMBED: the vector as it is, not of length 1. Since 2.1 */
 
 /* How a grammar is written that the reply must follow; daemon/grammar/README.md says what each may hold. */
 enum mhost_grammar {
@@ -185,13 +199,16 @@ struct mhost_request {
 	 */
 	const char *messages;
 	size_t messages_bytes;	/* 0: strlen(messages) */
+	/* since 2.1 */
+	uint32_t pooling;	/* MHOST_EMBED: enum mhost_pooling */
+	uint32_t reserved0;	/* 0 */
 };
 
 /* In the order of the fields, for C++ too: top_p and repeat_penalty are off, repeat_last is 64. */
 #define MHOST_REQUEST_INIT { sizeof(struct mhost_request), MHOST_GENERATE, 0, NULL, NULL, NULL, 0, NULL, 0, \
 	0, 0.0f, 0, 1.0f, 0.0f, 1.0f, 64, 0, 0, NULL, 0, 0, 0, NULL, 0, MHOST_GRAMMAR_NONE, NULL, 0, NULL, 0, \
 	0.0f, 0.0f, 0.0f, 1.75f, 2, UINT32_MAX, 0.0f, 1.0f, 0.0f, 1.0f, 0.0f, 0.1f, 0.0f, 0.1f, NULL, 0, 0, \
-	NULL, 0 }
+	NULL, 0, MHOST_POOL_MEAN, 0 }
 
 /*
  * Queue a request on the least loaded worker. *@id gets its number, from 1 on, unique in the session.
@@ -212,6 +229,7 @@ enum mhost_event_type {
 	MHOST_EVENT_SCORES = 3,	/* logprobs of prompt tokens; the first of all is NaN */
 	MHOST_EVENT_TOKEN = 4,
 	MHOST_EVENT_TEXT = 5,	/* detokenized text, in pieces */
+	MHOST_EVENT_VECTOR = 7,	/* values [first..first+count) of MHOST_EMBED's. Since 2.1 */
 	MHOST_EVENT_END = 6,	/* exactly once per accepted request, always last */
 };
 
@@ -265,6 +283,7 @@ struct mhost_event {
 	uint32_t cached_count;		/* prompt tokens found in the prefix cache. Since 1.1 */
 	/* TOKEN, since 1.2. Tokens guessed ahead in the step that gave this one; 1: this one was */
 	uint32_t drafted_count, ahead;
+	const float *values;		/* VECTOR, since 2.1 */
 };
 
 /*

@@ -14,7 +14,7 @@
 #include <stdint.h>
 
 #define MHS_ABI_MAJOR		2u
-#define MHS_ABI_MINOR		0u
+#define MHS_ABI_MINOR		1u
 #define MHS_LINE_BYTES		64u
 #define MHS_PAGE_BYTES		4096u
 #define MHS_MODEL_MAX		4096u	/* models and adapters on one board */

@@ -28,6 +28,7 @@ enum mhs_record_type {
 	MHS_REC_DETOKENIZE = 4,		/* the same; prompt is tokens */
 	MHS_REC_PING = 5,		/* struct mhs_ref */
 	MHS_REC_CANCEL = 6,		/* struct mhs_ref */
+	MHS_REC_EMBED = 7,		/* as GENERATE; one vector of the prompt, no output (since 2.1) */
 	/* worker -> client */
 	MHS_REC_BEGIN = 64,		/* struct mhs_begin + struct mhs_adapter_used[] */
 	MHS_REC_PROMPT = 65,		/* struct mhs_chunk + uint32_t prompt tokens */
@@ -36,9 +37,10 @@ enum mhs_record_type {
 	MHS_REC_TEXT = 68,		/* struct mhs_chunk + text (detokenize) */
 	MHS_REC_END = 69,		/* struct mhs_end + message */
 	MHS_REC_PONG = 70,		/* struct mhs_ref */
+	MHS_REC_VECTOR = 71,		/* struct mhs_chunk + float values (since 2.1) */
 };
 
-#define MHS_CHUNK_BYTES		16384u	/* largest payload of PROMPT, SCORES and TEXT */
+#define MHS_CHUNK_BYTES		16384u	/* largest payload of PROMPT, SCORES, VECTOR and TEXT */
 #define MHS_STOP_MAX		16u	/* stop strings per request */
 #define MHS_STOP_BYTES		256u	/* one stop string */
 #define MHS_TOP_MAX		64u	/* alternatives per token in logprobs */
@@ -55,7 +57,16 @@ enum mhs_request_flag {
 	MHS_REQ_NO_DRAFT	= 1u << 4,	/* one token a step: no speculation (since 1.2) */
 	MHS_REQ_MESSAGES	= 1u << 5,	/* prompt is JSON, rendered by the version's chat
 						   template; NO_SPECIAL goes without saying */
-	MHS_REQ_ALL		= (1u << 6) - 1,
+	MHS_REQ_RAW		= 1u << 6,	/* EMBED: the vector as it is, not of length 1 (since 2.1) */
+	MHS_REQ_ALL		= (1u << 7) - 1,
+};
+
+/* Which hidden states of a prompt make its vector (since 2.1). */
+enum mhs_pooling {
+	MHS_POOL_MEAN		= 0,	/* their mean */
+	MHS_POOL_LAST		= 1,	/* the last token's */
+	MHS_POOL_FIRST		= 2,	/* the first token's ("cls") */
+	MHS_POOL_COUNT
 };
 
 /* How the grammar of a request is written: the reply follows it (since 2.0). */
@@ -105,7 +116,8 @@ struct mhs_request {
 	uint32_t min_tokens;		/* before these no token ends the text */
 	uint32_t bias_count;		/* payload, after the grammar: 0..MHS_BIAS_MAX */
 	uint32_t stop_token_count;	/* payload, after the biases: 0..MHS_STOP_TOKENS_MAX */
-	uint8_t reserved0[36];		/* zero */
+	uint32_t pooling;		/* EMBED: enum mhs_pooling (since 2.1) */
+	uint8_t reserved0[32];		/* zero */
 };
 _Static_assert(sizeof(struct mhs_request) == 304, "ABI 2: request");
 

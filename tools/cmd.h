@@ -46,6 +46,7 @@ int cmd_resume(struct cmd *cmd, int argc, char **argv);
 int cmd_activate(struct cmd *cmd, int argc, char **argv);
 int cmd_rollback(struct cmd *cmd, int argc, char **argv);
 int cmd_status(struct cmd *cmd, int argc, char **argv);
+int cmd_embed(struct cmd *cmd, int argc, char **argv);
 int cmd_golden(struct cmd *cmd, int argc, char **argv);
 int cmd_probe(struct cmd *cmd, int argc, char **argv);
 int cmd_shadow(struct cmd *cmd, int argc, char **argv);
@@ -169,6 +170,8 @@ struct reply {
 	uint32_t *prompt, *tokens;
 	uint32_t prompt_count, token_count, token_cap;
 	float *scores;
+	float *vector;
+	uint32_t vector_count;
 	char *text;
 	size_t text_bytes, text_cap;
 	json_t *logprobs;		/* NULL unless asked for */

@@ -23,6 +23,7 @@ static const struct {
 	{ "chat", cmd_chat, "MODEL[@VERSION]: talk to it; /help says how" },
 	{ "detokenize", cmd_detokenize, "MODEL --tokens 1,2,3" },
 	{ "diff", cmd_diff, "MODEL[/ADAPTER]@VERSION VERSION: what differs, weights included" },
+	{ "embed", cmd_embed, "MODEL[@VERSION] [TEXT]...: one vector for each text" },
 	{ "golden", cmd_golden, "check MODEL@VERSION | make MODEL@VERSION --prompts FILE" },
 	{ "history", cmd_history, "[MODEL] [--follow]: what happened to the versions, who did it and why" },
 	{ "hold", cmd_hold, "MODEL [--why TEXT]: a release stays at its step" },

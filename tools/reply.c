@@ -58,6 +58,20 @@ static void take_chunk(struct reply *r, const struct mhost_event *ev)
 		memcpy(r->scores + ev->first, ev->logprobs, ev->count * sizeof(*ev->logprobs));
 }
 
+static void take_vector(struct reply *r, const struct mhost_event *ev)
+{
+	float *grown;
+
+	if (ev->first != r->vector_count)
+		return;
+	grown = realloc(r->vector, (r->vector_count + ev->count) * sizeof(*grown));
+	if (!grown)
+		return;
+	memcpy(grown + r->vector_count, ev->values, ev->count * sizeof(*grown));
+	r->vector = grown;
+	r->vector_count += ev->count;
+}
+
 static void add_text(struct reply *r, const struct mhost_event *ev)
 {
 	if (r->text_bytes + ev->text_bytes + 1 > r->text_cap) {
@@ -119,6 +133,9 @@ static void take(struct reply *r, const struct mhost_event *ev, reply_text_fn on
 	case MHOST_EVENT_PROMPT:
 	case MHOST_EVENT_SCORES:
 		take_chunk(r, ev);
+		break;
+	case MHOST_EVENT_VECTOR:
+		take_vector(r, ev);
 		break;
 	case MHOST_EVENT_TOKEN:
 		take_token(r, ev);
@@ -204,6 +221,7 @@ void reply_free(struct reply *reply)
 	free(reply->prompt);
 	free(reply->tokens);
 	free(reply->scores);
+	free(reply->vector);
 	free(reply->text);
 	json_decref(reply->logprobs);
 }

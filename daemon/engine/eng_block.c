@@ -46,6 +46,17 @@ static void norm_row(const struct worker *w, struct norm norm, const float *x, f
 		w->kernels->rms_norm(out, x, norm.weight, c->hidden, c->rms_eps);
 }
 
+void eng_give_hidden(const struct worker *w)
+{
+	const struct eng_step *step = &w->eng->step;
+	const struct norm norm = { w->model->output_norm, w->model->output_norm_bias };
+	struct eng_range rows = share_of_whole_rows(w);
+
+	for (uint32_t r = rows.first; r < rows.first + rows.count; r++)
+		if (step->rows[r].hidden)
+			norm_row(w, norm, step->buf.x + r * step->buf.hidden_stride, step->rows[r].hidden);
+}
+
 struct eng_operand eng_normed(const struct worker *w, struct norm norm, const uint32_t *list, bool round,
 			      uint32_t layer, struct eng_range targets)
 {

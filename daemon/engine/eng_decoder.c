@@ -162,5 +162,7 @@ void eng_decoder_run(void *arg, uint32_t thread)
 		eng_project_o(&w, i);
 		w.feed_forward(&w, i);
 	}
+	if (step->hidden_wanted)
+		eng_give_hidden(&w);
 	read_out(&w);
 }

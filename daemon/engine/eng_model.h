@@ -104,6 +104,8 @@ struct eng_row {
 	bool is_prompt;			/* part of a prompt, not generated */
 	/* row of @logits to fill, < ENG_ROWS_MAX and no other row's; -1: none wanted */
 	int32_t logits;
+	/* [hidden]: gets what the last layer leaves, after the final norm; NULL: not wanted */
+	float *hidden;
 	/* low-rank adapters on top of the model, summed in this order, <= ENG_ADAPTERS_MAX */
 	const struct eng_adapter *adapters;
 	uint32_t adapter_count;		/* 0: none */

@@ -116,6 +116,7 @@ struct eng_step {
 	 */
 	struct eng_range groups[ENG_ROWS_MAX];
 	bool split_parts;			/* attention leaves parts, to be merged later */
+	bool hidden_wanted;			/* by some row */
 	bool thin;				/* rows without logits end in the last layer */
 	bool own_rows;				/* each thread has rows of its own: */
 	struct eng_range group_share[ENG_THREADS_MAX];

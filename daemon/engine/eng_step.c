@@ -174,7 +174,10 @@ int eng_step(struct eng *eng, const struct eng_model *model, const struct eng_ro
 	order_logits(step);
 	eng_lora_group(step, NULL, row_count, &step->uses);
 	eng_lora_group(step, step->logits_rows, step->logits_count, &step->logits_uses);
-	step->thin = step->logits_count < row_count && !step->split_parts;
+	step->hidden_wanted = false;
+	for (uint32_t i = 0; i < row_count; i++)
+		step->hidden_wanted |= rows[i].hidden != NULL;
+	step->thin = step->logits_count < row_count && !step->split_parts && !step->hidden_wanted;
 	eng_pool_run(eng->pool, eng_decoder_run, eng);
 	return 0;
 }

@@ -121,6 +121,14 @@ enum wrk_state {
 	WRK_ENDED,	/* nothing held; END waits for room in the ring */
 };
 
+/* Of an EMBED. */
+struct wrk_vector {
+	uint32_t pooled;			/* positions that are in it, or have no part */
+	uint32_t rows;				/* hidden states in sum */
+	uint32_t count, sent;			/* values; count 0: not finished */
+	double sum[];				/* [hidden]; finished: floats from its first byte on */
+};
+
 struct wrk_request {
 	enum wrk_state state;
 	uint32_t kind;				/* enum mhs_record_type */
@@ -142,6 +150,7 @@ struct wrk_request {
 	uint32_t prompt_sent;			/* prompt tokens told to the client */
 	float *scores;				/* SCORE: [prompt_count] */
 	uint32_t scores_done, scores_sent;
+	struct wrk_vector *vector;		/* EMBED */
 	void **pages;				/* memory of held[], for the engine */
 	struct wrk_page **held;
 	uint32_t page_count, page_cap;
@@ -210,6 +219,8 @@ struct wrk {
 	bool initialised, stopping, orphan;
 	float *logits;				/* [WRK_LOGITS_ROWS + 1][logits_vocab] */
 	uint32_t logits_vocab;
+	float *hidden;				/* [ENG_ROWS_MAX][hidden_cap], by row of the step; NULL: never asked for */
+	uint32_t hidden_cap;
 	struct eng_row rows[ENG_ROWS_MAX];	/* the step being built */
 	struct wrk_request *row_owner[ENG_ROWS_MAX];
 	bool row_ahead[ENG_ROWS_MAX];		/* computed from a guess */
@@ -329,6 +340,21 @@ bool wrk_emit_has_room(const struct wrk_request *r);
 /* @ahead: the row was drafted. */
 void wrk_emit_token(struct wrk *w, struct wrk_request *r, float *logits, bool ahead);
 void wrk_emit_score(struct wrk *w, struct wrk_request *r, uint32_t position, const float *logits);
+/* wrk_embed.c: 0 or -1 without memory; where a row of the next step leaves its state, or NULL; a row is done. */
+int wrk_embed_begin(struct wrk *w, struct wrk_request *r, const struct wrk_version *v);
+float *wrk_embed_slot(const struct wrk *w, const struct wrk_request *r, uint32_t position);
+void wrk_embed_row(struct wrk *w, struct wrk_request *r, const struct eng_row *row);
+
+/* Whether it is answered out of its prompt, and needs engine steps for that. */
+static inline bool wrk_only_reads(uint32_t kind)
+{
+	return kind == MHS_REC_SCORE || kind == MHS_REC_EMBED;
+}
+
+static inline bool wrk_takes_steps(uint32_t kind)
+{
+	return kind == MHS_REC_GENERATE || wrk_only_reads(kind);
+}
 
 /* wrk_stop.c: stop strings over streamed text */
 /*

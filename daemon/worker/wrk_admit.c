@@ -146,7 +146,7 @@ static uint32_t context_of(const struct wrk *w, const struct wrk_version *v)
 /* Tokenizing alone is not bound by the context. */
 static bool prompt_take(struct wrk *w, struct wrk_request *r, struct wrk_version *v)
 {
-	bool runs = r->kind == MHS_REC_GENERATE || r->kind == MHS_REC_SCORE;
+	bool runs = wrk_takes_steps(r->kind);
 	uint32_t context = context_of(w, v), vocab = v->model.config.vocab_count;
 	uint32_t limit = runs ? context : UINT32_MAX, extra = runs ? context : 0;
 	const char *text = (const char *)r->payload + r->rq.stop_bytes;
@@ -178,7 +178,7 @@ static bool lengths_fit(struct wrk *w, struct wrk_request *r, struct wrk_version
 	uint32_t context = context_of(w, v), left = context - r->prompt_count;
 	uint32_t most = w->limits.max_tokens;
 
-	if (r->kind == MHS_REC_SCORE)
+	if (wrk_only_reads(r->kind))
 		return true;
 	r->max_tokens = r->rq.max_tokens ? r->rq.max_tokens : left;
 	if (most && r->rq.max_tokens > most)
@@ -284,16 +284,16 @@ static void answer_now(struct wrk *w, struct wrk_request *r, struct wrk_version 
 		wrk_request_end(w, r, MHS_END_STOP, MHS_ERR_NONE, "%s", "");
 }
 
-static int scratch_new(const struct wrk *w, struct wrk_request *r, const struct wrk_version *v)
+static int scratch_new(struct wrk *w, struct wrk_request *r, const struct wrk_version *v)
 {
 	/* What a stop string holds back, then the largest token, then what the stream holds. */
 	r->text_cap = MHS_STOP_BYTES + v->token_bytes_max * 3 + 2 * ENG_TOK_FLUSH_MAX;
 	r->text = malloc(r->text_cap);
 	if (r->kind == MHS_REC_SCORE)
 		r->scores = malloc(r->prompt_count * sizeof(*r->scores));
-	if (!r->text || (r->kind == MHS_REC_SCORE && !r->scores))
+	if (!r->text || (r->kind == MHS_REC_SCORE && !r->scores) || wrk_embed_begin(w, r, v))
 		return -ENOMEM;
-	if (r->kind == MHS_REC_SCORE || !w->limits.speculate || r->rq.flags & MHS_REQ_NO_DRAFT)
+	if (wrk_only_reads(r->kind) || !w->limits.speculate || r->rq.flags & MHS_REQ_NO_DRAFT)
 		return 0;
 	return wrk_draft_init(&r->draft, r->tokens, r->prompt_count,
 			      r->prompt_count + r->max_tokens);
@@ -342,7 +342,7 @@ static void room_give(struct wrk_request *r)
 
 bool wrk_admit_one(struct wrk *w, struct wrk_request *r)
 {
-	bool runs = r->kind == MHS_REC_GENERATE || r->kind == MHS_REC_SCORE;
+	bool runs = wrk_takes_steps(r->kind);
 	struct wrk_version *v;
 	int err = 0;
 

@@ -23,7 +23,7 @@ static bool is_runnable(struct wrk_request *r)
 	if (r->state != WRK_PREFILL && r->state != WRK_DECODE)
 		return false;
 	/* Prompts go on while the client is slow, all but their last row, which emits. */
-	if (r->kind == MHS_REC_SCORE || (r->state == WRK_PREFILL && prompt_rows_left(r) > 1) ||
+	if (wrk_only_reads(r->kind) || (r->state == WRK_PREFILL && prompt_rows_left(r) > 1) ||
 	    wrk_emit_has_room(r)) {
 		r->stalled_ns = 0;
 		return true;
@@ -61,15 +61,17 @@ static void row_add(struct wrk *w, struct wrk_request *r, uint32_t position, uin
 {
 	w->row_owner[w->row_count] = r;
 	w->row_ahead[w->row_count] = position >= r->token_count;
-	w->rows[w->row_count++] = (struct eng_row){
+	w->rows[w->row_count] = (struct eng_row){
 		.token = token,
 		.position = position,
 		.pages = r->pages,
 		.is_prompt = position < r->prompt_count,
 		.logits = wants_logits ? (int32_t)w->logits_count++ : -1,
+		.hidden = wrk_embed_slot(w, r, position),
 		.adapters = r->set ? r->set->list : NULL,
 		.adapter_count = r->set ? r->set->count : 0,
 	};
+	w->row_count++;
 }
 
 static uint32_t min_u32(uint32_t a, uint32_t b)
@@ -89,7 +91,7 @@ static uint32_t rows_wanted(struct wrk *w, struct wrk_request *r, uint32_t budge
 	wrk_prefix_follow(w, r);
 	left = prompt_rows_left(r);
 	/* The last row emits; it waits when the client has no room for its token. */
-	if (left <= budget && r->kind != MHS_REC_SCORE && !wrk_emit_has_room(r))
+	if (left <= budget && !wrk_only_reads(r->kind) && !wrk_emit_has_room(r))
 		left--;
 	return min_u32(left, budget);
 }
@@ -168,7 +170,7 @@ static bool wants_logits(const struct wrk_request *r)
 {
 	if (r->kind == MHS_REC_SCORE)
 		return r->computed + 1 >= r->scores_done;
-	return prompt_rows_left(r) == 1;
+	return r->kind != MHS_REC_EMBED && prompt_rows_left(r) == 1;
 }
 
 static void prompt_rows(struct wrk *w, struct wrk_request *r)
@@ -216,8 +218,12 @@ static void rows_emit(struct wrk *w, const struct wrk_version *v)
 		float *logits = w->logits + (size_t)(row->logits < 0 ? 0 : row->logits) *
 				v->model.config.vocab_count;
 
-		if (row->logits < 0 || r->version != v)
-			continue;	/* or it has ended */
+		if (r->version != v)
+			continue;	/* it has ended */
+		if (r->kind == MHS_REC_EMBED)
+			wrk_embed_row(w, r, row);
+		if (row->logits < 0)
+			continue;
 		if (r->kind == MHS_REC_SCORE)
 			wrk_emit_score(w, r, row->position, logits);
 		else

@@ -150,6 +150,10 @@ const char *wrk_request_check(const struct mhs_request *rq, uint32_t kind, uint3
 		wrong = check_stops(rq, payload);
 	if (!wrong)
 		wrong = check_prompt(rq, kind);
+	if (!wrong && kind != MHS_REC_EMBED && (rq->pooling || rq->flags & MHS_REQ_RAW))
+		wrong = "pooling: only embed pools";
+	if (!wrong && rq->pooling >= MHS_POOL_COUNT)
+		wrong = "pooling: must be mean, last or first";
 	if (!wrong && rq->grammar && kind != MHS_REC_GENERATE)
 		wrong = "grammar: only generate follows one";
 	return wrong;

@@ -106,6 +106,7 @@ static void record_take(struct wrk *w, struct wrk_lane *lane, uint32_t type, uin
 	case MHS_REC_SCORE:
 	case MHS_REC_TOKENIZE:
 	case MHS_REC_DETOKENIZE:
+	case MHS_REC_EMBED:
 		wrk_request_take(w, lane, type, bytes);
 		break;
 	case MHS_REC_PING:

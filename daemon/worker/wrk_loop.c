@@ -318,6 +318,7 @@ void wrk_fini(struct wrk *w)
 	free(w->prefix);
 	eng_free(&w->eng);
 	free(w->logits);
+	free(w->hidden);
 	free(w->record);
 	mhs_seg_unmap(&w->board_map);
 	mhs_seg_unmap(&w->slot_map);

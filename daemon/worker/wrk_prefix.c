@@ -213,8 +213,8 @@ void wrk_prefix_follow(struct wrk *w, struct wrk_request *r)
 {
 	uint32_t at = r->computed / ENG_PAGE_TOKENS, end = shareable(r, r->token_count - 1);
 
-	/* Scores want every row; and a page begun by own rows is gone through to its end. */
-	if (!r->space || r->kind == MHS_REC_SCORE || r->computed % ENG_PAGE_TOKENS ||
+	/* Scores and vectors want every row; and a page begun by own rows is gone through to its end. */
+	if (!r->space || wrk_only_reads(r->kind) || r->computed % ENG_PAGE_TOKENS ||
 	    r->published != at)
 		return;
 	for (; at < end; at++) {

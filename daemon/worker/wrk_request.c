@@ -20,6 +20,7 @@ static void request_free(struct wrk_request *r)
 	wrk_grammar_free(&r->grammar);
 	free(r->tokens);
 	free(r->scores);
+	free(r->vector);
 	free(r->pages);
 	free(r->held);
 	free(r->text);
@@ -307,6 +308,9 @@ void wrk_request_flush(struct wrk *w, struct wrk_request *r)
 		return;
 	if (!chunks_send(r, MHS_REC_SCORES, r->scores, sizeof(*r->scores), &r->scores_sent,
 			 r->scores_done))
+		return;
+	if (r->vector && !chunks_send(r, MHS_REC_VECTOR, r->vector->sum, sizeof(float), &r->vector->sent,
+				      r->vector->count))
 		return;
 	if (r->kind == MHS_REC_DETOKENIZE &&
 	    !chunks_send(r, MHS_REC_TEXT, r->text, 1, &r->text_sent, r->text_bytes))

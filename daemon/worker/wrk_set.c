@@ -53,7 +53,7 @@ const char *wrk_set_check(const struct mhs_request *rq, uint32_t kind, const uin
 		if (refs[i].reserved0 || !wrk_name_ok(refs[i].name, MHS_NAME_BYTES) ||
 		    !wrk_name_ok(refs[i].semver, MHS_SEMVER_BYTES))
 			return "";
-	if (kind != MHS_REC_GENERATE && kind != MHS_REC_SCORE)
+	if (!wrk_takes_steps(kind))
 		return "adapter: has no part in tokenizing";
 	for (uint32_t i = 0; !wrong && i < rq->adapter_count; i++)
 		wrong = check_ref(refs, i, text);

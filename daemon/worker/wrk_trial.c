@@ -65,8 +65,10 @@ static void place_move(struct wrk_place *place)
 void wrk_trial_move(struct wrk_request *r)
 {
 	free(r->scores);
+	free(r->vector);
 	free(r->text);
 	r->scores = NULL;
+	r->vector = NULL;
 	r->text = NULL;
 	wrk_draft_fini(&r->draft);
 	memset(&r->draft, 0, sizeof(r->draft));

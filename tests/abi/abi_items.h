@@ -294,6 +294,7 @@ static const struct item items[] = {
 	F(mhs_request, min_tokens),
 	F(mhs_request, bias_count),
 	F(mhs_request, stop_token_count),
+	F(mhs_request, pooling),
 	F(mhs_request, reserved0),
 	S(mhs_bias),
 	F(mhs_bias, token),

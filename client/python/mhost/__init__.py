@@ -36,7 +36,7 @@ from .errors import (
 	WrongThread,
 )
 from .host import Host, Stream, connect
-from .reply import AdapterUsed, Reply, Scores, Stamp, Timing, Token, Top
+from .reply import AdapterUsed, Embedding, Reply, Scores, Stamp, Timing, Token, Top
 
 __version__ = "0.1.0"
 
@@ -50,6 +50,7 @@ __all__ = [
 	"Control",
 	"ControlError",
 	"DeadlinePassed",
+	"Embedding",
 	"Error",
 	"Host",
 	"HostGone",

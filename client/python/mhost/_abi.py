@@ -12,14 +12,15 @@ import os
 from ctypes import POINTER, Structure, c_char, c_char_p, c_float, c_int, c_size_t, c_uint8, c_uint32, c_uint64, c_void_p
 
 ABI_MAJOR = 2
-ABI_MINOR = 0  # the oldest that has all that is used here
+ABI_MINOR = 1  # the oldest that has all that is used here
 DEFAULT_SOCKET = "/run/mhost/mhost.sock"
 
-KINDS = {"GENERATE": 0, "SCORE": 1, "TOKENIZE": 2, "DETOKENIZE": 3, "PING": 4}
-FLAGS = {"IGNORE_EOS": 1, "NO_SPECIAL": 2, "LOGPROBS": 4, "NO_REPLAY": 8, "NO_SPECULATE": 16}
+KINDS = {"GENERATE": 0, "SCORE": 1, "TOKENIZE": 2, "DETOKENIZE": 3, "PING": 4, "EMBED": 5}
+FLAGS = {"IGNORE_EOS": 1, "NO_SPECIAL": 2, "LOGPROBS": 4, "NO_REPLAY": 8, "NO_SPECULATE": 16, "RAW": 32}
 PUSH_FLAGS = {"LOAD_ONLY": 1, "KEEP": 2}
 GRAMMARS = {"NONE": 0, "GBNF": 1, "REGEX": 2, "SCHEMA": 3, "JSON": 4}
-EVENTS = {"BEGIN": 1, "PROMPT": 2, "SCORES": 3, "TOKEN": 4, "TEXT": 5, "END": 6}
+EVENTS = {"BEGIN": 1, "PROMPT": 2, "SCORES": 3, "TOKEN": 4, "TEXT": 5, "END": 6, "VECTOR": 7}
+POOLINGS = {"MEAN": 0, "LAST": 1, "FIRST": 2}
 FINISHES = {"STOP": 1, "LENGTH": 2, "CANCELLED": 3, "ERROR": 4}
 
 
@@ -87,6 +88,8 @@ class Request(Structure):
 		("min_tokens", c_uint32),
 		("messages", c_char_p),
 		("messages_bytes", c_size_t),
+		("pooling", c_uint32),
+		("reserved0", c_uint32),
 	]
 
 
@@ -145,6 +148,7 @@ class Event(Structure):
 		("cached_count", c_uint32),
 		("drafted_count", c_uint32),
 		("ahead", c_uint32),
+		("values", POINTER(c_float)),
 	]
 
 

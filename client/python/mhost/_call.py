@@ -9,7 +9,7 @@ from typing import Any, Callable, Optional
 
 from . import _abi
 from .errors import Error, from_code
-from .reply import AdapterUsed, Reply, Scores, Stamp, Timing, Token, Top
+from .reply import AdapterUsed, Embedding, Reply, Scores, Stamp, Timing, Token, Top
 
 _FINISH = {number: name.lower() for name, number in _abi.FINISHES.items()}
 _HASH_BYTES = 32
@@ -26,6 +26,7 @@ class Call:
 		self.prompt: list[int] = []
 		self.logprobs: list[Optional[float]] = []
 		self.text = bytearray()  # of detokenize
+		self.vector: list[float] = []
 		self.ended = False
 		self.dropped = False  # its reader wants no more
 		self.finish = ""
@@ -56,6 +57,9 @@ class Call:
 	def _scores(self, event: Any) -> None:
 		values = event.logprobs[: event.count]
 		self.logprobs[event.first :] = [None if math.isnan(value) else value for value in values]
+
+	def _vector(self, event: Any) -> None:
+		self.vector[event.first :] = event.values[: event.count]
 
 	def _token(self, event: Any) -> None:
 		if event.index != len(self.tokens):
@@ -105,6 +109,9 @@ class Call:
 			timing=self.timing,
 		)
 
+	def embedding(self) -> Embedding:
+		return Embedding(**vars(self._stamp_or_empty()), values=tuple(self.vector), token_ids=tuple(self.prompt), timing=self.timing)
+
 	def plain_text(self) -> str:
 		return self.text.decode("utf-8", "replace")
 
@@ -137,6 +144,7 @@ _TAKE = {
 	_abi.EVENTS["PROMPT"]: Call._prompt,
 	_abi.EVENTS["SCORES"]: Call._scores,
 	_abi.EVENTS["TOKEN"]: Call._token,
+	_abi.EVENTS["VECTOR"]: Call._vector,
 	_abi.EVENTS["TEXT"]: Call._text,
 	_abi.EVENTS["END"]: Call._end,
 }

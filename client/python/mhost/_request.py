@@ -54,6 +54,8 @@ class Options(TypedDict, total=False):
 	json_object     True: the reply is a JSON object
 	replay          False: a request whose worker dies before its first event is not sent to another one
 	speculate       False: one token a step; the reply is the same
+	pooling         of embed(): "mean" of all hidden states, the "last" token's or the first's ("cls")
+	normalize       of embed(): False: the vector as it is, not of length 1
 	"""
 
 	version: Optional[str]
@@ -95,6 +97,8 @@ class Options(TypedDict, total=False):
 	json_object: bool
 	replay: bool
 	speculate: bool
+	pooling: str
+	normalize: bool
 
 
 def whole(name: str, value: Any, limit: int) -> int:
@@ -264,6 +268,11 @@ class Prepared:
 		if name != "json_object":
 			self.c.grammar = text(name, _schema_text(value) if name == "schema" else value)
 
+	def _pooling(self, name: str, value: Any) -> None:
+		if value not in _POOLINGS:
+			raise InvalidRequest(f"pooling {value!r}: must be {', '.join(_POOLINGS)}")
+		self.c.pooling = _abi.POOLINGS[_POOLINGS[value]]
+
 	def _flag(self, name: str, value: Any) -> None:
 		if not isinstance(value, bool):
 			raise TypeError(f"{name} must be a bool, not {type(value).__name__}")
@@ -297,10 +306,14 @@ _FLAGS = {
 	"special": ("NO_SPECIAL", False),
 	"replay": ("NO_REPLAY", False),
 	"speculate": ("NO_SPECULATE", False),
+	"normalize": ("RAW", False),
 }
 
 _FLOATS = ("frequency_penalty", "presence_penalty", "dry_multiplier", "dry_base", "dynatemp_range", "dynatemp_exponent",
            "top_n_sigma", "typical_p", "xtc_probability", "xtc_threshold", "mirostat_tau", "mirostat_eta")
+
+# Of enum mhost_pooling.
+_POOLINGS = {"mean": "MEAN", "last": "LAST", "cls": "FIRST"}
 
 # Of enum mhost_grammar.
 _GRAMMARS = {"grammar": "GBNF", "regex": "REGEX", "schema": "SCHEMA", "json_object": "JSON"}
@@ -322,6 +335,7 @@ _SETTERS: dict[str, Callable[[Prepared, str, Any], None]] = {
 	"session_key": Prepared._session_key,
 	"bias": Prepared._bias,
 	"stop_tokens": Prepared._stop_tokens,
+	"pooling": Prepared._pooling,
 	**dict.fromkeys(("min_tokens", "dry_allowed", "dry_last"), Prepared._u32),
 	**dict.fromkeys(_FLOATS, Prepared._float),
 	**dict.fromkeys(_GRAMMARS, Prepared._grammar),

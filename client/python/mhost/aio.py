@@ -15,7 +15,7 @@ from ._session import Path, Session
 from ._stream import StreamBase, drain
 from .adapters import Config, Pushed, Weights, push
 from .errors import Closed, Error, InvalidRequest
-from .reply import Reply, Scores, Token
+from .reply import Embedding, Reply, Scores, Token
 
 if TYPE_CHECKING:
 	from typing_extensions import Unpack
@@ -203,6 +203,10 @@ class AsyncHost:
 	async def score(self, model: str, prompt: Prompt, **options: Unpack[Options]) -> Scores:
 		"""The log-probability of each token of the prompt. Nothing is generated."""
 		return (await self._finish(prepare("SCORE", model, prompt, options))).scores()
+
+	async def embed(self, model: str, prompt: Prompt, **options: Unpack[Options]) -> Embedding:
+		"""A text as a vector of length 1, out of the hidden states after the final norm. Many at once: asyncio.gather()."""
+		return (await self._finish(prepare("EMBED", model, prompt, options))).embedding()
 
 	async def tokenize(self, model: str, text: str, **options: Unpack[Options]) -> list[int]:
 		return (await self._finish(prepare("TOKENIZE", model, text, options))).prompt

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from types import TracebackType
 from typing import TYPE_CHECKING, Iterable, Iterator, Optional, Sequence
 
@@ -12,10 +13,13 @@ from ._session import Path, Session
 from ._stream import StreamBase, drain
 from .adapters import Config, Pushed, Weights, push
 from .errors import InvalidRequest
-from .reply import Reply, Scores, Token
+from .reply import Embedding, Reply, Scores, Token
 
 if TYPE_CHECKING:
 	from typing_extensions import Unpack
+
+
+EMBED_AHEAD = 16  # of embed_many(), under way
 
 
 def connect(socket: Optional[Path] = None, *, timeout: Optional[float] = None) -> Host:
@@ -63,6 +67,12 @@ class Stream(StreamBase):
 		return self._result()
 
 
+def _embedding(stream: Stream) -> Embedding:
+	with stream:
+		stream.result()
+		return stream._call.embedding()
+
+
 class Host:
 	"""One connection, used by the thread that opened it. Any number of requests run on it at a time."""
 
@@ -101,6 +111,22 @@ class Host:
 	def score(self, model: str, prompt: Prompt, **options: Unpack[Options]) -> Scores:
 		"""The log-probability of each token of the prompt. Nothing is generated."""
 		return self._finish(prepare("SCORE", model, prompt, options)).scores()
+
+	def embed(self, model: str, prompt: Prompt, **options: Unpack[Options]) -> Embedding:
+		"""A text as a vector of length 1, out of the hidden states after the final norm."""
+		return self._finish(prepare("EMBED", model, prompt, options)).embedding()
+
+	def embed_many(self, model: str, prompts: Iterable[Prompt], **options: Unpack[Options]) -> list[Embedding]:
+		"""The same of many; some are under way at a time, so that they share steps."""
+		found: list[Embedding] = []
+		waiting: deque[Stream] = deque()
+		for prompt in prompts:
+			waiting.append(Stream(self._session, self._session.submit(prepare("EMBED", model, prompt, options))))
+			if len(waiting) == EMBED_AHEAD:
+				found.append(_embedding(waiting.popleft()))
+		while waiting:
+			found.append(_embedding(waiting.popleft()))
+		return found
 
 	def tokenize(self, model: str, text: str, **options: Unpack[Options]) -> list[int]:
 		return self._finish(prepare("TOKENIZE", model, text, options)).prompt

@@ -77,6 +77,15 @@ class Reply(Stamp):
 
 
 @dataclass(frozen=True)
+class Embedding(Stamp):
+	"""A text as a vector."""
+
+	values: tuple[float, ...]
+	token_ids: tuple[int, ...]
+	timing: Timing
+
+
+@dataclass(frozen=True)
 class Scores(Stamp):
 	"""Log-probabilities of a text's own tokens."""
 
