@@ -191,7 +191,8 @@ struct eng_tok {
 	struct tok_path *path;
 	size_t path_cap;
 	uint64_t work_end_ns;		/* CPU time at which patterns give up in this call */
-	uint32_t matches;
+	uint64_t looked_ns;		/* when that was last looked at, by the monotonic clock */
+	size_t window_bytes;		/* places where a match may begin, till the next look */
 	bool track_lead;	/* a step asks whether a piece begins where the text begins */
 	size_t lead;		/* bytes of normal text that come from the text's first character */
 };

@@ -16,11 +16,21 @@
 #define MATCH_STEPS_MIN		1000000u
 #define MATCH_STEPS_PER_BYTE	64u
 #define MATCH_HEAP_KIB		(256u << 10)
-/* Limits of steps hold for each place where a match may begin. All of them together have a time. */
-#define WINDOW_BYTES		4096u
-#define MATCHES_PER_LOOK	256u
-#define WORK_NS			1000000000u
-#define WORK_NS_PER_BYTE	2000u
+/*
+ * Limits of steps hold for each place where a match may begin. All of them together have a time, which is
+ * looked at after each window of such places: as many as take some milliseconds.
+ */
+#define WINDOW_BYTES_MAX	1024u
+#define WINDOW_NS		5000000u
+/*
+ * Compiled code counts no steps while it gives back characters of simple repeats (a+[a-c]*x), however many.
+ * So it sees so much of the text behind a window and no more; what would look further is left to the
+ * interpreter, which counts all.
+ */
+#define AHEAD_BYTES		512u
+#define FAR_STEPS		64u
+#define WORK_NS			500000000u
+#define WORK_NS_PER_BYTE	1000u
 #define WORD_PATTERN \
 	"[\\p{Alphabetic}\\p{M}\\p{Nd}\\p{Pc}\\x{200c}\\x{200d}" TOK_NEW_WORD "]"
 
@@ -54,7 +64,7 @@ static int compile_one(const char *pattern, size_t bytes, pcre2_code **compiled)
 	if (!*compiled)
 		return code == PCRE2_ERROR_NOMEMORY ? -ENOMEM : -EINVAL;
 	/* A refusal (no executable memory) leaves the pattern to the interpreter. */
-	(void)pcre2_jit_compile(*compiled, PCRE2_JIT_COMPLETE);
+	(void)pcre2_jit_compile(*compiled, PCRE2_JIT_COMPLETE | PCRE2_JIT_PARTIAL_HARD);
 	return 0;
 }
 
@@ -127,41 +137,94 @@ void tok_regex_close(struct eng_tok *tok)
 		pcre2_jit_stack_free(tok->jit_stack);
 }
 
-static uint64_t cpu_ns(void)
+static uint64_t clock_ns(clockid_t clock)
 {
 	struct timespec now;
 
-	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+	clock_gettime(clock, &now);
 	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 }
 
 void tok_regex_start(struct eng_tok *tok, size_t bytes)
 {
-	tok->matches = 0;
-	tok->work_end_ns = cpu_ns() + WORK_NS + (uint64_t)WORK_NS_PER_BYTE * bytes;
+	tok->window_bytes = 1;
+	tok->looked_ns = clock_ns(CLOCK_MONOTONIC);
+	tok->work_end_ns = clock_ns(CLOCK_THREAD_CPUTIME_ID) + WORK_NS + (uint64_t)WORK_NS_PER_BYTE * bytes;
 }
 
-/* A match that begins before @stop, if it has a limit. */
+/*
+ * A window is over. The clock of this thread's work is a system call, so the other one says when it is due.
+ * False: the time is up.
+ */
+static bool in_time(struct eng_tok *tok)
+{
+	uint64_t now = clock_ns(CLOCK_MONOTONIC);
+
+	if (now - tok->looked_ns < WINDOW_NS) {
+		if (tok->window_bytes < WINDOW_BYTES_MAX)
+			tok->window_bytes *= 2;
+		return true;
+	}
+	tok->looked_ns = now;
+	tok->window_bytes = 1;
+	return clock_ns(CLOCK_THREAD_CPUTIME_ID) <= tok->work_end_ns;
+}
+
+static size_t char_end(const uint8_t *text, size_t bytes, size_t at)
+{
+	while (at < bytes && (text[at] & 0xc0) == 0x80)
+		at++;
+	return at < bytes ? at : bytes;
+}
+
+static int match_within(struct eng_tok *tok, const pcre2_code *code, const uint8_t *text, size_t bytes,
+			size_t start, uint64_t limit, uint32_t options)
+{
+	pcre2_set_match_limit(tok->match_context, (uint32_t)limit);
+	return pcre2_match(code, text, bytes, start, PCRE2_NO_UTF_CHECK | options, tok->match_data,
+			   tok->match_context);
+}
+
+/*
+ * The interpreter counts each step back, but one such step may read all the text forward. So it begins with
+ * few of them and gets four times as many while there is time for that.
+ */
+static int match_far(struct eng_tok *tok, const pcre2_code *code, const uint8_t *text, size_t bytes, size_t start)
+{
+	uint64_t most = MATCH_STEPS_MIN + (uint64_t)MATCH_STEPS_PER_BYTE * (bytes - start);
+	uint64_t before, now = clock_ns(CLOCK_THREAD_CPUTIME_ID);
+	int found = PCRE2_ERROR_MATCHLIMIT;
+
+	for (uint64_t limit = FAR_STEPS; limit < 4 * most && found == PCRE2_ERROR_MATCHLIMIT; limit *= 4) {
+		before = now;
+		found = match_within(tok, code, text, bytes, start, limit < UINT32_MAX ? limit : UINT32_MAX,
+				     PCRE2_NO_JIT);
+		now = clock_ns(CLOCK_THREAD_CPUTIME_ID);
+		if (now + 6 * (now - before) > tok->work_end_ns)
+			break;
+	}
+	return found;
+}
+
+/* A match that begins before @stop, which is the text's end where the pattern has no windows. */
 static int match_window(struct eng_tok *tok, const pcre2_code *code, const uint8_t *text,
 			size_t bytes, size_t start, size_t stop)
 {
-	uint64_t limit = MATCH_STEPS_MIN + (uint64_t)MATCH_STEPS_PER_BYTE * (bytes - start);
-	int found;
+	size_t end = char_end(text, bytes, stop + AHEAD_BYTES);
+	int found = PCRE2_ERROR_PARTIAL;
 
-	pcre2_set_match_limit(tok->match_context,
-			      limit > UINT32_MAX ? UINT32_MAX : (uint32_t)limit);
 	pcre2_set_offset_limit(tok->match_context, stop < bytes ? stop - 1 : PCRE2_UNSET);
-	found = pcre2_match(code, text, bytes, start, PCRE2_NO_UTF_CHECK, tok->match_data,
-			    tok->match_context);
-	if (found == PCRE2_ERROR_JIT_STACKLIMIT)
-		found = pcre2_match(code, text, bytes, start, PCRE2_NO_UTF_CHECK | PCRE2_NO_JIT,
-				    tok->match_data, tok->match_context);
+	if (end - start <= WINDOW_BYTES_MAX + AHEAD_BYTES + 4)
+		found = match_within(tok, code, text, end, start, MATCH_STEPS_MIN,
+				     end < bytes ? PCRE2_PARTIAL_HARD : 0);
+	if (found == PCRE2_ERROR_PARTIAL || found == PCRE2_ERROR_JIT_STACKLIMIT)
+		found = match_far(tok, code, text, bytes, start);
 	if (found == PCRE2_ERROR_NOMATCH)
 		return 0;
 	return found > 0 ? 1 : found == PCRE2_ERROR_NOMEMORY ? -ENOMEM : -EINVAL;
 }
 
-/* In windows, with a look at the clock between them. */
+/* In windows, with a look at the clock after each. */
 static int match_windows(struct eng_tok *tok, const pcre2_code *code, const uint8_t *text,
 			 size_t bytes, size_t start)
 {
@@ -170,16 +233,14 @@ static int match_windows(struct eng_tok *tok, const pcre2_code *code, const uint
 
 	(void)pcre2_pattern_info(code, PCRE2_INFO_ARGOPTIONS, &options);
 	while (!found) {
-		size_t stop = options & PCRE2_USE_OFFSET_LIMIT ? start + WINDOW_BYTES : bytes;
+		size_t stop = options & PCRE2_USE_OFFSET_LIMIT ?
+			      char_end(text, bytes, start + tok->window_bytes) : bytes;
 
-		while (stop < bytes && (text[stop] & 0xc0) == 0x80)
-			stop++;
 		found = match_window(tok, code, text, bytes, start, stop);
+		if (!in_time(tok))
+			return -EINVAL;
 		if (stop >= bytes)
 			break;
-		if ((!found || tok->matches++ % MATCHES_PER_LOOK == 0) &&
-		    cpu_ns() > tok->work_end_ns)
-			return -EINVAL;
 		start = stop;
 	}
 	return found;

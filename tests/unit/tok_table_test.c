@@ -201,6 +201,30 @@ static void pattern_limit(void)
 	t_tok_free(m);
 }
 
+/* Each start within its limit of steps, and half a million starts: the time of all of them ends it. */
+static void work_limit(void)
+{
+	static const char *const patterns[] = { "a+[a-c]*[xy]", "(?:a|aa)+[xy]", "(a*)*[xy]", "a*a*a*[xy]" };
+	const size_t bytes = 512 << 10;
+	char *text = malloc(bytes);
+
+	t_need(text != NULL);
+	memset(text, 'a', bytes);
+	for (size_t i = 0; i < sizeof(patterns) / sizeof(*patterns); i++) {
+		struct t_tok *m = t_tok_bytes();
+		double start;
+
+		t_tok_split(m, patterns[i]);
+		t_need(t_tok_open(m));
+		start = seconds();
+		t_eq(eng_tok_encode(m->tok, text, bytes, 0, NULL, 0), -EINVAL);
+		printf("# %s: given up after %.2f s\n", patterns[i], seconds() - start);
+		t_ok(seconds() - start < 20);
+		t_tok_free(m);
+	}
+	free(text);
+}
+
 #ifndef PR_SET_MDWE
 #define PR_SET_MDWE		65
 #define PR_MDWE_REFUSE_EXEC_GAIN	1
@@ -251,6 +275,7 @@ int main(void)
 	T_RUN(read_only_table);
 	T_RUN(long_texts);
 	T_RUN(pattern_limit);
+	T_RUN(work_limit);
 	T_RUN(no_executable_memory);
 	return t_done();
 }
