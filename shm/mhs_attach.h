@@ -80,5 +80,7 @@ const char *mhs_arch_name(uint32_t arch);
 uint32_t mhs_shape_window(const struct mhs_image_shape *shape, uint32_t layer);
 /* Whether the layer leaves q and k as they are (NoPE). */
 bool mhs_shape_is_still(const struct mhs_image_shape *shape, uint32_t layer);
+/* Whether the layer has experts in place of one feed-forward. */
+bool mhs_experts_in(const struct mhs_image_experts *experts, uint32_t layer);
 
 #endif

@@ -19,5 +19,7 @@ int mhs_check_page(const void *page, const uint8_t hash[MHS_CHUNK_HASH_BYTES], m
 
 /* mhs_shape.c: image->shape; config has been checked. 0, or -EINVAL with *@field. */
 int mhs_shape_check(const struct mhs_image_header *image, const char **field);
+/* The same for image->experts, once shape has been checked. */
+int mhs_experts_check(const struct mhs_image_header *image, const char **field);
 
 #endif

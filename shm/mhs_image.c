@@ -59,7 +59,8 @@ static int check_identity(const struct mhs_image_header *image, const char **fie
 		*field = "abi_major: made by another major version of mhost, import it again";
 		return -ENOTSUP;
 	}
-	if (image->features & ~(MHS_IMAGE_PACKED | MHS_IMAGE_QUICK_HASH | MHS_IMAGE_SHAPED)) {
+	if (image->features & ~(MHS_IMAGE_PACKED | MHS_IMAGE_QUICK_HASH | MHS_IMAGE_SHAPED |
+				MHS_IMAGE_EXPERTS)) {
 		*field = "features: needs a newer mhost, a feature bit is unknown";
 		return -ENOTSUP;
 	}
@@ -188,7 +189,7 @@ static int check_packed(const struct mhs_image_header *image, const char **field
 static int check_config(const struct mhs_image_config *config, const char **field)
 {
 	if (!mhs_arch_name(config->arch))
-		return mhs_refuse(field, "config.arch: needs a newer mhost, must be 1 (llama) to 8 (phi3)");
+		return mhs_refuse(field, "config.arch: needs a newer mhost, must be 1 (llama) to 11 (mixtral)");
 	if (!in_range(config->layer_count, 1, MHS_IMAGE_LAYER_MAX))
 		return mhs_refuse(field, "config.layer_count: must be 1..512");
 	if (!in_range(config->hidden, 1, HIDDEN_MAX))
@@ -291,6 +292,8 @@ int mhs_image_check_header(const struct mhs_image_header *image, uint64_t file_b
 		err = check_config(&image->config, field);
 	if (!err)
 		err = mhs_shape_check(image, field);
+	if (!err)
+		err = mhs_experts_check(image, field);
 	if (!err)
 		err = check_tokens(image, field);
 	if (err)

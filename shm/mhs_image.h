@@ -28,8 +28,8 @@
 
 #define MHS_IMAGE_MAGIC		UINT64_C(0x316567616d69686d)	/* "mhimage1" */
 #define MHS_IMAGE_ABI_MAJOR	2u	/* 2: 5 and 6 bits are held as such */
-/* 1: MHS_IMAGE_PACKED; 2: adapters; 3: more types; 4: QUICK_HASH; 5: families; 6: words, still_every */
-#define MHS_IMAGE_ABI_MINOR	6u
+/* 1: MHS_IMAGE_PACKED; 2: adapters; 3: more types; 4: QUICK_HASH; 5: families; 6: words, still_every; 7: experts */
+#define MHS_IMAGE_ABI_MINOR	7u
 #define MHS_PACK_MAGIC		UINT64_C(0x31306b636170686d)	/* "mhpack01" */
 #define MHS_IMAGE_ALIGN_BYTES	4096u
 #define MHS_IMAGE_CHUNK_BYTES	(4u << 20)
@@ -51,6 +51,7 @@
  */
 #define MHS_IMAGE_QUICK_HASH	UINT64_C(2)
 #define MHS_IMAGE_SHAPED	UINT64_C(4)	/* feature: shape is not all zero (since 2.5) */
+#define MHS_IMAGE_EXPERTS	UINT64_C(8)	/* feature: experts is not all zero (since 2.7) */
 
 enum mhs_image_kind { MHS_IMAGE_MODEL = 1, MHS_IMAGE_ADAPTER = 2 };
 enum mhs_image_arch {
@@ -63,6 +64,8 @@ enum mhs_image_arch {
 	MHS_ARCH_GEMMA3 = 7,
 	MHS_ARCH_PHI3 = 8,
 	MHS_ARCH_SMOLLM3 = 9,		/* since 2.6 */
+	MHS_ARCH_QWEN3_MOE = 10,	/* this and the next since 2.7 */
+	MHS_ARCH_MIXTRAL = 11,
 };
 
 enum mhs_image_role {
@@ -96,6 +99,11 @@ enum mhs_image_role {
 	MHS_ROLE_FFN_UP_BIAS = 42,
 	MHS_ROLE_FFN_DOWN_BIAS = 43,
 	MHS_ROLE_FFN_POST_NORM = 44,
+	/* in place of FFN_GATE, FFN_UP and FFN_DOWN in layers with experts, which lie one behind the other (since 2.7) */
+	MHS_ROLE_EXPERT_ROUTER = 48,	/* [experts x hidden], F32 */
+	MHS_ROLE_EXPERT_GATE = 49,	/* [experts * intermediate of experts x hidden] */
+	MHS_ROLE_EXPERT_UP = 50,
+	MHS_ROLE_EXPERT_DOWN = 51,	/* [experts * hidden x intermediate of experts] */
 	/* or'ed to the role of the matrix W[rows x cols] that is adapted (since 2.2) */
 	MHS_ROLE_LORA_A = 0x100,	/* [rank x cols] of W; of EMBED: [rank x vocab] */
 	MHS_ROLE_LORA_B = 0x200,	/* [rows x rank] of W; of EMBED: [hidden x rank] */
@@ -147,6 +155,25 @@ struct mhs_image_shape {
 	uint64_t window_layers[MHS_IMAGE_LAYER_MAX / 64];	/* bit i % 64 of word i / 64 */
 };
 _Static_assert(sizeof(struct mhs_image_shape) == 96, "image ABI 2: shape");
+
+#define MHS_IMAGE_EXPERT_MAX	1024u
+#define MHS_IMAGE_EXPERT_USED_MAX	64u
+#define MHS_IMAGE_EXPERT_ROWS	16u	/* divides what experts have of rows: a panel has one expert */
+
+enum mhs_experts_flag {
+	MHS_EXPERTS_NORMED = 1,		/* weights of those used are divided by their sum */
+	MHS_EXPERTS_FLAGS = 1,
+};
+
+/* A mixture of experts. Since 2.7; all zero, without MHS_IMAGE_EXPERTS: there is none. Zero in adapters. */
+struct mhs_image_experts {
+	uint32_t count;			/* of one layer */
+	uint32_t used;			/* by each token: the best by the softmax of the router's products */
+	uint32_t intermediate;
+	uint32_t flags;			/* enum mhs_experts_flag */
+	uint64_t layers[MHS_IMAGE_LAYER_MAX / 64];	/* that have them: bit i % 64 of word i / 64 */
+};
+_Static_assert(sizeof(struct mhs_image_experts) == 80, "image ABI 2: experts");
 
 #define MHS_IMAGE_WORD_BYTES	64u
 
@@ -212,7 +239,8 @@ struct mhs_image_header {
 	uint8_t fits_hash[MHS_HASH_BYTES];	/* SHA-256, see mhs_adapter.h */
 	struct mhs_image_shape shape;		/* since 2.5 */
 	struct mhs_image_words words;		/* since 2.6; zero in adapters */
-	uint8_t reserved0[MHS_PAGE_BYTES - 1112];	/* zero */
+	struct mhs_image_experts experts;	/* since 2.7 */
+	uint8_t reserved0[MHS_PAGE_BYTES - 1192];	/* zero */
 };
 _Static_assert(sizeof(struct mhs_image_header) == MHS_PAGE_BYTES, "image header is one page");
 

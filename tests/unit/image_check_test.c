@@ -126,7 +126,7 @@ static void identity(void)
 	CASE(image.magic ^= 1, -EINVAL, "magic");
 	CASE(image.abi_major = MHS_IMAGE_ABI_MAJOR + 1, -ENOTSUP, "abi_major");
 	CASE(image.abi_major = MHS_IMAGE_ABI_MAJOR - 1, -ENOTSUP, "abi_major");
-	CASE(image.features = 8, -ENOTSUP, "features");
+	CASE(image.features = 16, -ENOTSUP, "features");
 	CASE(image.features = MHS_IMAGE_QUICK_HASH, -EINVAL, "features");	/* of adapters alone */
 	CASE(image.features = UINT64_C(1) << 63, -ENOTSUP, "features");
 	CASE(image.file_bytes = IMAGE_BYTES, -EINVAL, "file_bytes");
@@ -210,7 +210,7 @@ static void spans(void)
 static void config(void)
 {
 	CASE(image.config.arch = 0, -EINVAL, "config.arch");
-	CASE(image.config.arch = 10, -EINVAL, "config.arch");
+	CASE(image.config.arch = 12, -EINVAL, "config.arch");
 	CASE(image.config.arch = UINT32_MAX, -EINVAL, "config.arch");
 	CASE(image.config.layer_count = 0, -EINVAL, "config.layer_count");
 	CASE(image.config.layer_count = 513, -EINVAL, "config.layer_count");
@@ -298,6 +298,41 @@ static void shape(void)
 	SHAPED(image.shape.window_layers[0] = 1, "shape.window");
 	SHAPED(image.shape.window = 4; image.shape.window_layers[0] = 4, "shape.window_layers");
 	SHAPED(image.shape.window = 4; image.shape.window_layers[7] = UINT64_C(1) << 63, "shape.window_layers");
+}
+
+#define MIXED(expr, want_field)	CASE(experts_set(); expr, -EINVAL, want_field)
+
+static void experts_set(void)
+{
+	image.features |= MHS_IMAGE_EXPERTS;
+	image.experts = (struct mhs_image_experts){ .count = 4, .used = 2, .intermediate = 48,
+						    .flags = MHS_EXPERTS_NORMED, .layers = { 2 } };
+}
+
+static void experts(void)
+{
+	const char *field;
+
+	build();
+	experts_set();
+	t_eq(check(&field), 0);
+	t_ok(!mhs_experts_in(&image.experts, 0) && mhs_experts_in(&image.experts, 1));
+	CASE(image.experts.count = 1, -EINVAL, "experts: ");
+	CASE(image.features |= MHS_IMAGE_EXPERTS, -EINVAL, "experts: ");
+	MIXED(image.experts.count = 0, "experts.count");
+	MIXED(image.experts.count = 1025, "experts.count");
+	MIXED(image.experts.used = 0, "experts.used");
+	MIXED(image.experts.used = 5, "experts.used");
+	MIXED(image.experts.count = 100; image.experts.used = 65, "experts.used");
+	MIXED(image.experts.intermediate = 0, "experts.intermediate");
+	MIXED(image.experts.intermediate = 1u << 21, "experts.intermediate");
+	MIXED(image.experts.intermediate = 40, "experts.intermediate");
+	MIXED(image.config.hidden = 24, "experts.intermediate");
+	MIXED(image.experts.flags = 2, "experts.flags");
+	MIXED(image.experts.layers[0] = 0, "experts.layers");
+	MIXED(image.experts.layers[0] = 4, "experts.layers");
+	MIXED(image.experts.layers[7] = 1, "experts.layers");
+	MIXED(image.features |= MHS_IMAGE_SHAPED; image.shape.flags = MHS_SHAPE_FFN_BIAS, "shape.flags");
 }
 
 /* Any single flipped bit of the page fails the hash (or a check before it). */
@@ -440,6 +475,7 @@ int main(void)
 	T_RUN(spans);
 	T_RUN(config);
 	T_RUN(shape);
+	T_RUN(experts);
 	T_RUN(words);
 	T_RUN(header_hash);
 	T_RUN(tensor_table);
