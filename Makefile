@@ -32,6 +32,7 @@ ENGINE_SRC := \
 	daemon/engine/eng_block.c \
 	daemon/engine/eng_decoder.c \
 	daemon/engine/eng_diverge.c \
+	daemon/engine/eng_experts.c \
 	daemon/engine/eng_lora.c \
 	daemon/engine/eng_lora_apply.c \
 	daemon/engine/eng_matmul.c \

@@ -201,15 +201,15 @@ void eng_project_o(const struct worker *w, uint32_t layer)
 	project_add(w, &l->o, l->attn_post_norm, &in, layer, ENG_LORA_O);
 }
 
-/* act(gate) * up of whole blocks of columns into gate, and their rounding for down. */
-static void activate(const struct worker *w, const struct eng_layer *l, struct eng_range columns)
+void eng_activate(const struct worker *w, const struct eng_matrix *down, struct eng_range rows,
+		  size_t row_stride, struct eng_range columns)
 {
 	const struct eng_buffers *buf = &w->eng->step.buf;
-	size_t stride = eng_act_stride(l->down.cols);
+	size_t stride = eng_act_stride(down->cols);
 	bool gated = !w->model->config.plain_ffn;
 
-	for (uint32_t r = w->rows.first; r < w->rows.first + w->rows.count; r++) {
-		size_t at = r * buf->ffn_stride + columns.first;
+	for (uint32_t r = rows.first; r < rows.first + rows.count; r++) {
+		size_t at = r * row_stride + columns.first;
 		struct eng_act act = {
 			.block = buf->ffn_act + r * stride + columns.first / ENG_BLOCK_COLS,
 			.cols = columns.count,
@@ -217,8 +217,8 @@ static void activate(const struct worker *w, const struct eng_layer *l, struct e
 
 		w->activate(buf->gate + at, buf->gate + at, gated ? buf->up + at : NULL,
 			    columns.count);
-		if (eng_quantized(&l->down))
-			w->kernels->quantize(&act, 0, 1, buf->gate + at, buf->ffn_stride);
+		if (eng_quantized(down))
+			w->kernels->quantize(&act, 0, 1, buf->gate + at, row_stride);
 	}
 }
 
@@ -263,7 +263,7 @@ void eng_feed_gated(const struct worker *w, uint32_t layer)
 			 buf->ffn_stride);
 		multiply(w, layer, ENG_LORA_GATE, ENG_LORA_UP, panels, &in, buf->up,
 			 buf->ffn_stride);
-		activate(w, l, columns_of(&l->gate, panels));
+		eng_activate(w, &l->down, w->rows, buf->ffn_stride, columns_of(&l->gate, panels));
 	}
 	meet(w);
 	project_down(w, layer);
@@ -281,7 +281,7 @@ void eng_feed_plain(const struct worker *w, uint32_t layer)
 	if (panels.count) {
 		multiply(w, layer, ENG_LORA_UP, ENG_LORA_UP, panels, &in, buf->gate,
 			 buf->ffn_stride);
-		activate(w, l, columns_of(&l->up, panels));
+		eng_activate(w, &l->down, w->rows, buf->ffn_stride, columns_of(&l->up, panels));
 	}
 	meet(w);
 	project_down(w, layer);

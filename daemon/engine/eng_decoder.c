@@ -160,7 +160,10 @@ void eng_decoder_run(void *arg, uint32_t thread)
 			meet(&w);
 		}
 		eng_project_o(&w, i);
-		w.feed_forward(&w, i);
+		if (w.model->layers[i].router.type != ENG_NONE)
+			eng_feed_experts(&w, i);
+		else
+			w.feed_forward(&w, i);
 	}
 	if (step->hidden_wanted)
 		eng_give_hidden(&w);

@@ -9,6 +9,7 @@
  * Adapters: the first half of each goes with norms and rounding, by rows, the second half with the
  * product, by panels; where more rows than few are shared, down (and o, unless rounded) meets once
  * more. A norm of what a block adds needs whole rows: one barrier more after o and after down.
+ * Experts: all threads share all rows, however many (those of one expert are few), so own rows meet too.
  */
 #ifndef ENG_DECODER_PRIV_H
 #define ENG_DECODER_PRIV_H
@@ -80,8 +81,17 @@ struct eng_operand eng_normed(const struct worker *w, struct norm norm, const ui
 			      uint32_t layer, struct eng_range targets);
 void eng_project_qkv(const struct worker *w, uint32_t layer);
 void eng_project_o(const struct worker *w, uint32_t layer);
+/*
+ * act(gate) * up of whole blocks of columns into gate, and their rounding for @down; rows stand
+ * @row_stride apart.
+ */
+void eng_activate(const struct worker *w, const struct eng_matrix *down, struct eng_range rows,
+		  size_t row_stride, struct eng_range columns);
 /* down(act(gate) * up), and down(act(up)). */
 void eng_feed_gated(const struct worker *w, uint32_t layer);
 void eng_feed_plain(const struct worker *w, uint32_t layer);
+
+/* eng_experts.c: the same through the experts that each row's router picks. */
+void eng_feed_experts(const struct worker *w, uint32_t layer);
 
 #endif

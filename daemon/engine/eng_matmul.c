@@ -31,28 +31,36 @@ static void apply_float(struct eng *eng, uint32_t thread, const struct eng_matri
 				       out_stride);
 }
 
+void eng_apply_rows(struct eng *eng, uint32_t thread, const struct eng_matrix *m, struct eng_range panels,
+		    uint32_t rows, uint32_t prompts, const struct eng_operand *in, float *out,
+		    size_t out_stride)
+{
+	if (!panels.count || !rows)
+		return;
+	if (eng_quantized(m)) {
+		eng->kernels->matmul_q(m, panels.first, panels.count, &in->act, rows, out, out_stride);
+		return;
+	}
+	apply_float(eng, thread, m, panels, in->x, in->stride, prompts, true, out, out_stride);
+	apply_float(eng, thread, m, panels, in->x + prompts * in->stride, in->stride, rows - prompts, false,
+		    out + prompts * out_stride, out_stride);
+}
+
 void eng_apply(struct eng *eng, uint32_t thread, const struct eng_matrix *m,
 	       struct eng_range panels, struct eng_range rows, const struct eng_operand *in,
 	       float *out, size_t out_stride)
 {
-	const float *x = in->x + rows.first * in->stride;
+	const struct eng_operand from = {
+		.x = in->x + rows.first * in->stride,
+		.stride = in->stride,
+		.act = eng_act_from(&in->act, rows.first),
+	};
 	uint32_t prompts = eng->step.prompt_count;
 
-	if (!panels.count || !rows.count)
-		return;
-	out += rows.first * out_stride;
-	if (eng_quantized(m)) {
-		struct eng_act act = eng_act_from(&in->act, rows.first);
-
-		eng->kernels->matmul_q(m, panels.first, panels.count, &act, rows.count, out,
-				       out_stride);
-		return;
-	}
 	prompts = prompts > rows.first ? prompts - rows.first : 0;
 	prompts = prompts < rows.count ? prompts : rows.count;
-	apply_float(eng, thread, m, panels, x, in->stride, prompts, true, out, out_stride);
-	apply_float(eng, thread, m, panels, x + prompts * in->stride, in->stride,
-		    rows.count - prompts, false, out + prompts * out_stride, out_stride);
+	eng_apply_rows(eng, thread, m, panels, rows.count, prompts, &from, out + rows.first * out_stride,
+		       out_stride);
 }
 
 /* How many rows from @at on have consecutive indices and are of one kind. */

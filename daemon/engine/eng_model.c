@@ -11,6 +11,8 @@
 #define HEAD_DIM_MAX	256u
 #define VOCAB_MAX	(1u << 20)
 #define CONTEXT_MAX	(1u << 20)	/* positions stay exact in a float */
+#define EXPERTS_MAX	1024u
+#define EXPERTS_USED_MAX	64u
 
 /* One line of a table of checks: what must hold, and the field to name when it does not. */
 struct check {
@@ -31,6 +33,16 @@ static int check_all(const struct check *checks, size_t count, const char **fiel
 static bool in_range(uint32_t value, uint32_t max)
 {
 	return value >= 1 && value <= max;
+}
+
+/* A panel has rows of one expert alone. */
+static bool experts_fit(const struct eng_config *c)
+{
+	if (!c->expert_count)
+		return true;
+	return c->expert_count <= EXPERTS_MAX && in_range(c->expert_used, EXPERTS_USED_MAX) &&
+	       c->expert_used <= c->expert_count && in_range(c->expert_intermediate, WIDTH_MAX) &&
+	       c->expert_intermediate % ENG_PANEL_ROWS == 0 && c->hidden % ENG_PANEL_ROWS == 0 && !c->plain_ffn;
 }
 
 static int check_config(const struct eng_config *c, const char **field)
@@ -54,6 +66,7 @@ static int check_config(const struct eng_config *c, const char **field)
 		{ isfinite(c->attn_cap) && c->attn_cap >= 0, "attn_cap" },
 		{ isfinite(c->logit_cap) && c->logit_cap >= 0, "logit_cap" },
 		{ !c->plain_ffn || c->gelu, "plain_ffn" },
+		{ experts_fit(c), "experts" },
 	};
 
 	return check_all(checks, sizeof(checks) / sizeof(checks[0]), field);
@@ -78,6 +91,35 @@ static bool gate_fits(const struct eng_layer *l, const struct eng_config *c)
 	return matrix_fits(&l->gate, c->intermediate, c->hidden);
 }
 
+static int check_experts(const struct eng_layer *l, const struct eng_config *c, const char **field)
+{
+	uint64_t inner = (uint64_t)c->expert_count * c->expert_intermediate;
+	uint64_t outer = (uint64_t)c->expert_count * c->hidden;
+	const struct check checks[] = {
+		{ l->router.type == ENG_F32 && matrix_fits(&l->router, c->expert_count, c->hidden), "expert_router" },
+		{ matrix_fits(&l->expert_gate, inner, c->hidden), "expert_gate" },
+		{ matrix_fits(&l->expert_up, inner, c->hidden), "expert_up" },
+		{ matrix_fits(&l->expert_down, outer, c->expert_intermediate), "expert_down" },
+		{ is_absent(&l->gate) && is_absent(&l->up) && is_absent(&l->down), "ffn_up" },
+		{ !l->gate_bias && !l->up_bias && !l->down_bias && !l->ffn_post_norm, "ffn_up bias" },
+	};
+
+	return check_all(checks, sizeof(checks) / sizeof(checks[0]), field);
+}
+
+static int check_feed_forward(const struct eng_layer *l, const struct eng_config *c, const char **field)
+{
+	const struct check checks[] = {
+		{ gate_fits(l, c), "ffn_gate" },
+		{ matrix_fits(&l->up, c->intermediate, c->hidden), "ffn_up" },
+		{ matrix_fits(&l->down, c->hidden, c->intermediate), "ffn_down" },
+	};
+
+	if (!is_absent(&l->router))
+		return check_experts(l, c, field);
+	return check_all(checks, sizeof(checks) / sizeof(checks[0]), field);
+}
+
 static int check_layer(const struct eng_layer *l, const struct eng_config *c, const char **field)
 {
 	uint32_t q_rows = c->head_count * c->head_dim;
@@ -89,12 +131,10 @@ static int check_layer(const struct eng_layer *l, const struct eng_config *c, co
 		{ matrix_fits(&l->k, kv_rows, c->hidden), "attn_k" },
 		{ matrix_fits(&l->v, kv_rows, c->hidden), "attn_v" },
 		{ matrix_fits(&l->o, c->hidden, q_rows), "attn_o" },
-		{ gate_fits(l, c), "ffn_gate" },
-		{ matrix_fits(&l->up, c->intermediate, c->hidden), "ffn_up" },
-		{ matrix_fits(&l->down, c->hidden, c->intermediate), "ffn_down" },
 	};
+	int ret = check_all(checks, sizeof(checks) / sizeof(checks[0]), field);
 
-	return check_all(checks, sizeof(checks) / sizeof(checks[0]), field);
+	return ret ? ret : check_feed_forward(l, c, field);
 }
 
 static bool all_finite(const float *x, uint32_t count)

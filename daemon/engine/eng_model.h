@@ -48,6 +48,10 @@ struct eng_config {
 	float logit_cap;	/* logits, the same */
 	bool gelu;		/* in its tanh form, instead of SiLU */
 	bool plain_ffn;		/* down(gelu(up)), without a gate */
+	uint32_t expert_count;	/* of a layer that has a router */
+	uint32_t expert_used;	/* by each row */
+	uint32_t expert_intermediate;
+	bool experts_normed;	/* weights of those used are divided by their sum */
 };
 
 struct eng_layer {
@@ -55,7 +59,12 @@ struct eng_layer {
 	const float *ffn_norm;		/* [hidden] */
 	/* q [heads*head_dim x hidden], o [hidden x heads*head_dim] */
 	struct eng_matrix q, k, v, o;
-	struct eng_matrix gate, up, down;
+	struct eng_matrix gate, up, down;	/* absent in a layer with a router */
+	/*
+	 * Or a mixture of experts, which lie one behind the other: router [experts x hidden], F32; gate and
+	 * up [experts * expert_intermediate x hidden], down [experts * hidden x expert_intermediate].
+	 */
+	struct eng_matrix router, expert_gate, expert_up, expert_down;
 	/* NULL, where a family is as Llama: */
 	const float *attn_norm_bias, *ffn_norm_bias;	/* [hidden]: the norm is a LayerNorm */
 	const float *q_bias, *k_bias, *v_bias, *o_bias, *gate_bias, *up_bias, *down_bias;

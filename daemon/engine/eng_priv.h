@@ -41,6 +41,31 @@ struct eng_operand {
 	struct eng_act act;
 };
 
+/* Rows of one expert that go through it at once. */
+#define ENG_EXPERT_ROWS	64u
+
+/* An expert that a row goes through, and how much of its output the row takes. */
+struct eng_pick {
+	uint32_t expert;
+	float weight;
+};
+
+/* The same, once picks are grouped by expert: within one, rows rise. */
+struct eng_pass {
+	uint32_t row;
+	float weight;
+};
+
+/* What each thread makes of all picks, and rows of one expert that do not stand side by side. */
+struct eng_own_experts {
+	float *shares;			/* [experts] of one row */
+	struct eng_pick *picks;		/* [ENG_FEW_ROWS][used] */
+	struct eng_pass *passes;	/* [rows][used] */
+	uint32_t *begin, *end;		/* [experts]: an expert's passes are [begin, end) */
+	float *x;			/* [ENG_EXPERT_ROWS][hidden] */
+	struct eng_act_block *act;	/* the same, rounded */
+};
+
 /* Scratch of one thread. */
 struct eng_own {
 	float *norm;			/* [ENG_FEW_ROWS][hidden] */
@@ -49,6 +74,15 @@ struct eng_own {
 	float *scores;			/* [ENG_QUERIES][ENG_SCORE_STRIDE] */
 	float *parts;			/* [ENG_QUERIES][parts_stride] */
 	void *blas;
+	struct eng_own_experts experts;
+};
+
+/* Of the mixture of experts, for all threads. */
+struct eng_experts {
+	size_t stride, score_stride;	/* of a row of gate and up; of scores */
+	float *scores;			/* [rows][experts] products of the router */
+	struct eng_pick *picks;		/* [rows][used] */
+	float *out;			/* [ENG_EXPERT_ROWS][hidden] of one expert; each thread has its columns */
 };
 
 /* Strides in floats, each a multiple of 16, so that no two threads write one cache line. */
@@ -63,13 +97,14 @@ struct eng_buffers {
 	float *qkv;
 	float *heads;			/* [rows][head_count * head_dim] output of attention */
 	float *parts;			/* [ENG_FEW_ROWS][head_count][parts_stride] */
-	float *gate, *up;		/* [rows][intermediate] */
+	float *gate, *up;		/* [rows][intermediate], or of experts [rows * used][experts.stride] */
 	/* [2 * rows][rotary_dim / 2]: of inv_freq, then of local_inv_freq */
 	float *cosine, *sine;
 	/* Rounded inputs; one buffer a width, so that a row has one place whatever the phase. */
 	struct eng_act_block *act;	/* of q/k/v, gate/up, output */
 	struct eng_act_block *heads_act;	/* of o */
 	struct eng_act_block *ffn_act;	/* of down */
+	struct eng_experts experts;
 	struct eng_own own[ENG_THREADS_MAX];
 };
 
@@ -174,6 +209,10 @@ size_t eng_buffers_place(struct eng_buffers *buf, const struct eng_config *c, ui
 void eng_apply(struct eng *eng, uint32_t thread, const struct eng_matrix *m,
 	       struct eng_range panels, struct eng_range rows, const struct eng_operand *in,
 	       float *out, size_t out_stride);
+/* The same for any @rows that @in begins with, of which the first @prompts are of prompts. */
+void eng_apply_rows(struct eng *eng, uint32_t thread, const struct eng_matrix *m, struct eng_range panels,
+		    uint32_t rows, uint32_t prompts, const struct eng_operand *in, float *out,
+		    size_t out_stride);
 /* Logits of the rows that want them; @in holds those rows in the order of their index. */
 void eng_apply_logits(struct eng *eng, uint32_t thread, const struct eng_operand *in);
 

@@ -37,6 +37,11 @@ static struct eng_act_block *carve_act(struct carver *c, uint32_t rows, uint32_t
 	return carve(c, eng_act_bytes(rows, (uint32_t)round_up(cols, ENG_BLOCK_COLS)));
 }
 
+static void *carve_list(struct carver *c, uint32_t count, size_t bytes)
+{
+	return carve(c, count * bytes);
+}
+
 static uint32_t larger(uint32_t a, uint32_t b)
 {
 	return a > b ? a : b;
@@ -58,10 +63,49 @@ static void set_strides(struct eng_buffers *buf, const struct eng_config *c)
 			    (round_up(c->context_max, ENG_PART_TOKENS) / ENG_PART_TOKENS);
 }
 
+/* gate, up and their rounding serve one feed-forward and the mixtures. */
+static void place_inner(struct eng_buffers *buf, const struct eng_config *c, struct carver *carver)
+{
+	uint32_t passes = ENG_ROWS_MAX * c->expert_used;
+	size_t stride = buf->experts.stride = round_up(c->expert_intermediate, 16);
+	size_t floats = ENG_ROWS_MAX * buf->ffn_stride, mixed = passes * stride;
+	uint32_t cols = (uint32_t)round_up(c->intermediate, ENG_BLOCK_COLS);
+	uint32_t mixed_cols = (uint32_t)round_up(c->expert_intermediate, ENG_BLOCK_COLS);
+	size_t act = eng_act_bytes(ENG_ROWS_MAX, cols), mixed_act = eng_act_bytes(passes, mixed_cols);
+
+	floats = floats > mixed ? floats : mixed;
+	buf->gate = carve(carver, floats * sizeof(float));
+	buf->up = carve(carver, floats * sizeof(float));
+	buf->ffn_act = carve(carver, act > mixed_act ? act : mixed_act);
+}
+
+static void place_experts(struct eng_buffers *buf, const struct eng_config *c, struct carver *carver)
+{
+	struct eng_experts *e = &buf->experts;
+
+	e->score_stride = round_up(c->expert_count, 16);
+	e->scores = carve_rows(carver, ENG_ROWS_MAX, e->score_stride);
+	e->picks = carve_list(carver, ENG_ROWS_MAX * c->expert_used, sizeof(*e->picks));
+	e->out = carve_rows(carver, ENG_EXPERT_ROWS, buf->hidden_stride);
+}
+
+static void place_own_experts(struct eng_own_experts *own, const struct eng_buffers *buf,
+			      const struct eng_config *c, struct carver *carver)
+{
+	own->shares = carve_rows(carver, 1, buf->experts.score_stride);
+	own->picks = carve_list(carver, ENG_FEW_ROWS * c->expert_used, sizeof(*own->picks));
+	own->passes = carve_list(carver, ENG_ROWS_MAX * c->expert_used, sizeof(*own->passes));
+	own->begin = carve_list(carver, c->expert_count, sizeof(*own->begin));
+	own->end = carve_list(carver, c->expert_count, sizeof(*own->end));
+	own->x = carve_rows(carver, ENG_EXPERT_ROWS, buf->hidden_stride);
+	own->act = carve_act(carver, ENG_EXPERT_ROWS, c->hidden);
+}
+
 size_t eng_buffers_place(struct eng_buffers *buf, const struct eng_config *c, uint32_t threads,
 			 unsigned char *base)
 {
 	uint32_t heads = c->head_count * c->head_dim, wide = larger(c->hidden, heads);
+	uint32_t inner = larger(c->intermediate, c->expert_intermediate);
 	struct carver carver = { .base = base };
 
 	set_strides(buf, c);
@@ -71,13 +115,13 @@ size_t eng_buffers_place(struct eng_buffers *buf, const struct eng_config *c, ui
 	buf->qkv = carve_rows(&carver, ENG_ROWS_MAX, buf->qkv_stride);
 	buf->heads = carve_rows(&carver, ENG_ROWS_MAX, buf->heads_stride);
 	buf->parts = carve_rows(&carver, ENG_FEW_ROWS * c->head_count, buf->parts_stride);
-	buf->gate = carve_rows(&carver, ENG_ROWS_MAX, buf->ffn_stride);
-	buf->up = carve_rows(&carver, ENG_ROWS_MAX, buf->ffn_stride);
 	buf->cosine = carve_rows(&carver, 2 * ENG_ROWS_MAX, buf->half_stride);
 	buf->sine = carve_rows(&carver, 2 * ENG_ROWS_MAX, buf->half_stride);
 	buf->act = carve_act(&carver, ENG_ROWS_MAX, c->hidden);
 	buf->heads_act = carve_act(&carver, ENG_ROWS_MAX, heads);
-	buf->ffn_act = carve_act(&carver, ENG_ROWS_MAX, c->intermediate);
+	place_inner(buf, c, &carver);
+	if (c->expert_count)
+		place_experts(buf, c, &carver);
 	for (uint32_t i = 0; i < threads; i++) {
 		struct eng_own *own = &buf->own[i];
 
@@ -86,7 +130,9 @@ size_t eng_buffers_place(struct eng_buffers *buf, const struct eng_config *c, ui
 		own->heads = carve_rows(&carver, ENG_FEW_ROWS, buf->heads_stride);
 		own->scores = carve_rows(&carver, ENG_QUERIES, ENG_SCORE_STRIDE);
 		own->parts = carve_rows(&carver, ENG_QUERIES, buf->parts_stride);
-		own->blas = carve(&carver, eng_blas_scratch_bytes(larger(wide, c->intermediate)));
+		own->blas = carve(&carver, eng_blas_scratch_bytes(larger(wide, inner)));
+		if (c->expert_count)
+			place_own_experts(&own->experts, buf, c, &carver);
 	}
 	return carver.used;
 }

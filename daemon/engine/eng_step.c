@@ -59,7 +59,9 @@ static uint64_t row_cost(const struct eng_config *c, uint32_t position)
 	uint64_t heads = (uint64_t)c->head_count * c->head_dim;
 	uint64_t kv = (uint64_t)c->kv_head_count * c->head_dim;
 
-	return (2 * heads + 2 * kv + 3 * (uint64_t)c->intermediate) * c->hidden +
+	uint64_t inner = c->expert_count ? (uint64_t)c->expert_used * c->expert_intermediate : c->intermediate;
+
+	return (2 * heads + 2 * kv + 3 * inner) * c->hidden +
 	       4 * heads * (position + 1);
 }
 

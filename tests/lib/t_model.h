@@ -45,6 +45,8 @@ struct t_variant {
 	uint32_t still_every;		/* each so many-th layer rotates nothing */
 	uint32_t window, every;		/* each layer but every @every-th has it; 0: each */
 	float embed_scale, attn_scale, attn_cap, logit_cap;
+	uint32_t experts, used, expert_width;	/* 0: no mixture */
+	bool normed, first_dense;	/* the first layer has one feed-forward */
 };
 /* Make @model one. */
 void t_model_vary(struct t_model *model, const struct t_variant *variant, uint64_t seed);

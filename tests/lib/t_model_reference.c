@@ -172,11 +172,83 @@ static double activation(const struct state *s, double x)
 	return x / (1 + exp(-x));
 }
 
+/* W[rows x cols] of rows from @first on. */
+static void multiply_part(const struct state *s, const struct eng_matrix *m, uint32_t first, uint32_t rows,
+			  const double *x, double *out)
+{
+	const float *w = values_of(s->t, m) + (size_t)first * m->cols;
+	double *in = doubles(m->cols);
+
+	memcpy(in, x, m->cols * sizeof(*in));
+	if (m->type >= ENG_Q8)
+		round_blocks(in, m->cols);
+	for (uint32_t r = 0; r < rows; r++) {
+		out[r] = 0;
+		for (uint32_t i = 0; i < m->cols; i++)
+			out[r] += (double)w[(size_t)r * m->cols + i] * in[i];
+	}
+	free(in);
+}
+
+static void one_expert(const struct state *s, const struct eng_layer *l, uint32_t expert, double weight)
+{
+	uint32_t n = s->c->expert_intermediate, hidden = s->c->hidden;
+	double *gate = doubles(n), *up = doubles(n), *out = doubles(hidden);
+
+	multiply_part(s, &l->expert_gate, expert * n, n, s->norm, gate);
+	multiply_part(s, &l->expert_up, expert * n, n, s->norm, up);
+	for (uint32_t i = 0; i < n; i++)
+		gate[i] = activation(s, gate[i]) * up[i];
+	multiply_part(s, &l->expert_down, expert * hidden, hidden, gate, out);
+	for (uint32_t i = 0; i < hidden; i++)
+		s->delta[i] += weight * out[i];
+	free(gate);
+	free(up);
+	free(out);
+}
+
+/* The best not yet taken, which is marked by -1. */
+static uint32_t take_best(double *shares, uint32_t count, double *share)
+{
+	uint32_t best = 0;
+
+	for (uint32_t e = 1; e < count; e++)
+		if (shares[e] > shares[best])
+			best = e;
+	*share = shares[best];
+	shares[best] = -1;
+	return best;
+}
+
+static void mixture(const struct state *s, const struct eng_layer *l)
+{
+	uint32_t count = s->c->expert_count, used = s->c->expert_used, *expert = t_model_must(calloc(used, 4));
+	double *shares = doubles(count), *weight = doubles(used), sum = 0, of_used = 0;
+
+	multiply_part(s, &l->router, 0, count, s->norm, shares);
+	for (uint32_t e = 0; e < count; e++)
+		sum += shares[e] = exp(shares[e]);
+	for (uint32_t i = 0; i < used; i++) {
+		expert[i] = take_best(shares, count, &weight[i]);
+		of_used += weight[i];
+	}
+	memset(s->delta, 0, s->c->hidden * sizeof(double));
+	for (uint32_t i = 0; i < used; i++)
+		one_expert(s, l, expert[i], weight[i] / (s->c->experts_normed ? of_used : sum));
+	free(expert);
+	free(shares);
+	free(weight);
+}
+
 static void feed_forward(const struct state *s, uint32_t layer)
 {
 	const struct eng_layer *l = &s->t->model.layers[layer];
 
 	norm(s, s->x, l->ffn_norm, l->ffn_norm_bias, s->c->hidden, s->norm);
+	if (l->router.type != ENG_NONE) {
+		mixture(s, l);
+		return;
+	}
 	multiply(s, layer, ENG_LORA_UP, &l->up, l->up_bias, s->norm, s->up);
 	if (s->c->plain_ffn)
 		memcpy(s->gate, s->up, s->c->intermediate * sizeof(double));

@@ -32,12 +32,36 @@ static void add_biases(struct vary *v, struct eng_layer *l)
 		l->gate_bias = around(v, l->gate.rows, 0);
 }
 
+static uint32_t source_of(uint32_t type)
+{
+	uint32_t source = 0;
+
+	while (!eng_source_name(source) || eng_type_of_source(source) != type)
+		source++;
+	return source;
+}
+
+static void mix(struct vary *v, struct eng_layer *l)
+{
+	const struct eng_config *c = &v->t->model.config;
+	uint32_t source = source_of(l->up.type), inner = c->expert_count * c->expert_intermediate;
+
+	t_model_matrix(v->t, &l->router, ENG_SRC_F32, c->expert_count, c->hidden, &v->seed);
+	t_model_matrix(v->t, &l->expert_gate, source, inner, c->hidden, &v->seed);
+	t_model_matrix(v->t, &l->expert_up, source, inner, c->hidden, &v->seed);
+	t_model_matrix(v->t, &l->expert_down, source, c->expert_count * c->hidden, c->expert_intermediate,
+		       &v->seed);
+	l->gate = l->up = l->down = (struct eng_matrix){ ENG_NONE, 0, 0, NULL };
+}
+
 static void vary_layer(struct vary *v, struct eng_layer *l, uint32_t index)
 {
 	const struct eng_config *c = &v->t->model.config;
 
 	if (v->how->plain_ffn)
 		l->gate = (struct eng_matrix){ ENG_NONE, 0, 0, NULL };
+	if (v->how->experts && !(v->how->first_dense && index == 0))
+		mix(v, l);
 	add_biases(v, l);
 	if (v->how->layer_norm) {
 		l->attn_norm_bias = around(v, c->hidden, 0);
@@ -81,6 +105,10 @@ void t_model_vary(struct t_model *t, const struct t_variant *how, uint64_t seed)
 	c->logit_cap = how->logit_cap;
 	c->gelu = how->gelu;
 	c->plain_ffn = how->plain_ffn;
+	c->expert_count = how->experts;
+	c->expert_used = how->used;
+	c->expert_intermediate = how->expert_width;
+	c->experts_normed = how->normed;
 	m->inv_freq = how->positions ? NULL : frequencies(&v, 10000);
 	if (how->local)
 		m->local_inv_freq = frequencies(&v, 100);

@@ -31,6 +31,10 @@ static const struct t_variant variants[] = {
 	{ .name = "part of a head", .rotary_dim = 8, .window = 64 },
 	{ .name = "hardly any of a head", .rotary_dim = 2 },
 	{ .name = "each second layer still", .still_every = 2 },
+	{ .name = "experts", .experts = 5, .used = 2, .expert_width = 96, .normed = true, .qk_norm = true },
+	{ .name = "experts, not normed", .experts = 40, .used = 7, .expert_width = 32, .first_dense = true },
+	{ .name = "one expert", .experts = 3, .used = 1, .expert_width = 128 },
+	{ .name = "all experts", .experts = 2, .used = 2, .expert_width = 64, .normed = true },
 };
 #define COUNT	(sizeof(variants) / sizeof(variants[0]))
 
@@ -161,11 +165,49 @@ static void same_bits_in_long_contexts(void)
 	t_model_free(&t);
 }
 
+/* Logits of each ninth row of one long step: the others end in the last layer. */
+static bool same_when_few_are_wanted(const struct t_model *t, const float *all, uint32_t threads)
+{
+	size_t vocab = t->model.config.vocab_count;
+	struct eng *eng = t_engine(ENG_ISA_AUTO, threads, t);
+	float *some = malloc(T_TOKENS * vocab * sizeof(*some));
+	struct eng_row rows[T_TOKENS];
+	struct t_sequence s;
+	bool same = true;
+
+	t_sequence_init(&s, t, 3);
+	for (uint32_t i = 0; i < T_TOKENS; i++)
+		rows[i] = t_next_row(&s, true, i % 9 ? -1 : (int32_t)i);
+	t_eq(eng_step(eng, &t->model, rows, T_TOKENS, some), 0);
+	for (uint32_t i = 0; i < T_TOKENS; i += 9)
+		same = same && memcmp(all + i * vocab, some + i * vocab, vocab * sizeof(*some)) == 0;
+	t_sequence_fini(&s);
+	eng_free(&eng);
+	free(some);
+	return same;
+}
+
+static void same_bits_when_few_are_wanted(void)
+{
+	for (uint32_t i = 0; i < COUNT; i++) {
+		struct t_model *t = make(&t_usual_shape, ENG_SRC_Q8_0, &variants[i]);
+		struct t_manner how = { ENG_ISA_AUTO, 2, 10, true, false };
+		float *all = t_run_steps(t, &how, T_TOKENS, 3);
+
+		for (uint32_t threads = 1; threads <= 4; threads++)
+			if (!t_ok(same_when_few_are_wanted(t, all, threads)))
+				printf("# %s, %u threads\n", variants[i].name, threads);
+		free(all);
+		t_model_free(&t);
+	}
+}
+
 int main(void)
 {
 	T_RUN(as_the_reference);
 	T_RUN(long_contexts);
 	T_RUN(same_bits_in_any_manner);
 	T_RUN(same_bits_in_long_contexts);
+	T_RUN(same_bits_when_few_are_wanted);
 	return t_done();
 }

@@ -238,6 +238,35 @@ static void misfits_are_named(void)
 	t_model_free(&t);
 }
 
+/* One layer of each kind. */
+static const struct t_variant mixture = { .name = "experts", .experts = 4, .used = 2, .expert_width = 32,
+					  .normed = true, .first_dense = true };
+
+static void misfits_of_experts_are_named(void)
+{
+	struct t_sources sources = t_sources_all(ENG_SRC_Q8_0);
+	struct t_model *t = t_model_new(&t_usual_shape, &sources, 3);
+	struct eng_config *c = &t->model.config;
+	struct eng_layer *last = &t->model.layers[1];
+	const char *field = "none";
+
+	t_model_vary(t, &mixture, 4);
+	t_eq(eng_model_check(&t->model, &field), 0);
+	REFUSED(c->expert_count, 1025, "experts");
+	REFUSED(c->expert_used, 0, "experts");
+	REFUSED(c->expert_used, 5, "experts");
+	REFUSED(c->expert_intermediate, 40, "experts");
+	REFUSED(c->expert_count, 3, "expert_router");
+	REFUSED(c->expert_intermediate, 64, "expert_gate");
+	REFUSED(last->router.type, ENG_Q8, "expert_router");
+	REFUSED(last->router.data, NULL, "expert_router");
+	REFUSED(last->expert_up.rows, 64, "expert_up");
+	REFUSED(last->expert_down.cols, 64, "expert_down");
+	REFUSED(last->up, t->model.layers[0].up, "ffn_up");
+	REFUSED(last->up_bias, last->ffn_norm, "ffn_up bias");
+	t_model_free(&t);
+}
+
 static void bad_rows_refused(void)
 {
 	struct t_sources sources = t_sources_all(ENG_SRC_Q8_0);
@@ -304,22 +333,28 @@ static void engine_is_what_was_asked_for(void)
 }
 
 /* A broken weight shows in the logits, and the sampler says so: no silent rubbish. */
-static void broken_weights_show(void)
+static void broken_weights_show_in(bool mixed)
 {
 	static const struct eng_sampling greedy = { .top_p = 1, .repeat_penalty = 1 };
 	struct t_sources sources = t_sources_all(ENG_SRC_Q8_0);
 	struct t_model *t = t_model_new(&t_usual_shape, &sources, 3);
 	float *logits = malloc(t_usual_shape.vocab * sizeof(float)), norm[256];
-	struct eng *eng = t_engine(ENG_ISA_AUTO, 1, t);
+	struct eng *eng;
 	struct eng_sampler *sampler;
 	struct eng_rng rng = { 0 };
 	struct t_sequence s;
 	struct eng_row row;
 
+	if (mixed)
+		t_model_vary(t, &mixture, 4);
+	eng = t_engine(ENG_ISA_AUTO, 1, t);
 	t_need(eng_sampler_new(&sampler, t_usual_shape.vocab) == 0);
 	memcpy(norm, t->model.layers[0].attn_norm, sizeof(norm));
 	norm[77] = NAN;
-	t->model.layers[0].attn_norm = norm;
+	if (mixed)
+		t->model.layers[1].ffn_norm = norm;
+	else
+		t->model.layers[0].attn_norm = norm;
 	t_sequence_init(&s, t, 1);
 	row = t_next_row(&s, true, 0);
 	t_eq(eng_step(eng, &t->model, &row, 1, logits), 0);
@@ -331,13 +366,19 @@ static void broken_weights_show(void)
 	t_model_free(&t);
 }
 
+static void broken_weights_show(void)
+{
+	broken_weights_show_in(false);
+	broken_weights_show_in(true);
+}
+
 static void steps_do_not_allocate(void)
 {
 #ifndef OTHER_MALLOC
 	struct t_sources sources = t_sources_all(ENG_SRC_Q4_1);
 	struct t_model *t = t_model_new(&t_usual_shape, &sources, 3);
 	float *logits = malloc(20 * t_usual_shape.vocab * sizeof(float));
-	struct eng *eng = t_engine(ENG_ISA_AUTO, 2, t);
+	struct eng *eng;
 	struct eng_sampling params = { .temperature = 1, .top_p = 0.9f, .repeat_penalty = 1.1f,
 				       .repeat_last = 64 };
 	struct eng_sampler *sampler;
@@ -346,6 +387,8 @@ static void steps_do_not_allocate(void)
 	unsigned long before;
 	struct t_sequence s;
 
+	t_model_vary(t, &mixture, 4);
+	eng = t_engine(ENG_ISA_AUTO, 2, t);
 	t_need(eng_sampler_new(&sampler, t_usual_shape.vocab) == 0);
 	t_sequence_init(&s, t, 1);
 	before = t_allocations();
@@ -371,6 +414,7 @@ int main(void)
 {
 	T_RUN(engine_is_what_was_asked_for);
 	T_RUN(misfits_are_named);
+	T_RUN(misfits_of_experts_are_named);
 	T_RUN(bad_rows_refused);
 	T_RUN(every_format);
 	T_RUN(long_context);
