@@ -78,10 +78,13 @@ STORE_SRC := \
 	daemon/store/families/fam_gpt2.c \
 	daemon/store/families/fam_llama.c \
 	daemon/store/families/fam_mistral.c \
+	daemon/store/families/fam_mixtral.c \
 	daemon/store/families/fam_phi3.c \
 	daemon/store/families/fam_qwen2.c \
 	daemon/store/families/fam_qwen3.c \
+	daemon/store/families/fam_qwen3_moe.c \
 	daemon/store/families/fam_smollm3.c \
+	daemon/store/import_experts.c \
 	daemon/store/import_gguf.c \
 	daemon/store/import_gguf_config.c \
 	daemon/store/import_gguf_folder.c \

@@ -26,18 +26,19 @@ struct part {
 };
 
 static int check_shape(const struct sto_gguf *gguf, const struct sto_gguf_tensor *t,
-		       const struct part *part, struct sto_error *error)
+		       const struct part *part, uint32_t experts, struct sto_error *error)
 {
-	bool vector = part->slot->vector;
+	bool vector = part->slot->vector, stacked = sto_slot_is_stacked(part->slot);
 	uint64_t have_rows = t->dims[1] * t->dims[2] * t->dims[3];
 	uint64_t rows = vector ? 1 : part->total, cols = vector ? part->total : part->cols;
+	uint32_t dims = vector ? 1 : stacked ? 3 : 2;
 
-	if (t->dim_count != (vector ? 1u : 2u) || t->dims[0] != cols || t->dims[1] != rows) {
+	if (t->dim_count != dims || t->dims[0] != cols || have_rows != rows || (stacked && t->dims[2] != experts)) {
 		sto_fail(error,
 			 "%s: tensor %s: has %u dimensions, %llu rows of %llu, limit %u, %llu of "
 			 "%llu (from the metadata); " CONVERT,
 			 gguf->file[t->part].path, t->name, t->dim_count, (unsigned long long)have_rows,
-			 (unsigned long long)t->dims[0], vector ? 1u : 2u,
+			 (unsigned long long)t->dims[0], dims,
 			 (unsigned long long)rows, (unsigned long long)cols);
 		return -EINVAL;
 	}
@@ -88,11 +89,11 @@ static int add_tensor(const struct sto_gguf *gguf, struct sto_model *model,
 		sto_fail(error, "%s: tensor %s: is absent; " CONVERT, gguf->file->path, name);
 		return -EINVAL;
 	}
-	sto_slot_shape(slot, &model->config, &part.rows, &part.cols);
+	sto_slot_shape(slot, model, &part.rows, &part.cols);
 	part.total = slot->vector ? part.cols : part.rows;
 	if (names.how & STO_FUSED)
 		sto_slot_fused(slot, &model->config, &part.first, &part.total);
-	if (check_shape(gguf, t, &part, error))
+	if (check_shape(gguf, t, &part, model->experts.count, error))
 		return -EINVAL;
 	used[t - gguf->tensors] = 1;
 	place_tensor(model, t, &part);
@@ -142,7 +143,8 @@ static int add_tensors(const struct sto_gguf *gguf, struct sto_model *model,
 		if (!sto_slot_present(&sto_slots[i], &model->shape))
 			continue;
 		for (uint32_t layer = 0; layer < layers && !err; layer++)
-			err = add_tensor(gguf, model, &sto_slots[i], layer, used, error);
+			if (sto_slot_in_layer(&sto_slots[i], &model->experts, layer))
+				err = add_tensor(gguf, model, &sto_slots[i], layer, used, error);
 	}
 	if (!err)
 		err = check_unused(gguf, model, used, error);

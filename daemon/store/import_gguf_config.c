@@ -10,7 +10,7 @@
 #include "import_gguf_priv.h"
 
 #define KEY_BYTES	96u
-#define LIST_BYTES	256u
+#define LIST_BYTES	384u
 
 /* ---- keys -------------------------------------------------------------------------------- */
 
@@ -77,6 +77,37 @@ int gguf_demand_f32(const struct gguf_config *g, const char *key, float only)
 	snprintf(is, sizeof(is), "%g", (double)value);
 	snprintf(limit, sizeof(limit), "%g", (double)only);
 	return value == only ? 0 : gguf_unsupported(g, key, is, limit);
+}
+
+/* ---- experts ----------------------------------------------------------------------------- */
+
+/* What would change the results. Softmax is 1. */
+static int check_routing(const struct gguf_config *g)
+{
+	int err = gguf_demand_u32(g, "expert_shared_count", 0);
+
+	if (!err)
+		err = gguf_demand_u32(g, "expert_gating_func", 1);
+	return err ? err : gguf_demand_f32(g, "expert_weights_scale", 1);
+}
+
+int gguf_experts(struct gguf_config *g)
+{
+	uint32_t count = 0, used = 0, intermediate = g->model->config.intermediate;
+	char key[3][KEY_BYTES];
+	int err = gguf_maybe_u32(g, "expert_count", &count);
+
+	if (err || !count)
+		return err;
+	err = need_u32(g, "expert_used_count", &used);
+	if (!err)
+		err = gguf_maybe_u32(g, "expert_feed_forward_length", &intermediate);
+	if (!err)
+		err = check_routing(g);
+	sto_model_set_experts(g->model, count, used, intermediate, MHS_EXPERTS_NORMED);
+	return err ? err : sto_model_check_experts(g->model, g->gguf->file->path, key_of(g, "expert_count", key[0]),
+						   key_of(g, "expert_used_count", key[1]),
+						   key_of(g, "expert_feed_forward_length", key[2]), g->error);
 }
 
 /* ---- architecture ------------------------------------------------------------------------ */
@@ -197,7 +228,7 @@ static int read_rms_eps(const struct gguf_config *g)
 
 static int check_variants(const struct gguf_config *g)
 {
-	int err = gguf_demand_u32(g, "expert_count", 0);
+	int err = g->model->family->gguf_experts ? 0 : gguf_demand_u32(g, "expert_count", 0);
 
 	if (!err)
 		err = gguf_demand_f32(g, "attention.scale", 0.0f);

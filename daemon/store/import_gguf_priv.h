@@ -27,6 +27,9 @@ int gguf_demand_f32(const struct gguf_config *g, const char *key, float only);
 /* -ENOTSUP: the key is @is, limit @limit. */
 int gguf_unsupported(const struct gguf_config *g, const char *key, const char *is, const char *limit);
 
+/* Experts in all layers; none, where there is no expert_count. */
+int gguf_experts(struct gguf_config *g);
+
 /* The family by general.architecture, into the model. */
 int import_gguf_architecture(const struct sto_gguf *gguf, struct sto_model *model,
 			     struct sto_error *error);

@@ -15,6 +15,7 @@
 #define WEIGHTS_NAME	"adapter_model.safetensors"
 #define PICKLE_NAME	"adapter_model.bin"
 #define PREFIX		"base_model.model."
+#define EXPERTS		".experts."
 #define PATH_BYTES	4096u
 #define NAME_BYTES	160u
 
@@ -187,6 +188,12 @@ static int by_place(const void *a, const void *b)
 	return x->role < y->role ? -1 : x->role > y->role;
 }
 
+static bool may_be_target(const struct reader *r, const struct sto_slot *slot)
+{
+	return !slot->vector && slot->role != MHS_ROLE_POSITIONS && slot->in != STO_EXPERT_LAYER &&
+	       sto_slot_present(slot, &r->base->header.shape);
+}
+
 /* The last words of the modules that may be targets, each once. */
 static void list_modules(const struct reader *r, char *list, size_t bytes)
 {
@@ -198,8 +205,7 @@ static void list_modules(const struct reader *r, char *list, size_t bytes)
 		char module[MHS_NAME_BYTES];
 		const char *dot;
 
-		if (sto_slots[i].vector || sto_slots[i].role == MHS_ROLE_POSITIONS ||
-		    !sto_slot_present(&sto_slots[i], &r->base->header.shape))
+		if (!may_be_target(r, &sto_slots[i]))
 			continue;
 		module_name(&names, 0, module);
 		dot = strrchr(module, '.');
@@ -246,11 +252,11 @@ static int add_targets(const struct reader *r)
 		return -ENOMEM;
 	}
 	for (uint32_t i = 0; i < sto_slot_count && !err; i++) {
-		if (sto_slots[i].vector || sto_slots[i].role == MHS_ROLE_POSITIONS ||
-		    !sto_slot_present(&sto_slots[i], &r->base->header.shape))
+		if (!may_be_target(r, &sto_slots[i]))
 			continue;
 		for (uint32_t l = 0; l < (sto_slots[i].per_layer ? layers : 1) && !err; l++)
-			err = add_target(r, &sto_slots[i], l);
+			if (sto_slot_in_layer(&sto_slots[i], &r->base->header.experts, l))
+				err = add_target(r, &sto_slots[i], l);
 	}
 	if (!err && !lora->target_count)
 		err = no_targets(r);
@@ -269,6 +275,9 @@ static int refuse_tensor(const struct reader *r, const struct sto_st_tensor *t)
 		{ ".lora_B.bias", "belongs to lora_bias, which is not supported" },
 		{ ".modules_to_save.", "belongs to modules_to_save, which is not supported" },
 		{ ".token_adapter.", "belongs to trainable_token_indices, which is not supported" },
+		{ EXPERTS, "adapts experts, which is not supported" },
+		{ ".mlp.gate.", "adapts a router, which is not supported" },
+		{ ".block_sparse_moe.", "adapts a router, which is not supported" },
 		{ ".lora_", "is of no module that target_modules names and the base has" },
 	};
 	const char *why = "is no part of a LoRA";
@@ -282,6 +291,15 @@ static int refuse_tensor(const struct reader *r, const struct sto_st_tensor *t)
 	sto_fail(r->error, "%s: tensor %.120s: %s, limit A and B of each target; give the base that it was "
 		 "trained on, or save the adapter again", r->st.file->path, t->name, why);
 	return -EINVAL;
+}
+
+/* Said first: their modules may have the names of others, which would be said to be absent. */
+static int check_no_experts(const struct reader *r)
+{
+	for (uint32_t i = 0; i < r->st.tensor_count; i++)
+		if (strstr(r->st.tensors[i].name, EXPERTS))
+			return refuse_tensor(r, &r->st.tensors[i]);
+	return 0;
 }
 
 static int check_rest(const struct reader *r)
@@ -311,7 +329,8 @@ static int read_weights(struct reader *r)
 		return err;
 	r->used = calloc(r->st.tensor_count, sizeof(*r->used));
 	if (r->used) {
-		err = add_targets(r);
+		err = check_no_experts(r);
+		err = err ? err : add_targets(r);
 	} else {
 		err = -ENOMEM;
 		sto_fail(r->error, "%s: out of memory; free some", lora->files[1].path);

@@ -8,36 +8,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "import_hf_priv.h"
-#include "sto_family.h"
-#include "sto_json.h"
-#include "sto_safetensors.h"
+#include "import_shards_priv.h"
 
 #define SINGLE_NAME	"model.safetensors"
 #define INDEX_NAME	"model.safetensors.index.json"
 #define INDEX_MAX	(UINT64_C(16) << 20)
 #define COMPARE_BYTES	(1u << 20)
-
-struct shards {
-	const struct hf_dir *dir;
-	uint32_t count;
-	uint32_t first_file;		/* files[first_file + i] is shard i */
-	const char *names[STO_FILE_MAX];	/* borrowed from the index */
-	struct sto_safetensors st[STO_FILE_MAX];
-	uint8_t *used[STO_FILE_MAX];	/* one flag per tensor */
-	json_t *index;			/* NULL: one file */
-	const char *index_path;
-	struct sto_error *error;
-};
-
-/* The part of a tensor that a slot takes. */
-struct part {
-	const struct sto_slot *slot;
-	struct sto_name name;
-	uint32_t layer;
-	uint64_t rows, cols;		/* of the slot */
-	uint64_t first, total;		/* rows, of vectors columns, in the tensor */
-};
 
 /* ---- the index --------------------------------------------------------------------------- */
 
@@ -211,9 +187,8 @@ static const struct sto_st_tensor *find_exact(const struct shards *s, const char
 	return NULL;
 }
 
-/* With the family's prefix, or without. */
-static const struct sto_st_tensor *find_tensor(const struct shards *s, const struct sto_family *family,
-					       const char *name, uint32_t *shard)
+const struct sto_st_tensor *shards_find(const struct shards *s, const struct sto_family *family,
+					const char *name, uint32_t *shard)
 {
 	const struct sto_st_tensor *t = find_exact(s, name, shard);
 	size_t n = family->hf_prefix ? strlen(family->hf_prefix) : 0;
@@ -223,19 +198,24 @@ static const struct sto_st_tensor *find_tensor(const struct shards *s, const str
 	return find_exact(s, name + n, shard);
 }
 
-static int check_tensor(const struct shards *s, uint32_t shard, const struct sto_st_tensor *t,
-			const struct part *part)
+int shards_check_type(const struct shards *s, uint32_t shard, const struct sto_st_tensor *t)
+{
+	if (t->source != STO_ST_NOT_FLOAT)
+		return 0;
+	sto_fail(s->error, "%s: tensor %s: dtype is %s, limit F32, F16, BF16; convert the weights",
+		 s->st[shard].file->path, t->name, t->dtype);
+	return -EINVAL;
+}
+
+int shards_check(const struct shards *s, uint32_t shard, const struct sto_st_tensor *t,
+		 const struct shard_part *part)
 {
 	const char *path = s->st[shard].file->path;
 	bool vector = part->slot->vector, turned = part->name.how & STO_TRANSPOSED;
 	uint64_t rows = turned ? part->cols : part->total, cols = turned ? part->total : part->cols;
 
-	if (t->source == STO_ST_NOT_FLOAT) {
-		sto_fail(s->error,
-			 "%s: tensor %s: dtype is %s, limit F32, F16, BF16; convert the weights",
-			 path, t->name, t->dtype);
+	if (shards_check_type(s, shard, t))
 		return -EINVAL;
-	}
 	if (vector ? t->dim_count == 1 && t->dims[0] == part->total :
 		     t->dim_count == 2 && t->dims[0] == rows && t->dims[1] == cols)
 		return 0;
@@ -249,8 +229,8 @@ static int check_tensor(const struct shards *s, uint32_t shard, const struct sto
 	return -EINVAL;
 }
 
-static void place_tensor(struct sto_model *model, const struct shards *s, uint32_t shard,
-			 const struct sto_st_tensor *t, const struct part *part)
+struct sto_tensor *shards_place(struct sto_model *model, const struct shards *s, uint32_t shard,
+				const struct sto_st_tensor *t, const struct shard_part *part)
 {
 	struct sto_tensor *to = &model->tensors[model->tensor_count++];
 	uint64_t value = eng_source_block_bytes(t->source);
@@ -269,9 +249,11 @@ static void place_tensor(struct sto_model *model, const struct shards *s, uint32
 	if (part->name.how & STO_TRANSPOSED)
 		to->column_bytes = part->total * value;
 	to->offset_bytes += part->first * (to->vector || to->column_bytes ? value : to->row_bytes);
+	s->used[shard][t - s->st[shard].tensors] = 1;
+	return to;
 }
 
-static int fail_absent(const struct shards *s, const char *name, const struct sto_slot *slot)
+int shards_absent(const struct shards *s, const char *name, const struct sto_slot *slot)
 {
 	sto_fail(s->error, "%s: tensor %s: is absent; %s", s->dir->path, name,
 		 slot->role == MHS_ROLE_OUTPUT ? "set tie_word_embeddings if it is tied, or fetch it" :
@@ -282,25 +264,31 @@ static int fail_absent(const struct shards *s, const char *name, const struct st
 static int add_tensor(struct sto_model *model, struct shards *s, const struct sto_slot *slot,
 		      uint32_t layer)
 {
-	struct part part = { .slot = slot, .name = sto_slot_name(slot, model->family), .layer = layer };
+	struct shard_part part = { .slot = slot, .name = sto_slot_name(slot, model->family), .layer = layer };
 	const struct sto_st_tensor *t;
 	char name[128];
 	uint32_t shard;
 
-	if (slot->role == MHS_ROLE_OUTPUT && model->config.tied)
+	if ((slot->role == MHS_ROLE_OUTPUT && model->config.tied) ||
+	    !sto_slot_in_layer(slot, &model->experts, layer))
 		return 0;
+	if (sto_slot_is_stacked(slot))
+		return shards_add_experts(model, s, slot, layer);
 	snprintf(name, sizeof(name), part.name.hf, layer);
-	t = find_tensor(s, model->family, name, &shard);
+	t = shards_find(s, model->family, name, &shard);
+	if (!t && slot->in == STO_EXPERT_LAYER) {	/* newer names are the same for all families */
+		snprintf(name, sizeof(name), slot->hf, layer);
+		t = shards_find(s, model->family, name, &shard);
+	}
 	if (!t)
-		return fail_absent(s, name, slot);
-	sto_slot_shape(slot, &model->config, &part.rows, &part.cols);
+		return shards_absent(s, name, slot);
+	sto_slot_shape(slot, model, &part.rows, &part.cols);
 	part.total = slot->vector ? part.cols : part.rows;
 	if (part.name.how & STO_FUSED)
 		sto_slot_fused(slot, &model->config, &part.first, &part.total);
-	if (check_tensor(s, shard, t, &part))
+	if (shards_check(s, shard, t, &part))
 		return -EINVAL;
-	s->used[shard][t - s->st[shard].tensors] = 1;
-	place_tensor(model, s, shard, t, &part);
+	shards_place(model, s, shard, t, &part);
 	return 0;
 }
 
@@ -332,7 +320,7 @@ static int check_tied_copy(const struct sto_model *model, const struct shards *s
 {
 	struct sto_name name = sto_slot_name(&sto_slots[0], model->family);	/* EMBED */
 	uint32_t at = 0;
-	const struct sto_st_tensor *embed = find_tensor(s, model->family, name.hf, &at);
+	const struct sto_st_tensor *embed = shards_find(s, model->family, name.hf, &at);
 	uint8_t *block = malloc(2 * COMPARE_BYTES);
 	int differs = -ENOMEM;
 

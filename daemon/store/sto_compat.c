@@ -33,7 +33,7 @@ static struct sto_parts model_parts(const struct sto_model *model)
 {
 	return (struct sto_parts){ &model->config, model->bos_id, model->eos_count, model->eos_ids,
 				   model->tokenizer, model->tokenizer_bytes, model->chat_template,
-				   model->chat_template_bytes, &model->shape };
+				   model->chat_template_bytes, &model->shape, &model->experts };
 }
 
 static int differ_promised_config(const struct sto_parts *old, const struct sto_parts *new,

@@ -21,7 +21,7 @@ struct sto_parts sto_version_parts(const struct sto_version *v)
 
 	return (struct sto_parts){ &h->config, h->bos_id, h->eos_count, h->eos_ids, v->tokenizer,
 				   h->tokenizer.length_bytes, v->chat_template,
-				   h->chat_template.length_bytes, &h->shape };
+				   h->chat_template.length_bytes, &h->shape, &h->experts };
 }
 
 int sto_differ_add(json_t *list, json_t *a, json_t *b, const char *format, ...)
@@ -139,6 +139,15 @@ static const struct field shape_fields[] = {
 #undef FIELD
 };
 
+static const struct field experts_fields[] = {
+#define FIELD(name, member) { name, offsetof(struct mhs_image_experts, member), false }
+	FIELD("experts", count),
+	FIELD("experts used", used),
+	FIELD("intermediate of experts", intermediate),
+	FIELD("experts flags", flags),
+#undef FIELD
+};
+
 static json_t *field_value(const void *of, const struct field *field)
 {
 	const char *at = (const char *)of + field->offset;
@@ -172,18 +181,43 @@ static json_t *window_layers(const struct mhs_image_shape *shape)
 	return layers;
 }
 
+static json_t *expert_layers(const struct mhs_image_experts *experts)
+{
+	json_t *layers = json_array();
+
+	for (uint32_t i = 0; i < MHS_IMAGE_LAYER_MAX; i++)
+		if (mhs_experts_in(experts, i))
+			json_array_append_new(layers, json_integer(i));
+	return layers;
+}
+
+static int differ_experts(const struct mhs_image_experts *a, const struct mhs_image_experts *b, json_t *list)
+{
+	int err = differ_fields(a, b, experts_fields, sizeof(experts_fields) / sizeof(experts_fields[0]), list);
+
+	if (!err && memcmp(a->layers, b->layers, sizeof(a->layers)))
+		err = sto_differ_add(list, expert_layers(a), expert_layers(b), "layers with experts");
+	return err;
+}
+
+static int differ_shape(const struct mhs_image_shape *a, const struct mhs_image_shape *b, json_t *list)
+{
+	int err = differ_fields(a, b, shape_fields, sizeof(shape_fields) / sizeof(shape_fields[0]), list);
+
+	if (!err && memcmp(a->window_layers, b->window_layers, sizeof(a->window_layers)))
+		err = sto_differ_add(list, window_layers(a), window_layers(b), "layers with a window");
+	return err;
+}
+
 int sto_differ_config(const struct sto_parts *a, const struct sto_parts *b, json_t *list)
 {
 	int err = differ_fields(a->config, b->config, config_fields,
 				sizeof(config_fields) / sizeof(config_fields[0]), list);
 
-	if (err || !a->shape || !b->shape)
-		return err;
-	err = differ_fields(a->shape, b->shape, shape_fields,
-			    sizeof(shape_fields) / sizeof(shape_fields[0]), list);
-	if (!err && memcmp(a->shape->window_layers, b->shape->window_layers, sizeof(a->shape->window_layers)))
-		err = sto_differ_add(list, window_layers(a->shape), window_layers(b->shape),
-				     "layers with a window");
+	if (!err && a->shape && b->shape)
+		err = differ_shape(a->shape, b->shape, list);
+	if (!err && a->experts && b->experts)
+		err = differ_experts(a->experts, b->experts, list);
 	return err;
 }
 

@@ -21,6 +21,7 @@ struct sto_parts {
 	const char *chat_template;	/* NULL: none */
 	size_t chat_template_bytes;
 	const struct mhs_image_shape *shape;	/* NULL: not compared */
+	const struct mhs_image_experts *experts;	/* the same */
 };
 
 struct sto_parts sto_version_parts(const struct sto_version *v);

@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "mhs_attach.h"
+
 const struct sto_family *const sto_families[] = {
 	&sto_family_llama,
 	&sto_family_mistral,
@@ -15,6 +17,8 @@ const struct sto_family *const sto_families[] = {
 	&sto_family_gemma3,
 	&sto_family_phi3,
 	&sto_family_smollm3,
+	&sto_family_qwen3_moe,
+	&sto_family_mixtral,
 };
 const uint32_t sto_family_count = sizeof(sto_families) / sizeof(sto_families[0]);
 
@@ -43,16 +47,26 @@ const char *sto_family_list(size_t what, char *text, size_t bytes)
 /* ---- slots ------------------------------------------------------------------------------- */
 
 #define LAYER(role, name_gguf, name_hf, when, unless) \
-	{ role, when, unless, true, false, "blk.%u." name_gguf ".weight", "model.layers.%u." name_hf ".weight" }
+	{ role, when, unless, true, false, "blk.%u." name_gguf ".weight", "model.layers.%u." name_hf ".weight", \
+	  STO_ANY_LAYER, NULL }
+#define DENSE(role, name_gguf, name_hf, unless) \
+	{ role, 0, unless, true, false, "blk.%u." name_gguf ".weight", "model.layers.%u." name_hf ".weight", \
+	  STO_DENSE_LAYER, NULL }
+#define EXPERT(role, name_gguf, name_hf, stacked) \
+	{ role, 0, 0, true, false, "blk.%u." name_gguf ".weight", "model.layers.%u." name_hf ".weight", \
+	  STO_EXPERT_LAYER, stacked }
+#define STACK	"model.layers.%u.mlp.experts."
 #define NORM(role, name_gguf, name_hf, when) \
-	{ role, when, 0, true, true, "blk.%u." name_gguf ".weight", "model.layers.%u." name_hf ".weight" }
+	{ role, when, 0, true, true, "blk.%u." name_gguf ".weight", "model.layers.%u." name_hf ".weight", \
+	  STO_ANY_LAYER, NULL }
 #define BIAS(role, name_gguf, name_hf, when, unless) \
-	{ role, when, unless, true, true, "blk.%u." name_gguf ".bias", "model.layers.%u." name_hf ".bias" }
+	{ role, when, unless, true, true, "blk.%u." name_gguf ".bias", "model.layers.%u." name_hf ".bias", \
+	  STO_ANY_LAYER, NULL }
 
 /* In the order in which a forward pass reads them, so that an image reads front to back. */
 const struct sto_slot sto_slots[] = {
-	{ MHS_ROLE_EMBED, 0, 0, false, false, "token_embd.weight", "model.embed_tokens.weight" },
-	{ MHS_ROLE_POSITIONS, MHS_SHAPE_POSITIONS, 0, false, false, "position_embd.weight", "" },
+	{ MHS_ROLE_EMBED, 0, 0, false, false, "token_embd.weight", "model.embed_tokens.weight", 0, NULL },
+	{ MHS_ROLE_POSITIONS, MHS_SHAPE_POSITIONS, 0, false, false, "position_embd.weight", "", 0, NULL },
 	NORM(MHS_ROLE_ATTN_NORM, "attn_norm", "input_layernorm", 0),
 	BIAS(MHS_ROLE_ATTN_NORM_BIAS, "attn_norm", "input_layernorm", MHS_SHAPE_LAYER_NORM, 0),
 	LAYER(MHS_ROLE_ATTN_Q, "attn_q", "self_attn.q_proj", 0, 0),
@@ -68,23 +82,37 @@ const struct sto_slot sto_slots[] = {
 	NORM(MHS_ROLE_ATTN_POST_NORM, "post_attention_norm", "post_attention_layernorm", MHS_SHAPE_POST_NORMS),
 	NORM(MHS_ROLE_FFN_NORM, "ffn_norm", "post_attention_layernorm", 0),
 	BIAS(MHS_ROLE_FFN_NORM_BIAS, "ffn_norm", "post_attention_layernorm", MHS_SHAPE_LAYER_NORM, 0),
-	LAYER(MHS_ROLE_FFN_GATE, "ffn_gate", "mlp.gate_proj", 0, MHS_SHAPE_PLAIN_FFN),
-	LAYER(MHS_ROLE_FFN_UP, "ffn_up", "mlp.up_proj", 0, 0),
+	DENSE(MHS_ROLE_FFN_GATE, "ffn_gate", "mlp.gate_proj", MHS_SHAPE_PLAIN_FFN),
+	DENSE(MHS_ROLE_FFN_UP, "ffn_up", "mlp.up_proj", 0),
 	BIAS(MHS_ROLE_FFN_GATE_BIAS, "ffn_gate", "mlp.gate_proj", MHS_SHAPE_FFN_BIAS, MHS_SHAPE_PLAIN_FFN),
 	BIAS(MHS_ROLE_FFN_UP_BIAS, "ffn_up", "mlp.up_proj", MHS_SHAPE_FFN_BIAS, 0),
-	LAYER(MHS_ROLE_FFN_DOWN, "ffn_down", "mlp.down_proj", 0, 0),
+	DENSE(MHS_ROLE_FFN_DOWN, "ffn_down", "mlp.down_proj", 0),
 	BIAS(MHS_ROLE_FFN_DOWN_BIAS, "ffn_down", "mlp.down_proj", MHS_SHAPE_FFN_BIAS, 0),
+	EXPERT(MHS_ROLE_EXPERT_ROUTER, "ffn_gate_inp", "mlp.gate", NULL),
+	EXPERT(MHS_ROLE_EXPERT_GATE, "ffn_gate_exps", "mlp.experts.%u.gate_proj", STACK "gate_up_proj"),
+	EXPERT(MHS_ROLE_EXPERT_UP, "ffn_up_exps", "mlp.experts.%u.up_proj", STACK "gate_up_proj"),
+	EXPERT(MHS_ROLE_EXPERT_DOWN, "ffn_down_exps", "mlp.experts.%u.down_proj", STACK "down_proj"),
 	NORM(MHS_ROLE_FFN_POST_NORM, "post_ffw_norm", "post_feedforward_layernorm", MHS_SHAPE_POST_NORMS),
-	{ MHS_ROLE_OUTPUT_NORM, 0, 0, false, true, "output_norm.weight", "model.norm.weight" },
+	{ MHS_ROLE_OUTPUT_NORM, 0, 0, false, true, "output_norm.weight", "model.norm.weight", 0, NULL },
 	{ MHS_ROLE_OUTPUT_NORM_BIAS, MHS_SHAPE_LAYER_NORM, 0, false, true, "output_norm.bias",
-	  "model.norm.bias" },
-	{ MHS_ROLE_OUTPUT, 0, 0, false, false, "output.weight", "lm_head.weight" },
+	  "model.norm.bias", 0, NULL },
+	{ MHS_ROLE_OUTPUT, 0, 0, false, false, "output.weight", "lm_head.weight", 0, NULL },
 };
 const uint32_t sto_slot_count = sizeof(sto_slots) / sizeof(sto_slots[0]);
 
 bool sto_slot_present(const struct sto_slot *slot, const struct mhs_image_shape *shape)
 {
 	return !(slot->when & ~shape->flags) && !(slot->unless & shape->flags);
+}
+
+bool sto_slot_in_layer(const struct sto_slot *slot, const struct mhs_image_experts *experts, uint32_t layer)
+{
+	return slot->in == STO_ANY_LAYER || (slot->in == STO_EXPERT_LAYER) == mhs_experts_in(experts, layer);
+}
+
+bool sto_slot_is_stacked(const struct sto_slot *slot)
+{
+	return slot->in == STO_EXPERT_LAYER && slot->role != MHS_ROLE_EXPERT_ROUTER;
 }
 
 struct sto_name sto_slot_name(const struct sto_slot *slot, const struct sto_family *family)
@@ -139,11 +167,26 @@ static uint64_t inputs_of(uint32_t role, const struct mhs_image_config *c)
 	return role == MHS_ROLE_FFN_DOWN ? c->intermediate : c->hidden;
 }
 
-void sto_slot_shape(const struct sto_slot *slot, const struct mhs_image_config *config,
-		    uint64_t *rows, uint64_t *cols)
+static void expert_shape(uint32_t role, const struct sto_model *model, uint64_t *rows, uint64_t *cols)
 {
+	const struct mhs_image_experts *x = &model->experts;
+	bool down = role == MHS_ROLE_EXPERT_DOWN;
+
+	*rows = x->count;
+	*cols = down ? x->intermediate : model->config.hidden;
+	if (role != MHS_ROLE_EXPERT_ROUTER)
+		*rows *= down ? model->config.hidden : x->intermediate;
+}
+
+void sto_slot_shape(const struct sto_slot *slot, const struct sto_model *model, uint64_t *rows, uint64_t *cols)
+{
+	const struct mhs_image_config *config = &model->config;
 	uint64_t outputs = outputs_of(slot->role, config);
 
+	if (slot->in == STO_EXPERT_LAYER) {
+		expert_shape(slot->role, model, rows, cols);
+		return;
+	}
 	*rows = slot->vector ? 1 : outputs;
 	*cols = slot->vector ? outputs : inputs_of(slot->role, config);
 }
@@ -173,7 +216,7 @@ void sto_slot_fused(const struct sto_slot *slot, const struct mhs_image_config *
 	}
 }
 
-/* ---- windows ----------------------------------------------------------------------------- */
+/* ---- layers ------------------------------------------------------------------------------ */
 
 void sto_model_set_windows(struct sto_model *model, uint32_t window, uint32_t from, uint32_t every)
 {
@@ -191,4 +234,14 @@ void sto_model_set_windows(struct sto_model *model, uint32_t window, uint32_t fr
 		any = true;
 	}
 	s->window = any ? window : 0;
+}
+
+void sto_model_set_experts(struct sto_model *model, uint32_t count, uint32_t used, uint32_t intermediate,
+			   uint32_t flags)
+{
+	struct mhs_image_experts *x = &model->experts;
+
+	*x = (struct mhs_image_experts){ count, used, intermediate, flags, { 0 } };
+	for (uint32_t i = 0; i < model->config.layer_count && i < MHS_IMAGE_LAYER_MAX; i++)
+		x->layers[i / 64] |= UINT64_C(1) << i % 64;
 }

@@ -13,6 +13,9 @@
 struct sto_hf;		/* sto_hf_priv.h */
 struct gguf_config;	/* import_gguf_priv.h */
 
+/* Which layers have a slot. */
+enum sto_layers { STO_ANY_LAYER, STO_DENSE_LAYER, STO_EXPERT_LAYER };
+
 /* A place in the image that a role fills. */
 struct sto_slot {
 	uint32_t role;
@@ -20,7 +23,9 @@ struct sto_slot {
 	bool per_layer;
 	bool vector;
 	const char *gguf;	/* "blk.%u.attn_q.weight" */
-	const char *hf;		/* "model.layers.%u.self_attn.q_proj.weight" */
+	const char *hf;		/* "model.layers.%u.self_attn.q_proj.weight"; of an expert: its number too */
+	enum sto_layers in;
+	const char *hf_stacked;	/* of all experts in one tensor, NULL: there is no such name */
 };
 
 enum sto_name_how {
@@ -55,6 +60,7 @@ struct sto_family {
 	bool partial_rope;			/* a part of each head may rotate */
 	bool fan_in_fan_out;			/* PEFT: its matrices are transposed, adapters are not */
 	bool gguf_pairs;			/* GGUF: neighbouring rows of q and k rotate together */
+	bool gguf_experts;			/* GGUF: layers may be mixtures of experts */
 	const char *hf_prefix;			/* of tensors, which may be missing */
 	const char *hf_buffers;			/* ends of names of no weights, each with a NUL; or NULL */
 	const char *peft_targets[2];		/* without target_modules; NULL: they must be given */
@@ -64,7 +70,8 @@ struct sto_family {
 };
 
 extern const struct sto_family sto_family_gemma2, sto_family_gemma3, sto_family_gpt2, sto_family_llama,
-	sto_family_mistral, sto_family_phi3, sto_family_qwen2, sto_family_qwen3, sto_family_smollm3;
+	sto_family_mistral, sto_family_mixtral, sto_family_phi3, sto_family_qwen2, sto_family_qwen3,
+	sto_family_qwen3_moe, sto_family_smollm3;
 
 extern const struct sto_family *const sto_families[];
 extern const uint32_t sto_family_count;
@@ -76,11 +83,15 @@ extern const struct sto_slot sto_slots[];
 extern const uint32_t sto_slot_count;
 /* Whether a model of @shape has it. */
 bool sto_slot_present(const struct sto_slot *slot, const struct mhs_image_shape *shape);
+/* The same of one of its layers; of a slot outside of the layers: true. */
+bool sto_slot_in_layer(const struct sto_slot *slot, const struct mhs_image_experts *experts, uint32_t layer);
+/* Whether it holds one matrix for each expert, one behind the other. */
+bool sto_slot_is_stacked(const struct sto_slot *slot);
 /* Its names in @family, all set. */
 struct sto_name sto_slot_name(const struct sto_slot *slot, const struct sto_family *family);
 /* Rows and columns that @slot must have. Vectors: 1 x cols. */
-void sto_slot_shape(const struct sto_slot *slot, const struct mhs_image_config *config,
-		    uint64_t *rows, uint64_t *cols);
+void sto_slot_shape(const struct sto_slot *slot, const struct sto_model *model, uint64_t *rows,
+		    uint64_t *cols);
 /* Where in a fused tensor the rows (of vectors: columns) of @slot begin, and how many it has in all. */
 void sto_slot_fused(const struct sto_slot *slot, const struct mhs_image_config *config, uint64_t *first,
 		    uint64_t *total);
@@ -90,5 +101,8 @@ void sto_slot_fused(const struct sto_slot *slot, const struct mhs_image_config *
  * window that no position reaches is left out, unless its layers rotate by their own frequencies.
  */
 void sto_model_set_windows(struct sto_model *model, uint32_t window, uint32_t from, uint32_t every);
+/* All layers are mixtures of experts. */
+void sto_model_set_experts(struct sto_model *model, uint32_t count, uint32_t used, uint32_t intermediate,
+			   uint32_t flags);
 
 #endif

@@ -8,7 +8,7 @@
 
 #include "sto_hf_priv.h"
 
-#define LIST_BYTES	256u
+#define LIST_BYTES	384u
 
 static const struct sto_config_names llama_keys = {
 	.layer_count = "num_hidden_layers",

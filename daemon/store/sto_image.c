@@ -174,6 +174,9 @@ static void fill_header(const struct sto_import *import, const struct sto_model 
 	h->shape = model->shape;
 	if (!is_zero(&h->shape, sizeof(h->shape)))
 		h->features |= MHS_IMAGE_SHAPED;
+	h->experts = model->experts;
+	if (h->experts.count)
+		h->features |= MHS_IMAGE_EXPERTS;
 	h->config.float_weights = 1;	/* until a quantised matrix is seen */
 	h->bos_id = model->bos_id;
 	h->eos_count = model->eos_count;

@@ -110,7 +110,7 @@ int sto_pieces_finish(struct sto_work *work, struct sto_pieces *pieces, const ui
 int sto_hash_image(struct sto_work *work, struct mhs_image_header *h, struct sto_pieces *pieces,
 		   uint8_t *base, uint8_t *pack_hashes, struct sto_error *error);
 
-/* Whether this matrix changes its type on the way. */
+/* Whether --quantize changes the type of this matrix. */
 bool sto_is_requantised(const struct sto_import *import, const struct sto_tensor *tensor);
 /* enum eng_type in the image. */
 uint32_t sto_packed_type(const struct sto_import *import, const struct sto_tensor *tensor);
@@ -137,6 +137,10 @@ struct sto_hashes {
 	char tokenizer[STO_HEX_BYTES];
 	char chat_template[STO_HEX_BYTES];	/* empty: none */
 };
+/* What the hash of a configuration covers besides the frequencies, into @out. Returns bytes. */
+#define STO_CONFIG_BYTES	(sizeof(struct mhs_image_config) + sizeof(struct mhs_image_shape) + \
+				 sizeof(struct mhs_image_experts))
+size_t sto_config_bytes(const struct mhs_image_header *h, uint8_t out[STO_CONFIG_BYTES]);
 void sto_hex(const uint8_t *data, uint32_t bytes, char *out);
 /* Write manifest.json into the directory @dir_fd and sync it. @incompatible: texts, or none. */
 int sto_manifest_write(const struct sto_import *import, const struct sto_model *model,

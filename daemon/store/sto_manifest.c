@@ -44,21 +44,35 @@ static int hash_hex(const void *a, size_t a_bytes, const void *b, size_t b_bytes
 	return good ? 0 : -ENOMEM;
 }
 
-/* config: the image's configuration and shape, and the rope frequencies that belong to it. */
+static size_t append(uint8_t *out, size_t at, const void *data, size_t bytes)
+{
+	memcpy(out + at, data, bytes);
+	return at + bytes;
+}
+
+size_t sto_config_bytes(const struct mhs_image_header *h, uint8_t out[STO_CONFIG_BYTES])
+{
+	size_t n = append(out, 0, &h->config, sizeof(h->config));
+
+	/* what a model has not is left out: its hash is as it was before there was such a thing */
+	if (h->features & MHS_IMAGE_SHAPED)
+		n = append(out, n, &h->shape, sizeof(h->shape));
+	if (h->features & MHS_IMAGE_EXPERTS)
+		n = append(out, n, &h->experts, sizeof(h->experts));
+	return n;
+}
+
+/* config: that of the image, and the rope frequencies that belong to it. */
 static int make_hashes(const struct sto_model *model, const struct mhs_image_header *h,
 		       struct sto_hashes *hashes)
 {
-	struct {
-		struct mhs_image_config config;
-		struct mhs_image_shape shape;
-	} c = { h->config, h->shape };
+	uint8_t config[STO_CONFIG_BYTES];
+	size_t bytes = sto_config_bytes(h, config);
 	int err;
 
 	memset(hashes, 0, sizeof(*hashes));
 	sto_hex(h->content_hash, MHS_HASH_BYTES, hashes->content);
-	/* that of a Llama is as it was before there were shapes */
-	err = hash_hex(&c, h->features & MHS_IMAGE_SHAPED ? sizeof(c) : sizeof(c.config), model->inv_freq,
-		       model->inv_freq_count * sizeof(float), hashes->config);
+	err = hash_hex(config, bytes, model->inv_freq, model->inv_freq_count * sizeof(float), hashes->config);
 	if (!err)
 		err = hash_hex(model->tokenizer, model->tokenizer_bytes, NULL, 0,
 			       hashes->tokenizer);
@@ -128,14 +142,22 @@ json_t *sto_manifest_time(void)
 	return json_string(text);
 }
 
+/* NULL: none. */
+static json_t *experts_object(const struct mhs_image_experts *x)
+{
+	return x->count ? json_pack("{s:i, s:i, s:i}", "count", x->count, "used", x->used, "intermediate",
+				    x->intermediate) : NULL;
+}
+
 static json_t *config_object(const struct sto_model *model, const struct mhs_image_config *c)
 {
-	return json_pack("{s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:b, s:f, s:f}",
+	return json_pack("{s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:b, s:f, s:f, s:o*}",
 			 "layers", c->layer_count, "hidden", c->hidden,
 			 "intermediate", c->intermediate, "heads", c->head_count,
 			 "kv_heads", c->kv_head_count, "head_dim", c->head_dim,
 			 "vocab", c->vocab_count, "context", c->context_max, "tied", c->tied,
-			 "rms_eps", (double)c->rms_eps, "rope_base", (double)model->rope_base);
+			 "rms_eps", (double)c->rms_eps, "rope_base", (double)model->rope_base,
+			 "experts", experts_object(&model->experts));
 }
 
 /* As --quantize names it. */

@@ -256,6 +256,7 @@ static int copy_rest(struct merge *m, struct sto_model *model, struct sto_error 
 	model->format = "merge";
 	model->config = h->config;
 	model->shape = h->shape;
+	model->experts = h->experts;
 	model->family = sto_family_of_arch(h->config.arch);
 	model->bos_id = h->bos_id;
 	model->eos_count = h->eos_count;

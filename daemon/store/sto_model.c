@@ -21,6 +21,8 @@ void sto_model_fini(struct sto_model *model)
 	free(model->inv_freq);
 	free(model->tokenizer);
 	free(model->chat_template);
+	for (uint32_t i = 0; model->tensors && i < model->tensor_count; i++)
+		free(model->tensors[i].pieces);
 	free(model->tensors);
 	json_decref(model->merge);
 	if (model->origin)
@@ -194,6 +196,23 @@ int sto_model_check_config(const struct sto_model *model, const char *shown,
 	if (check_heads(c, shown, names, error))
 		return -EINVAL;
 	return check_floats(model, shown, names, error);
+}
+
+int sto_model_check_experts(const struct sto_model *model, const char *shown, const char *count,
+			    const char *used, const char *intermediate, struct sto_error *error)
+{
+	const struct mhs_image_experts *x = &model->experts;
+	uint32_t most = x->count < MHS_IMAGE_EXPERT_USED_MAX ? x->count : MHS_IMAGE_EXPERT_USED_MAX;
+
+	if (check_range(shown, count, x->count, MHS_IMAGE_EXPERT_MAX, error) ||
+	    check_range(shown, used, x->used, most, error) ||
+	    check_range(shown, intermediate, x->intermediate, HIDDEN_MAX, error))
+		return -EINVAL;
+	if (x->intermediate % MHS_IMAGE_EXPERT_ROWS == 0 && model->config.hidden % MHS_IMAGE_EXPERT_ROWS == 0)
+		return 0;
+	sto_fail(error, "%s: %s: is %u of %u, limit multiples of %u both; this kind of model is not supported",
+		 shown, intermediate, x->intermediate, model->config.hidden, MHS_IMAGE_EXPERT_ROWS);
+	return -ENOTSUP;
 }
 
 int sto_model_reserve(struct sto_model *model, const char *shown, struct sto_error *error)

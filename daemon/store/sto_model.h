@@ -14,6 +14,12 @@
 #define STO_FILE_MAX		1000u	/* source files of one model */
 #define STO_TEMPLATE_MAX	(1u << 20)	/* bytes of a chat template */
 
+/* Some rows of a tensor, which lie somewhere else than the others. */
+struct sto_piece {
+	uint32_t file;			/* index into files */
+	uint64_t offset_bytes;
+};
+
 /* One tensor of the image and where it comes from. */
 struct sto_tensor {
 	char name[MHS_NAME_BYTES];	/* of the source, cut */
@@ -32,6 +38,9 @@ struct sto_tensor {
 	uint64_t column_bytes;		/* not 0: stored transposed; from column to column */
 	bool vector;
 	bool plus_one;			/* stored less 1 */
+	/* Rows in pieces of so many, piece i at pieces[i]; 0: all of them at offset_bytes */
+	uint64_t piece_rows;
+	struct sto_piece *pieces;	/* malloc */
 };
 
 /* Where panels come from that are in no file: made of a version of the store, for example. */
@@ -53,6 +62,7 @@ struct sto_model {
 	uint32_t eos_count;
 	uint32_t eos_ids[MHS_IMAGE_EOS_MAX];
 	struct mhs_image_shape shape;
+	struct mhs_image_experts experts;
 	const struct sto_family *family;
 	float rope_base, local_rope_base;
 	float *inv_freq;		/* [inv_freq_count]: local ones follow */
@@ -93,6 +103,9 @@ struct sto_config_names {
 };
 int sto_model_check_config(const struct sto_model *model, const char *shown,
 			   const struct sto_config_names *names, struct sto_error *error);
+/* The same for experts, once that has been checked; @count, @used, @intermediate: the source's words. */
+int sto_model_check_experts(const struct sto_model *model, const char *shown, const char *count,
+			    const char *used, const char *intermediate, struct sto_error *error);
 /* Room for all tensors that the configuration asks for. */
 int sto_model_reserve(struct sto_model *model, const char *shown, struct sto_error *error);
 

@@ -16,7 +16,8 @@
 
 /* Buffers of one tensor's conversion. */
 struct batch {
-	const struct sto_file *file;
+	const struct sto_file *files;	/* of the model */
+	const struct sto_file *file;	/* of the tensor; NULL: an origin makes it */
 	const struct sto_tensor *tensor;
 	uint32_t type;			/* enum eng_type of the result */
 	uint32_t source;		/* enum eng_source that is packed; may not be the file's */
@@ -33,7 +34,16 @@ struct batch {
 bool sto_is_requantised(const struct sto_import *import, const struct sto_tensor *tensor)
 {
 	return import->quantize && tensor->rows > 1 && tensor->source != import->quantize &&
-	       tensor->role != MHS_ROLE_POSITIONS && tensor->cols % ENG_BLOCK_COLS == 0;
+	       tensor->role != MHS_ROLE_POSITIONS && tensor->role != MHS_ROLE_EXPERT_ROUTER &&
+	       tensor->cols % ENG_BLOCK_COLS == 0;
+}
+
+/* What is packed. Routers are always floats: rounding their input would choose other experts. */
+static uint32_t packed_source(const struct sto_import *import, const struct sto_tensor *tensor)
+{
+	if (tensor->role == MHS_ROLE_EXPERT_ROUTER && eng_source_block_values(tensor->source) > 1)
+		return ENG_SRC_F32;
+	return sto_is_requantised(import, tensor) ? import->quantize : tensor->source;
 }
 
 uint32_t sto_packed_type(const struct sto_import *import, const struct sto_tensor *tensor)
@@ -42,8 +52,9 @@ uint32_t sto_packed_type(const struct sto_import *import, const struct sto_tenso
 		return tensor->type;
 	if (tensor->vector)
 		return ENG_VEC_F32;
-	return eng_type_of_source(sto_is_requantised(import, tensor) ? import->quantize :
-				  tensor->source);
+	if (tensor->role == MHS_ROLE_EXPERT_ROUTER)
+		return ENG_F32;
+	return eng_type_of_source(packed_source(import, tensor));
 }
 
 int sto_write_at(int fd, const void *data, uint64_t bytes, uint64_t offset, struct sto_error *error)
@@ -83,11 +94,11 @@ static int batch_init(struct batch *b, const struct sto_work *work, const struct
 {
 	uint64_t panels;
 
+	b->files = work->model->files;
 	b->file = work->model->origin ? NULL : &work->model->files[t->file];
 	b->tensor = t;
 	b->type = sto_packed_type(work->import, t);
 	b->panel_bytes = eng_panel_bytes(b->type, t->cols);
-	b->source = t->source;
 	b->row_bytes = t->row_bytes;
 	panels = BATCH_BYTES / (t->row_bytes * ENG_PANEL_ROWS);
 	b->rows = panels ? (uint32_t)panels * ENG_PANEL_ROWS : ENG_PANEL_ROWS;
@@ -102,9 +113,9 @@ static int batch_init(struct batch *b, const struct sto_work *work, const struct
 		b->column = malloc(b->rows * (t->row_bytes / t->cols));
 	if (!b->in || !b->out || (t->column_bytes && !b->column))
 		return -ENOMEM;
-	if (!sto_is_requantised(work->import, t))
+	b->source = packed_source(work->import, t);
+	if (b->source == t->source)
 		return 0;
-	b->source = work->import->quantize;
 	b->row_bytes = t->cols / eng_source_block_values(b->source) *
 		       eng_source_block_bytes(b->source);
 	b->requantised = malloc(ENG_PANEL_ROWS * b->row_bytes);
@@ -141,10 +152,31 @@ static int batch_turn(struct batch *b, uint64_t first, uint32_t rows, struct sto
 	return 0;
 }
 
+/* Piece by piece, as far as @rows go. */
+static int batch_collect(struct batch *b, uint64_t first, uint32_t rows, struct sto_error *error)
+{
+	const struct sto_tensor *t = b->tensor;
+
+	for (uint32_t done = 0, part; done < rows; done += part) {
+		const struct sto_piece *piece = &t->pieces[(first + done) / t->piece_rows];
+		uint64_t at = (first + done) % t->piece_rows;
+		int err;
+
+		part = rows - done < t->piece_rows - at ? rows - done : (uint32_t)(t->piece_rows - at);
+		err = sto_file_read(&b->files[piece->file], b->in + done * t->row_bytes, part * t->row_bytes,
+				    piece->offset_bytes + at * t->row_bytes, error);
+		if (err)
+			return err;
+	}
+	return 0;
+}
+
 static int batch_read(struct batch *b, uint64_t first, uint32_t rows, struct sto_error *error)
 {
 	const struct sto_tensor *t = b->tensor;
 
+	if (t->piece_rows)
+		return batch_collect(b, first, rows, error);
 	if (t->column_bytes)
 		return batch_turn(b, first, rows, error);
 	if (!t->head_rows)
@@ -166,7 +198,10 @@ static int requantise_row(struct batch *b, const uint8_t *in, uint8_t *out)
 	const struct sto_tensor *t = b->tensor;
 	int err = eng_dequant_row(t->source, in, t->cols, b->values);
 
-	return err ? err : eng_quant_row(b->source, b->values, t->cols, out);
+	if (err || b->source != ENG_SRC_F32)
+		return err ? err : eng_quant_row(b->source, b->values, t->cols, out);
+	memcpy(out, b->values, t->cols * sizeof(float));
+	return 0;
 }
 
 static int pack_panel(struct batch *b, const uint8_t *in, uint32_t rows, uint8_t *out)

@@ -59,18 +59,16 @@ static bool add_frequencies(struct sto_version *v, uint32_t role, char *to, uint
 	return true;
 }
 
-/* Over configuration, shape and rope frequencies, as sto_manifest.c makes it. */
+/* Over configuration and rope frequencies, as sto_manifest.c makes it. */
 static bool config_hex(struct sto_version *v, char hex[STO_HEX_BYTES])
 {
 	const struct mhs_image_header *h = &v->header;
-	uint64_t bytes = sizeof(h->config);
-	char *all = malloc(sizeof(h->config) + sizeof(h->shape) + 2 * FREQUENCY_BYTES_MAX);
+	char *all = malloc(STO_CONFIG_BYTES + 2 * FREQUENCY_BYTES_MAX);
 	bool good = false;
+	uint64_t bytes;
 
 	if (all) {
-		memcpy(all, &h->config, sizeof(h->config));
-		memcpy(all + bytes, &h->shape, sizeof(h->shape));
-		bytes += h->features & MHS_IMAGE_SHAPED ? sizeof(h->shape) : 0;
+		bytes = sto_config_bytes(h, (uint8_t *)all);
 		good = add_frequencies(v, MHS_ROLE_INV_FREQ, all, &bytes) &&
 		       add_frequencies(v, MHS_ROLE_INV_FREQ_LOCAL, all, &bytes) && sha256_hex(all, bytes, hex);
 	}

@@ -305,14 +305,15 @@ static json_t *show_config(const struct mhs_image_header *header)
 {
 	const struct mhs_image_config *c = &header->config;
 
-	return json_pack("{s:s, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:b, s:f, s:b, s:i, s:i}",
+	return json_pack("{s:s, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:b, s:f, s:b, s:i, s:i, s:i, s:i}",
 		"arch", mhs_arch_name(c->arch), "layer_count", (int)c->layer_count,
 		"hidden", (int)c->hidden, "intermediate", (int)c->intermediate,
 		"head_count", (int)c->head_count, "kv_head_count", (int)c->kv_head_count,
 		"head_dim", (int)c->head_dim, "vocab_count", (int)c->vocab_count,
 		"context_max", (int)c->context_max, "tied", (int)c->tied,
 		"rms_eps", (double)c->rms_eps, "float_weights", (int)c->float_weights,
-		"tensor_count", (int)header->tensor_count, "chunk_count", (int)header->chunk_count);
+		"tensor_count", (int)header->tensor_count, "chunk_count", (int)header->chunk_count,
+		"expert_count", (int)header->experts.count, "expert_used", (int)header->experts.used);
 }
 
 /* The manifest as it is stored, or null: serving never needs it. */

@@ -53,6 +53,7 @@ static void bind_config(struct eng_config *to, const struct mhs_image_header *h)
 {
 	const struct mhs_image_config *c = &h->config;
 	const struct mhs_image_shape *s = &h->shape;
+	const struct mhs_image_experts *x = &h->experts;
 
 	*to = (struct eng_config){
 		.layer_count = c->layer_count, .hidden = c->hidden, .intermediate = c->intermediate,
@@ -63,6 +64,8 @@ static void bind_config(struct eng_config *to, const struct mhs_image_header *h)
 		.rotary_dim = s->rotary_dim, .embed_scale = s->embed_scale,
 		.attn_scale = s->attn_scale, .attn_cap = s->attn_cap, .logit_cap = s->logit_cap,
 		.gelu = s->flags & MHS_SHAPE_GELU, .plain_ffn = s->flags & MHS_SHAPE_PLAIN_FFN,
+		.expert_count = x->count, .expert_used = x->used, .expert_intermediate = x->intermediate,
+		.experts_normed = x->flags & MHS_EXPERTS_NORMED,
 	};
 }
 
@@ -100,6 +103,22 @@ static void bind_norms(struct bind *b, struct eng_layer *l, uint32_t i)
 				     "ffn_post_norm");
 }
 
+static void bind_feed_forward(struct bind *b, struct eng_layer *l, uint32_t i)
+{
+	if (!mhs_experts_in(&b->v->image->experts, i)) {
+		l->gate = matrix_of(b, MHS_ROLE_FFN_GATE, i);
+		l->up = matrix_of(b, MHS_ROLE_FFN_UP, i);
+		l->down = matrix_of(b, MHS_ROLE_FFN_DOWN, i);
+		return;
+	}
+	l->router = matrix_of(b, MHS_ROLE_EXPERT_ROUTER, i);
+	l->expert_gate = matrix_of(b, MHS_ROLE_EXPERT_GATE, i);
+	l->expert_up = matrix_of(b, MHS_ROLE_EXPERT_UP, i);
+	l->expert_down = matrix_of(b, MHS_ROLE_EXPERT_DOWN, i);
+	if (l->router.type == ENG_NONE && !b->absent)
+		b->absent = "expert_router";
+}
+
 static void bind_layer(struct bind *b, uint32_t i)
 {
 	struct eng_layer *l = &b->v->model.layers[i];
@@ -108,9 +127,7 @@ static void bind_layer(struct bind *b, uint32_t i)
 	l->k = matrix_of(b, MHS_ROLE_ATTN_K, i);
 	l->v = matrix_of(b, MHS_ROLE_ATTN_V, i);
 	l->o = matrix_of(b, MHS_ROLE_ATTN_O, i);
-	l->gate = matrix_of(b, MHS_ROLE_FFN_GATE, i);
-	l->up = matrix_of(b, MHS_ROLE_FFN_UP, i);
-	l->down = matrix_of(b, MHS_ROLE_FFN_DOWN, i);
+	bind_feed_forward(b, l, i);
 	bind_biases(b, l, i);
 	bind_norms(b, l, i);
 	l->window = mhs_shape_window(b->shape, i);
@@ -142,12 +159,16 @@ static bool is_float(const struct eng_matrix *m)
 	return m->type == ENG_F32 || m->type == ENG_F16 || m->type == ENG_BF16;
 }
 
-/* What a row writes into the KV cache depends on matrices of the layers alone. */
+/*
+ * What a row writes into the KV cache depends on matrices of the layers alone. Routers are floats, but
+ * their products are the same in prompts.
+ */
 static bool layer_is_float(const struct eng_layer *layer)
 {
 	return is_float(&layer->q) || is_float(&layer->k) || is_float(&layer->v) ||
 	       is_float(&layer->o) || is_float(&layer->gate) || is_float(&layer->up) ||
-	       is_float(&layer->down);
+	       is_float(&layer->down) || is_float(&layer->expert_gate) || is_float(&layer->expert_up) ||
+	       is_float(&layer->expert_down);
 }
 
 int wrk_bind_model(struct wrk_version *v, const char **field)

@@ -66,6 +66,23 @@ static void names_fields_of_the_shape(void)
 	json_decref(found);
 }
 
+static void names_fields_of_experts(void)
+{
+	struct mhs_image_experts one = { .count = 4, .used = 2 }, two = one;
+	struct sto_parts a = { .config = &config, .experts = &one }, b = { .config = &config, .experts = &two };
+	json_t *found = json_array();
+
+	t_eq(sto_differ_config(&a, &b, found), 0);
+	t_eq(json_array_size(found), 0);
+	two.used = 3;
+	two.layers[1] = 1;
+	t_eq(sto_differ_config(&a, &b, found), 0);
+	t_eq(json_array_size(found), 2);
+	t_str_eq(json_string_value(json_object_get(json_array_get(found, 0), "field")), "experts used");
+	t_eq(json_integer_value(json_array_get(json_object_get(json_array_get(found, 1), "b"), 0)), 64);
+	json_decref(found);
+}
+
 static void names_begin_and_end_tokens(void)
 {
 	const uint32_t one[] = { 3, 4 }, same[] = { 4, 3 }, more[] = { 3, 4, 5 };
@@ -180,6 +197,7 @@ int main(void)
 	list = json_array();
 	T_RUN(names_fields_of_the_configuration);
 	T_RUN(names_fields_of_the_shape);
+	T_RUN(names_fields_of_experts);
 	T_RUN(names_begin_and_end_tokens);
 	T_RUN(names_the_line_of_the_template);
 	T_RUN(names_the_first_token);

@@ -13,6 +13,7 @@
 
 #define LIMIT_FLOAT	3e-6
 #define LIMIT_QUANT	0.03
+#define LIMIT_KV_F16	5e-4
 
 static const struct t_variant variants[] = {
 	{ .name = "qkv biases", .qkv_bias = true },
@@ -91,6 +92,21 @@ static void as_the_reference(void)
 		check(q, variants[i].name, T_TOKENS, 33, LIMIT_QUANT);
 		t_model_free(&f);
 		t_model_free(&q);
+	}
+}
+
+/* An expert is a part of a packed matrix, in any type. */
+static void experts_in_every_format(void)
+{
+	static const struct t_variant how = { .name = "experts", .experts = 3, .used = 2, .expert_width = 256,
+					      .normed = true };
+
+	for (uint32_t i = 0; i < T_SOURCE_COUNT; i++) {
+		uint32_t source = t_all_sources[i];
+		struct t_model *t = make(&t_usual_shape, source, &how);
+
+		check(t, eng_source_name(source), 12, 5, eng_source_block_values(source) > 1 ? LIMIT_QUANT : LIMIT_KV_F16);
+		t_model_free(&t);
 	}
 }
 
@@ -205,6 +221,7 @@ static void same_bits_when_few_are_wanted(void)
 int main(void)
 {
 	T_RUN(as_the_reference);
+	T_RUN(experts_in_every_format);
 	T_RUN(long_contexts);
 	T_RUN(same_bits_in_any_manner);
 	T_RUN(same_bits_in_long_contexts);

@@ -192,6 +192,51 @@ static void reads_other_families(void)
 	sto_model_fini(&m);
 }
 
+#define MOE	"{\"model_type\":\"qwen3_moe\",\"vocab_size\":100,\"hidden_size\":64,\"intermediate_size\":96," \
+		"\"num_hidden_layers\":4,\"num_attention_heads\":4,"
+#define MIXTRAL	"{\"model_type\":\"mixtral\",\"vocab_size\":100,\"hidden_size\":64,\"intermediate_size\":96," \
+		"\"num_hidden_layers\":2,\"num_attention_heads\":8"
+
+static void reads_experts(void)
+{
+	struct sto_error error = { "" };
+	struct sto_model m;
+
+	t_need(read_config(MOE "\"num_experts\":6,\"num_experts_per_tok\":3,\"moe_intermediate_size\":48,"
+			   "\"decoder_sparse_step\":2,\"mlp_only_layers\":[3]}", &m, &error) == 0);
+	t_ok(m.experts.count == 6 && m.experts.used == 3 && m.experts.intermediate == 48 && m.experts.flags == 0);
+	t_ok(m.experts.layers[0] == 2 && m.config.head_dim == 16 && m.config.kv_head_count == 4);
+	sto_model_fini(&m);
+	t_need(read_config(MOE "\"num_local_experts\":16,\"norm_topk_prob\":true,\"mlp_only_layers\":null}", &m,
+			   &error) == 0);
+	t_ok(m.experts.count == 16 && m.experts.used == 8 && m.experts.intermediate == 768);
+	t_ok(m.experts.layers[0] == 15 && m.experts.flags == MHS_EXPERTS_NORMED);
+	sto_model_fini(&m);
+	t_need(read_config(MOE "\"num_experts\":0}", &m, &error) == 0);
+	t_ok(m.experts.count == 0 && m.experts.used == 0 && m.experts.layers[0] == 0);
+	sto_model_fini(&m);
+	t_need(read_config(MIXTRAL "}", &m, &error) == 0);
+	t_ok(m.experts.count == 8 && m.experts.used == 2 && m.experts.intermediate == 96);
+	t_ok(m.experts.layers[0] == 3 && m.experts.flags == MHS_EXPERTS_NORMED && m.shape.window == 0);
+	sto_model_fini(&m);
+}
+
+static void refuses_what_experts_have_not(void)
+{
+	refused(MOE "\"num_experts\":4,\"num_experts_per_tok\":5}", "num_experts_per_tok: is 5, limit 1..4");
+	refused(MOE "\"num_experts\":4,\"num_experts_per_tok\":0}", "num_experts_per_tok: is 0");
+	refused(MOE "\"num_experts\":2000}", "num_experts: is 2000, limit 1..1024");
+	refused(MOE "\"num_experts\":-1}", "num_experts");
+	refused(MOE "\"moe_intermediate_size\":24}", "moe_intermediate_size: is 24 of 64, limit multiples of 16");
+	refused(MOE "\"moe_intermediate_size\":0}", "moe_intermediate_size: is 0");
+	refused(MOE "\"decoder_sparse_step\":0}", "decoder_sparse_step: is 0");
+	refused(MOE "\"mlp_only_layers\":3}", "mlp_only_layers: is no list");
+	refused(MOE "\"mlp_only_layers\":[\"a\"]}", "mlp_only_layers: is no list of numbers");
+	refused(MOE "\"norm_topk_prob\":1}", "norm_topk_prob");
+	refused(MIXTRAL ",\"num_local_experts\":0}", "num_local_experts: is 0");
+	refused(MIXTRAL ",\"hidden_act\":\"gelu\"}", "hidden_act: is gelu");
+}
+
 #define QWEN	"{\"model_type\":\"qwen2\",\"vocab_size\":100,\"hidden_size\":64,\"intermediate_size\":96," \
 		"\"num_hidden_layers\":2,\"num_attention_heads\":4,\"num_key_value_heads\":2,"
 #define GPT2	"{\"model_type\":\"gpt2\",\"vocab_size\":100,\"n_embd\":64,\"n_layer\":2,\"n_head\":4,"
@@ -370,6 +415,8 @@ int main(void)
 	T_RUN(scales_as_llama3);
 	T_RUN(scales_as_yarn_and_longrope);
 	T_RUN(reads_other_families);
+	T_RUN(reads_experts);
+	T_RUN(refuses_what_experts_have_not);
 	T_RUN(refuses_what_families_have_not);
 	T_RUN(refuses_other_kinds);
 	T_RUN(refuses_wrong_numbers);

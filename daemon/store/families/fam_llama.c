@@ -18,11 +18,14 @@ static int hf(struct sto_hf *h)
 
 static int gguf(struct gguf_config *g)
 {
-	return gguf_demand_u32(g, "attention.sliding_window", 0);
+	int err = gguf_demand_u32(g, "attention.sliding_window", 0);
+
+	return err ? err : gguf_experts(g);	/* as Mixtral's files have */
 }
 
 const struct sto_family sto_family_llama = {
 	.arch = MHS_ARCH_LLAMA, .hf_class = "LlamaForCausalLM", .hf_type = "llama", .gguf = "llama",
 	.defaults = { .context_max = 2048, .rms_eps = 1e-6f, .rope_base = 10000 },
-	.gguf_pairs = true, .peft_targets = { "q_proj", "v_proj" }, .hf = hf, .gguf_read = gguf,
+	.gguf_pairs = true, .gguf_experts = true,
+	.peft_targets = { "q_proj", "v_proj" }, .hf = hf, .gguf_read = gguf,
 };
