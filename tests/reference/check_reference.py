@@ -27,8 +27,9 @@ GGUF_TYPES = {"F32", "F16", "BF16", "Q8_0", "Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q2_
 	"Q6_K", "IQ4_NL", "IQ4_XS", "MXFP4"}
 
 
-FAMILIES = {"llama", "mistral", "qwen2", "qwen3", "gpt2", "gemma2", "gemma3_text", "phi3", "smollm3"}
-ARCHITECTURES = {"llama", "qwen2", "qwen3", "gpt2", "gemma2", "gemma3", "phi3", "smollm3"}
+FAMILIES = {"llama", "mistral", "qwen2", "qwen3", "gpt2", "gemma2", "gemma3_text", "phi3", "smollm3",
+	"qwen3_moe", "mixtral"}
+ARCHITECTURES = {"llama", "qwen2", "qwen3", "gpt2", "gemma2", "gemma3", "phi3", "smollm3", "qwen3moe"}
 
 
 def load(path):

@@ -15,7 +15,7 @@ import torch
 import transformers
 
 DATA = pathlib.Path(__file__).resolve().parent / "data"
-MODELS = ("tied_f32", "gpt2_f32", "gemma3_f32", "mistral_f32", "smollm3_f32")
+MODELS = ("tied_f32", "gpt2_f32", "gemma3_f32", "mistral_f32", "smollm3_f32", "qwen3_moe_f32")
 VOCAB = 300
 
 

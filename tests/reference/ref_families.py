@@ -17,12 +17,14 @@ import ref_tok
 
 SIZES = {"hidden_size": 64, "intermediate_size": 96, "num_hidden_layers": 2, "num_attention_heads": 4,
 	"num_key_value_heads": 2, "max_position_embeddings": 256}
+SMALL = SIZES | {"hidden_size": 32, "intermediate_size": 32, "num_attention_heads": 2, "num_key_value_heads": 1}
 PLAIN = {"rope_type": "default", "rope_theta": 10000.0}
 YARN = {"rope_type": "yarn", "rope_theta": 10000.0, "factor": 4.0, "original_max_position_embeddings": 64}
 LONG = {"rope_type": "longrope", "rope_theta": 10000.0, "short_factor": [1.0, 1.2, 1.5, 2.0], "long_factor": [1.0, 2.0, 4.0, 8.0],
 	"partial_rotary_factor": 0.5}
 
 # spelling: of config.json, "new" as transformers writes it now, "old" as it did
+# stacked: layers whose experts are stored as transformers keeps them in memory, all in one tensor
 MODELS = {
 	"qwen2_bf16": {"make": lambda **kw: tf.Qwen2Config(**SIZES, use_sliding_window=True, sliding_window=12, max_window_layers=1,
 		tie_word_embeddings=False, rope_parameters=PLAIN, **kw), "dtype": "bfloat16", "spelling": "new", "tok": "smollm"},
@@ -41,18 +43,25 @@ MODELS = {
 		**kw), "dtype": "float32", "spelling": "new", "tok": "gpt2"},
 	"phi3_f16": {"make": lambda **kw: tf.Phi3Config(**SIZES | {"max_position_embeddings": 512}, sliding_window=24, tie_word_embeddings=False,
 		original_max_position_embeddings=128, rope_parameters=LONG, **kw), "dtype": "float16", "spelling": "new", "tok": "strips"},
-	"smollm3_f32": {"make": lambda **kw: tf.SmolLM3Config(**SIZES | {"num_hidden_layers": 4, "intermediate_size": 64}, no_rope_layer_interval=2,
+	"smollm3_f32": {"make": lambda **kw: tf.SmolLM3Config(**SMALL | {"num_hidden_layers": 4}, no_rope_layer_interval=2,
 		rope_parameters=PLAIN, **kw), "dtype": "float32", "spelling": "old", "tok": "smollm"},
+	"qwen3_moe_f32": {"make": lambda **kw: tf.Qwen3MoeConfig(**SMALL | {"num_hidden_layers": 3}, head_dim=16, num_experts=4,
+		num_experts_per_tok=2, moe_intermediate_size=16, norm_topk_prob=True, mlp_only_layers=[1], tie_word_embeddings=True,
+		rope_parameters=PLAIN, **kw), "dtype": "float32", "spelling": "old", "tok": "smollm"},
+	"mixtral_bf16": {"make": lambda **kw: tf.MixtralConfig(**SMALL | {"intermediate_size": 16}, head_dim=16, sliding_window=20,
+		num_local_experts=3, num_experts_per_tok=2, tie_word_embeddings=True, rope_parameters=PLAIN, **kw), "dtype": "bfloat16",
+		"spelling": "new", "tok": "gpt2", "stacked": (0,)},
 }
 TOKENS = {"smollm": ("<|im_start|>", "<|im_end|>"), "llama3": ("<|begin_of_text|>", "<|eot_id|>"),
 	"gpt2": ("<|endoftext|>", "<|endoftext|>"), "strips": ("<|endoftext|>", "<|endoftext|>")}
 GAINS = {"q_proj": 1.4, "k_proj": 1.4, "qkv_proj": 1.3, "c_attn": 1.3, "o_proj": 1.5, "c_proj": 1.5, "gate_proj": 1.5, "up_proj": 1.5,
-	"gate_up_proj": 1.5, "c_fc": 1.5, "lm_head": 2.6}
+	"gate_up_proj": 1.5, "c_fc": 1.5, "lm_head": 2.6, "gate": 3.0}
 
 # GGUF files of the same configurations, with weights of their own
 FILES = {
 	"qwen2_q8_0": ("qwen2_bf16", Q.Q8_0, "smollm"), "qwen3_f16": ("qwen3_f16", Q.F16, "gpt2"), "gpt2_q4_1": ("gpt2_f32", Q.Q4_1, "gpt2"),
-	"smollm3_q8_0": ("smollm3_f32", Q.Q8_0, "smollm"),
+	"smollm3_q8_0": ("smollm3_f32", Q.Q8_0, "smollm"), "qwen3_moe_q8_0": ("qwen3_moe_f32", Q.Q8_0, "smollm"),
+	"mixtral_f16": ("mixtral_bf16", Q.F16, "gpt2"),
 	"gemma2_f16": ("gemma2_bf16", Q.F16, "smollm"), "gemma3_q8_0": ("gemma3_f32", Q.Q8_0, "gpt2"), "phi3_f32": ("phi3_f16", Q.F32, "gpt2"),
 }
 ADAPTERS = {
@@ -62,6 +71,7 @@ ADAPTERS = {
 	"gemma3_f32": {"all_linear": dict(r=4, lora_alpha=4, target_modules="all-linear"),
 		"embedding": dict(r=2, lora_alpha=4, target_modules=["embed_tokens", "q_proj"])},
 	"phi3_f16": {"fused": dict(r=4, lora_alpha=8, target_modules=["qkv_proj", "o_proj", "gate_up_proj", "down_proj"])},
+	"qwen3_moe_f32": {"attention": dict(r=4, lora_alpha=8, target_modules=["q_proj", "k_proj", "v_proj", "o_proj"])},
 	"qwen3_f16": {"some": dict(r=8, lora_alpha=8, target_modules=["q_proj", "v_proj", "down_proj"], use_rslora=True)},
 }
 
@@ -71,6 +81,7 @@ def fill(model, rng):
 	gemma = model.config.model_type.startswith("gemma")
 	for name, p in model.named_parameters():
 		leaf, last = name.split(".")[-2:]
+		leaf = last if leaf == "experts" else leaf
 		noise = rng.standard_normal(tuple(p.shape))
 		if "norm" in leaf or leaf.startswith("ln_"):
 			middle = 2.5 if leaf == "norm" else 1.5 if "post_" in leaf else 0.0  # of Gemma, to which 1 is added
@@ -80,7 +91,7 @@ def fill(model, rng):
 		elif leaf in ("embed_tokens", "wte", "wpe"):
 			value = noise * {"embed_tokens": 0.12 if gemma else 0.33, "wte": 0.33, "wpe": 0.2}[leaf]
 		else:
-			inner = p.shape[0] if leaf.startswith("c_") else p.shape[1]
+			inner = p.shape[0] if leaf.startswith("c_") else p.shape[-1]
 			value = noise * GAINS.get(leaf, 1.0) / np.sqrt(inner)
 		with torch.no_grad():
 			p.copy_(torch.from_numpy(value.astype(np.float32)))
@@ -119,11 +130,41 @@ def stored_names(model, bare):
 			yield name, name.removeprefix("transformer.") if bare else name, p
 
 
+# of one expert and of the router, where they are not called as transformers 5 calls them
+EXPERT_NAMES = {"mixtral": {".mlp.": ".block_sparse_moe.", "gate_proj": "w1", "up_proj": "w3", "down_proj": "w2"}}
+
+
+def expert_parts(name, p):
+	"""Halves of gate_up_proj [experts x 2 rows x columns] as two matrices of all experts; down_proj as it is."""
+	if name.endswith("gate_up_proj"):
+		return zip((name.replace("gate_up_proj", half) for half in ("gate_proj", "up_proj")), p.chunk(2, dim=1))
+	return [(name, p)]
+
+
+def as_saved(config, name, p):
+	"""One tensor for each expert, as save_pretrained() writes them."""
+	if ".mlp." not in name or not hasattr(config, "num_experts_per_tok"):
+		return [(name, p)]
+	parts = [(name, p)]
+	if ".experts." in name:
+		parts = [(part.replace("experts.", "experts.%d." % n) + ".weight", one) for part, all_of in expert_parts(name, p)
+			for n, one in enumerate(all_of)]
+	for old, new in EXPERT_NAMES.get(config.model_type, {}).items():
+		parts = [(part.replace(old, new), one) for part, one in parts]
+	return parts
+
+
+def folder_tensors(model, spec):
+	for name, out, p in stored_names(model, spec.get("bare", False)):
+		stacked = ".mlp." in name and int(name.split(".")[2]) in spec.get("stacked", ())
+		yield from [(out, p)] if stacked else as_saved(model.config, out, p)
+
+
 def write_folder(folder, name, vocab, tok, rng):
 	model, config, spec = build(name, vocab, tok, rng)
 	folder.mkdir(parents=True)
 	bare = spec.get("bare", False)
-	tensors = {out: p.detach().to(getattr(torch, spec["dtype"])).contiguous() for _, out, p in stored_names(model, bare)}
+	tensors = {out: p.detach().to(getattr(torch, spec["dtype"])).contiguous() for out, p in folder_tensors(model, spec)}
 	if bare:
 		tensors |= {"h.%d.attn.bias" % n: torch.ones(1, 1, 4, 4).tril() for n in range(config.n_layer)}
 	ref_hf.write_weights(folder, tensors, 1)
@@ -141,11 +182,12 @@ BLOCKS = {"self_attn.q_proj": "attn_q", "self_attn.k_proj": "attn_k", "self_attn
 	"self_attn.q_norm": "attn_q_norm", "self_attn.k_norm": "attn_k_norm", "self_attn.qkv_proj": "attn_qkv",
 	"mlp.gate_proj": "ffn_gate", "mlp.up_proj": "ffn_up", "mlp.down_proj": "ffn_down", "mlp.gate_up_proj": "ffn_up",
 	"input_layernorm": "attn_norm", "attn.c_attn": "attn_qkv", "attn.c_proj": "attn_output", "mlp.c_fc": "ffn_up",
-	"mlp.c_proj": "ffn_down", "ln_1": "attn_norm", "ln_2": "ffn_norm"}
+	"mlp.c_proj": "ffn_down", "mlp.gate": "ffn_gate_inp", "mlp.experts.gate_proj": "ffn_gate_exps",
+	"mlp.experts.up_proj": "ffn_up_exps", "mlp.experts.down_proj": "ffn_down_exps", "ln_1": "attn_norm", "ln_2": "ffn_norm"}
 TOPS = {"model.embed_tokens.weight": "token_embd.weight", "model.norm.weight": "output_norm.weight", "lm_head.weight": "output.weight",
 	"transformer.wte.weight": "token_embd.weight", "transformer.wpe.weight": "position_embd.weight",
 	"transformer.ln_f.weight": "output_norm.weight", "transformer.ln_f.bias": "output_norm.bias"}
-ARCH = {"gemma3_text": "gemma3"}
+ARCH = {"gemma3_text": "gemma3", "qwen3_moe": "qwen3moe", "mixtral": "llama"}
 
 
 def is_gemma(c):
@@ -163,7 +205,7 @@ def gguf_name(name, gemma):
 	if name in TOPS:
 		return TOPS[name]
 	_, _, layer, rest = name.split(".", 3)
-	rest, last = rest.rsplit(".", 1)
+	rest, last = (rest, "weight") if ".experts." in rest else rest.rsplit(".", 1)
 	return "blk.%s.%s.%s" % (layer, block_name(rest, gemma), last)
 
 
@@ -173,7 +215,7 @@ def is_turned(name):
 
 def paired_heads(name, c):
 	"""Heads of a matrix whose rows llama.cpp wants in the order in which it rotates them; 0: as they are."""
-	if c.model_type != "smollm3":
+	if c.model_type not in ("smollm3", "mixtral"):
 		return 0
 	return c.num_attention_heads if ".q_proj" in name else c.num_key_value_heads if ".k_proj" in name else 0
 
@@ -211,6 +253,11 @@ def add_numbers(writer, c):
 	writer.add_key_length(head_dim)
 	writer.add_value_length(head_dim)
 	add_rope(writer, c, head_dim)
+	if hasattr(c, "num_experts_per_tok"):
+		writer.add_expert_count(c.num_experts)
+		writer.add_expert_used_count(c.num_experts_per_tok)
+	if c.model_type == "qwen3_moe":
+		writer.add_expert_feed_forward_length(c.moe_intermediate_size)
 	if c.model_type == "gemma2":
 		writer.add_attn_logit_softcapping(c.attn_logit_softcapping)
 		writer.add_final_logit_softcapping(c.final_logit_softcapping)
@@ -249,6 +296,10 @@ def for_gguf(name):
 			config.attention_bias = False
 		if base == "smollm3_f32":	# a file means each fourth layer
 			config.no_rope_layers = [1, 1, 1, 0]
+		if base == "qwen3_moe_f32":	# and experts in all layers
+			config.mlp_only_layers, config.moe_intermediate_size, config.num_hidden_layers = [], 32, 2
+		if base == "mixtral_bf16":
+			config.sliding_window = None
 		return config
 	return changed
 
@@ -266,9 +317,9 @@ def write_file(path, name, vocab, tok, rng):
 	ref_gguf.add_tokenizer(writer, {"tok": letters, "pre": {"smollm": "smollm", "gpt2": "gpt-2"}[letters],
 		"bos": TOKENS[letters][0], "eos": [TOKENS[letters][1]], "add_bos": False}, tok)
 	names = {}
-	for hf, _, p in stored_names(model, False):
+	for hf, p in ((n, one) for whole, _, p in stored_names(model, False) for n, one in expert_parts(whole, p)):
 		array, to = to_gguf(hf, p.detach().numpy(), config), gguf_name(hf, is_gemma(config))
-		own = Q.F32 if array.ndim == 1 or to.startswith("position") else kind
+		own = Q.F32 if array.ndim == 1 or to.startswith("position") or "gate_inp" in to else kind
 		writer.add_tensor(to, array if own == Q.F32 else gguf.quantize(array, own), raw_dtype=own)
 		names[to] = hf
 	writer.write_header_to_file()
@@ -286,6 +337,8 @@ def read_back(path, model, names):
 			continue
 		array = gguf.dequantize(t.data, t.tensor_type).astype(np.float32).reshape([int(n) for n in reversed(t.shape)])
 		state[names[t.name]] = torch.from_numpy(np.array(from_gguf(names[t.name], array, model.config)))
+	for whole in [n for n in state if n.endswith("experts.gate_up_proj")]:
+		state[whole] = torch.cat([state.pop(whole.replace("gate_up_proj", half)) for half in ("gate_proj", "up_proj")], dim=1)
 	if model.config.tie_word_embeddings:
 		state["lm_head.weight"] = state[names["token_embd.weight"]]
 	model.load_state_dict(state, strict=True)

@@ -2,6 +2,7 @@
 """Random Llama weights, and what transformers says about any model in float32."""
 
 import base64
+import functools
 
 import numpy as np
 import torch
@@ -113,14 +114,32 @@ def int8_rows(x):
 	return ((blocks / scale).round() * scale).reshape(x.shape)
 
 
+def rounded_experts(m, x, picked, weights):
+	"""The forward of experts, which are no modules to hook, with the inputs of their matrices rounded. Routers stay."""
+	linear, out, rounded = torch.nn.functional.linear, torch.zeros_like(x), int8_rows(x)
+	for expert in range(m.num_experts):
+		token, place = torch.where(picked == expert)
+		if not len(token):
+			continue
+		gate, up = linear(rounded[token], m.gate_up_proj[expert]).chunk(2, dim=-1)
+		one = linear(int8_rows(m.act_fn(gate) * up), m.down_proj[expert])
+		out.index_add_(0, token, one * weights[token, place, None])
+	return out
+
+
 def int8_shift(model, prompt):
 	"""How far eight-bit activations move the last logits at most."""
 	plain = logits_of(model, [prompt])[0, -1]
 	hooks = [m.register_forward_pre_hook(lambda _, args: (int8_rows(args[0]),))
 		for m in model.modules() if isinstance(m, torch.nn.Linear)]
+	mixtures = [m for m in model.modules() if hasattr(m, "num_experts") and hasattr(m, "gate_up_proj")]
+	for m in mixtures:
+		m.forward = functools.partial(rounded_experts, m)
 	moved = logits_of(model, [prompt])[0, -1]
 	for hook in hooks:
 		hook.remove()
+	for m in mixtures:
+		del m.forward
 	return float((plain - moved).abs().max())
 
 

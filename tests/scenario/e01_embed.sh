@@ -5,7 +5,7 @@
 data="$here/tests/reference/data"
 export MHOST_LIBRARY="$B/libmhost.so.2" PYTHONPATH="$here/client/python" PYTHONDONTWRITEBYTECODE=1
 
-models="tied_f32 gpt2_f32 gemma3_f32 mistral_f32 smollm3_f32"
+models="tied_f32 gpt2_f32 gemma3_f32 mistral_f32 smollm3_f32 qwen3_moe_f32"
 for name in $models; do
 	"$MHOST" import "$name@1.0.0" "$data/models/$name" >/dev/null
 done

@@ -53,10 +53,15 @@ static int import_dir(struct sto_error *error)
 	return err;
 }
 
-static void fresh_dir(void)
+static void copy_dir(const char *from)
 {
 	t_remove_tree(t_path("hf"));
-	t_copy_folder(CONTROL, t_path("hf"));
+	t_copy_folder(from, t_path("hf"));
+}
+
+static void fresh_dir(void)
+{
+	copy_dir(CONTROL);
 }
 
 static void put_text(const char *name, const char *text)
@@ -127,6 +132,19 @@ static void append_copy(const char *name, uint64_t flip)
 	free(text);
 	free(old);
 	t_bytes_free(&raw);
+}
+
+/* In the header of model.safetensors, behind @name: @old becomes @new, which is as long. */
+static void edit_header(const char *name, const char *old, const char *new)
+{
+	FILE *f = fopen(t_path("hf/model.safetensors"), "r+b");
+	static char text[16384];
+	size_t n = f ? fread(text, 1, sizeof(text) - 1, f) : 0;
+	char *at = memmem(text, n, name, strlen(name));
+
+	at = at ? memmem(at, n - (size_t)(at - text), old, strlen(old)) : NULL;
+	t_need(at && strlen(old) == strlen(new) && !fseek(f, at - text, SEEK_SET) &&
+	       fwrite(new, strlen(new), 1, f) == 1 && !fclose(f));
 }
 
 static void takes_end_tokens_from_generation(void)
@@ -260,6 +278,43 @@ static void refuses_tensors_without_a_place(void)
 	t_eq(import_dir(&error), 0);
 }
 
+static void refused_with(const char *folder, const char *name, const char *old, const char *new,
+			 const char *expect)
+{
+	struct sto_error error;
+
+	copy_dir(folder);
+	edit_header(name, old, new);
+	t_ok(import_dir(&error) < 0);
+	if (!t_ok(strstr(error.text, expect)))
+		printf("# %s, not %s\n", error.text, expect);
+}
+
+/* One tensor for each expert, or one for all of a layer. */
+static void refuses_experts_that_do_not_fit(void)
+{
+	static const char each[] = T_REFERENCE "/models/qwen3_moe_f32", all[] = T_REFERENCE "/models/mixtral_bf16";
+	struct sto_error error;
+
+	copy_dir(each);
+	t_eq(import_dir(&error), 0);
+	t_ok(head.experts.count == 4 && head.experts.layers[0] == 5);
+	copy_dir(all);
+	t_eq(import_dir(&error), 0);
+	t_ok(head.experts.count == 3 && head.experts.layers[0] == 3);
+	refused_with(each, "model.layers.0.mlp.experts", "experts.3.up_proj", "experts.9.up_proj",
+		     "layers.0.mlp.experts.3.up_proj.weight: is absent");
+	refused_with(each, "layers.2.mlp.experts.1.down_proj", "[32,16]", "[16,32]",
+		     "layers.2.mlp.experts.1.down_proj.weight: shape has 2 dimensions, 16 x 32, limit 2, 32 x 16");
+	refused_with(each, "layers.2.mlp.gate", "gate.weight", "gat5.weight", "layers.2.mlp.gate.weight: is absent");
+	refused_with(each, "layers.1.mlp.gate_proj", "F32", "I32", "layers.1.mlp.gate_proj.weight: dtype is I32");
+	refused_with(each, "layers.0.mlp.experts.2.up_proj", "F32", "I32", "experts.2.up_proj.weight: dtype is I32");
+	refused_with(all, "layers.0.mlp.experts.gate_up_proj", "[3,32,32]", "[2,48,32]",
+		     "experts.gate_up_proj: has 3 dimensions, 2 x 48 x 32, limit 3, 3 x 32 x 32");
+	refused_with(all, "layers.1.block_sparse_moe.experts.2.w2", "w2", "w5",
+		     "layers.1.block_sparse_moe.experts.2.w2.weight: is absent");
+}
+
 int main(void)
 {
 	if (access(CONTROL "/model.safetensors", R_OK)) {
@@ -271,5 +326,6 @@ int main(void)
 	T_RUN(takes_the_special_tokens_that_count);
 	T_RUN(ties_only_what_is_equal);
 	T_RUN(refuses_tensors_without_a_place);
+	T_RUN(refuses_experts_that_do_not_fit);
 	return t_done();
 }
