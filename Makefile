@@ -402,6 +402,7 @@ UNIT_TESTS := \
 	differ \
 	diverge \
 	draft \
+	embed \
 	epoch \
 	extents \
 	families \

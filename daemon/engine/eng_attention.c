@@ -73,7 +73,7 @@ static bool is_unwanted(const struct eng_step *step, uint32_t layer, const struc
 	if (!step->thin || layer + 1 < step->model->config.layer_count)
 		return false;
 	for (uint32_t r = group->first; r < group->first + group->count; r++)
-		if (step->rows[r].logits >= 0)
+		if (eng_row_wants(&step->rows[r]))
 			return false;
 	return true;
 }

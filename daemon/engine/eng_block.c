@@ -36,7 +36,7 @@ static void shrink(const struct worker *w, uint32_t layer, struct eng_range targ
 		eng_lora_shrink(w->eng, &pass, targets, in);
 }
 
-static void norm_row(const struct worker *w, struct norm norm, const float *x, float *out)
+void eng_norm_row(const struct worker *w, struct norm norm, const float *x, float *out)
 {
 	const struct eng_config *c = &w->model->config;
 
@@ -44,17 +44,6 @@ static void norm_row(const struct worker *w, struct norm norm, const float *x, f
 		w->kernels->layer_norm(out, x, norm.weight, norm.bias, c->hidden, c->rms_eps);
 	else
 		w->kernels->rms_norm(out, x, norm.weight, c->hidden, c->rms_eps);
-}
-
-void eng_give_hidden(const struct worker *w)
-{
-	const struct eng_step *step = &w->eng->step;
-	const struct norm norm = { w->model->output_norm, w->model->output_norm_bias };
-	struct eng_range rows = share_of_whole_rows(w);
-
-	for (uint32_t r = rows.first; r < rows.first + rows.count; r++)
-		if (step->rows[r].hidden)
-			norm_row(w, norm, step->buf.x + r * step->buf.hidden_stride, step->rows[r].hidden);
 }
 
 struct eng_operand eng_normed(const struct worker *w, struct norm norm, const uint32_t *list, bool round,
@@ -72,8 +61,8 @@ struct eng_operand eng_normed(const struct worker *w, struct norm norm, const ui
 	};
 
 	for (uint32_t r = rows.first; r < rows.first + rows.count; r++)
-		norm_row(w, norm, buf->x + (list ? list[r] : r) * buf->hidden_stride,
-			 to + r * in.stride);
+		eng_norm_row(w, norm, buf->x + (list ? list[r] : r) * buf->hidden_stride,
+			     to + r * in.stride);
 	if (round)
 		round_rows(w, &in);
 	shrink(w, layer, targets, &in);

@@ -51,14 +51,14 @@ static void embed(const struct worker *w)
 	meet(w);
 }
 
-/* Rows that want logits close up; the prompts among them come first, as all rows did. */
+/* Rows that want something close up; the prompts among them come first, as all rows did. */
 static void close_up(struct eng_step *step)
 {
 	struct eng_buffers *buf = &step->buf;
 	uint32_t place[ENG_ROWS_MAX], n = 0, prompts = 0;
 
 	for (uint32_t r = 0; r < step->row_count; r++) {
-		if (step->rows[r].logits < 0)
+		if (!eng_row_wants(&step->rows[r]))
 			continue;
 		prompts += r < step->prompt_count;
 		place[r] = n;
@@ -68,8 +68,9 @@ static void close_up(struct eng_step *step)
 			buf->heads_stride * sizeof(*buf->heads));
 		step->rows[n++] = step->rows[r];
 	}
-	for (uint32_t i = 0; i < n; i++)
+	for (uint32_t i = 0; i < step->logits_count; i++)
 		step->logits_rows[i] = place[step->logits_rows[i]];
+	step->row_count = n;
 	step->prompt_count = prompts;
 	eng_lora_group(step, NULL, n, &step->uses);
 }
@@ -87,8 +88,21 @@ static void keep_wanted(struct worker *w)
 	if (w->thread == 0)
 		close_up(step);
 	meet(w);
-	w->rows = (struct eng_range){ 0, step->logits_count };
-	w->few = step->logits_count <= ENG_FEW_ROWS;
+	w->rows = (struct eng_range){ 0, step->wanted_count };
+	w->few = step->wanted_count <= ENG_FEW_ROWS;
+}
+
+/* By rows, all of which are whole. */
+static void read_hidden(const struct worker *w)
+{
+	const struct eng_step *step = &w->eng->step;
+	const struct norm norm = { w->model->output_norm, w->model->output_norm_bias };
+	struct eng_range rows = eng_share(step->row_count, w->thread, w->eng->threads);
+
+	for (uint32_t r = rows.first; r < rows.first + rows.count; r++)
+		if (step->rows[r].hidden)
+			eng_norm_row(w, norm, step->buf.x + r * step->buf.hidden_stride,
+				     step->rows[r].hidden);
 }
 
 static void cap_logits(const struct worker *w, struct eng_range columns)
@@ -102,7 +116,7 @@ static void cap_logits(const struct worker *w, struct eng_range columns)
 }
 
 /* By panels again: few rows are left. */
-static void read_out(struct worker *w)
+static void read_logits(struct worker *w)
 {
 	const struct eng_step *step = &w->eng->step;
 	const struct eng_model *m = w->model;
@@ -111,12 +125,6 @@ static void read_out(struct worker *w)
 	struct eng_operand in;
 	uint32_t layers = m->config.layer_count;
 
-	if (!step->logits_count)
-		return;
-	if (w->own_rows) {
-		w->own_rows = false;
-		meet(w);
-	}
 	w->rows = (struct eng_range){ 0, step->logits_count };
 	w->few = step->logits_count <= ENG_FEW_ROWS;
 	in = eng_normed(w, (struct norm){ m->output_norm, m->output_norm_bias }, step->logits_rows,
@@ -127,6 +135,21 @@ static void read_out(struct worker *w)
 			m->config.vocab_count, step->logits_index);
 	if (m->config.logit_cap > 0)
 		cap_logits(w, columns_of(&m->output, panels));
+}
+
+static void read_out(struct worker *w)
+{
+	const struct eng_step *step = &w->eng->step;
+
+	if (!step->wanted_count)
+		return;
+	if (w->own_rows) {
+		w->own_rows = false;
+		meet(w);
+	}
+	read_hidden(w);
+	if (step->logits_count)
+		read_logits(w);
 }
 
 void eng_decoder_run(void *arg, uint32_t thread)
@@ -153,7 +176,7 @@ void eng_decoder_run(void *arg, uint32_t thread)
 		eng_project_qkv(&w, i);
 		eng_attention(eng, thread, i);
 		if (step->thin && i + 1 == c->layer_count) {
-			if (!step->logits_count)
+			if (!step->wanted_count)
 				return;
 			keep_wanted(&w);
 		} else {
@@ -165,7 +188,5 @@ void eng_decoder_run(void *arg, uint32_t thread)
 		else
 			w.feed_forward(&w, i);
 	}
-	if (step->hidden_wanted)
-		eng_give_hidden(&w);
 	read_out(&w);
 }

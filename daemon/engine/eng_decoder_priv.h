@@ -73,8 +73,8 @@ struct norm {
 
 /* eng_block.c */
 
-/* The rows that are wanted after the final norm, by whole rows. */
-void eng_give_hidden(const struct worker *w);
+/* One row of x into @out. */
+void eng_norm_row(const struct worker *w, struct norm norm, const float *x, float *out);
 struct eng_lora_pass eng_worker_pass(const struct worker *w, uint32_t layer, struct eng_range rows);
 /* Rows of x, or those listed in @list, normed and, if @round, rounded, for the @targets. */
 struct eng_operand eng_normed(const struct worker *w, struct norm norm, const uint32_t *list, bool round,

@@ -113,8 +113,7 @@ struct eng_row {
 	bool is_prompt;			/* part of a prompt, not generated */
 	/* row of @logits to fill, < ENG_ROWS_MAX and no other row's; -1: none wanted */
 	int32_t logits;
-	/* [hidden]: gets what the last layer leaves, after the final norm; NULL: not wanted */
-	float *hidden;
+	float *hidden;			/* [hidden] to fill: what the output matrix multiplies; or NULL */
 	/* low-rank adapters on top of the model, summed in this order, <= ENG_ADAPTERS_MAX */
 	const struct eng_adapter *adapters;
 	uint32_t adapter_count;		/* 0: none */
@@ -137,7 +136,8 @@ int eng_prepare(struct eng *eng, const struct eng_model *model);
 /*
  * Run 1..ENG_ROWS_MAX rows; rows of one sequence stand in order of position. Writes their K and V
  * to the pages, and logits rows [vocab_count] for those that want them, row r at @logits + r *
- * vocab_count. No allocation, no system call but a futex wake when threads sleep. Returns 0;
+ * vocab_count; for those with @hidden their state behind the last norm. No allocation, no system call
+ * but a futex wake when threads sleep. Returns 0;
  * -EINVAL: a row is out of range, or the model or an adapter was not prepared (nothing was computed).
  */
 int eng_step(struct eng *eng, const struct eng_model *model, const struct eng_row *rows,

@@ -144,6 +144,7 @@ struct eng_step {
 	uint32_t row_count, prompt_count;
 	uint32_t group_count;
 	uint32_t logits_count;
+	uint32_t wanted_count;			/* rows that want logits or their hidden state */
 	struct eng_row rows[ENG_ROWS_MAX];
 	/*
 	 * Consecutive rows of one sequence, at most ENG_QUERIES / (heads per KV head), at least
@@ -151,8 +152,7 @@ struct eng_step {
 	 */
 	struct eng_range groups[ENG_ROWS_MAX];
 	bool split_parts;			/* attention leaves parts, to be merged later */
-	bool hidden_wanted;			/* by some row */
-	bool thin;				/* rows without logits end in the last layer */
+	bool thin;				/* rows that want nothing end in the last layer */
 	bool own_rows;				/* each thread has rows of its own: */
 	struct eng_range group_share[ENG_THREADS_MAX];
 	struct eng_range row_share[ENG_THREADS_MAX];
@@ -173,6 +173,11 @@ struct eng {
 	struct eng_lora_scratch lora;	/* memory of its own, at z */
 	struct eng_step step;
 };
+
+static inline bool eng_row_wants(const struct eng_row *row)
+{
+	return row->logits >= 0 || row->hidden;
+}
 
 static inline bool eng_quantized(const struct eng_matrix *m)
 {

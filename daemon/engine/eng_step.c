@@ -156,6 +156,13 @@ static void order_logits(struct eng_step *step)
 	}
 }
 
+static void count_wanted(struct eng_step *step)
+{
+	step->wanted_count = 0;
+	for (uint32_t i = 0; i < step->row_count; i++)
+		step->wanted_count += eng_row_wants(&step->rows[i]);
+}
+
 int eng_step(struct eng *eng, const struct eng_model *model, const struct eng_row *rows,
 	     uint32_t row_count, float *logits)
 {
@@ -174,12 +181,10 @@ int eng_step(struct eng *eng, const struct eng_model *model, const struct eng_ro
 	share_rows(step, eng->threads);
 	group_rows(step, c->head_count / c->kv_head_count, eng->threads);
 	order_logits(step);
+	count_wanted(step);
 	eng_lora_group(step, NULL, row_count, &step->uses);
 	eng_lora_group(step, step->logits_rows, step->logits_count, &step->logits_uses);
-	step->hidden_wanted = false;
-	for (uint32_t i = 0; i < row_count; i++)
-		step->hidden_wanted |= rows[i].hidden != NULL;
-	step->thin = step->logits_count < row_count && !step->split_parts && !step->hidden_wanted;
+	step->thin = step->wanted_count < row_count && !step->split_parts;
 	eng_pool_run(eng->pool, eng_decoder_run, eng);
 	return 0;
 }

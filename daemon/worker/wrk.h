@@ -342,6 +342,7 @@ void wrk_emit_token(struct wrk *w, struct wrk_request *r, float *logits, bool ah
 void wrk_emit_score(struct wrk *w, struct wrk_request *r, uint32_t position, const float *logits);
 /* wrk_embed.c: 0 or -1 without memory; where a row of the next step leaves its state, or NULL; a row is done. */
 int wrk_embed_begin(struct wrk *w, struct wrk_request *r, const struct wrk_version *v);
+uint32_t wrk_embed_rows(const struct wrk_request *r);	/* of the prompt, to be computed */
 float *wrk_embed_slot(const struct wrk *w, const struct wrk_request *r, uint32_t position);
 void wrk_embed_row(struct wrk *w, struct wrk_request *r, const struct eng_row *row);
 

@@ -13,8 +13,12 @@
  */
 static uint32_t prompt_rows_left(const struct wrk_request *r)
 {
-	uint32_t target = r->kind == MHS_REC_SCORE ? r->prompt_count - 1 : r->token_count;
+	uint32_t target = r->token_count;
 
+	if (r->kind == MHS_REC_SCORE)
+		target = r->prompt_count - 1;
+	else if (r->kind == MHS_REC_EMBED)
+		target = wrk_embed_rows(r);
 	return target - r->computed;
 }
 

@@ -154,6 +154,8 @@ const char *wrk_request_check(const struct mhs_request *rq, uint32_t kind, uint3
 		wrong = "pooling: only embed pools";
 	if (!wrong && rq->pooling >= MHS_POOL_COUNT)
 		wrong = "pooling: must be mean, last or first";
+	if (!wrong && kind == MHS_REC_EMBED && !rq->prompt_bytes)
+		wrong = "prompt is empty: an embedding needs at least one token";
 	if (!wrong && rq->grammar && kind != MHS_REC_GENERATE)
 		wrong = "grammar: only generate follows one";
 	return wrong;

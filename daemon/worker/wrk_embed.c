@@ -28,6 +28,12 @@ int wrk_embed_begin(struct wrk *w, struct wrk_request *r, const struct wrk_versi
 	return r->vector ? 0 : -1;
 }
 
+uint32_t wrk_embed_rows(const struct wrk_request *r)
+{
+	/* No token sees one behind it. */
+	return r->rq.pooling == MHS_POOL_FIRST ? 1 : r->prompt_count;
+}
+
 float *wrk_embed_slot(const struct wrk *w, const struct wrk_request *r, uint32_t position)
 {
 	bool wanted = r->rq.pooling == MHS_POOL_LAST ? position + 1 == r->prompt_count :
@@ -66,7 +72,7 @@ void wrk_embed_row(struct wrk *w, struct wrk_request *r, const struct eng_row *r
 	vector->rows += row->hidden != NULL;
 	if (row->position >= vector->pooled)
 		vector->pooled = row->position + 1;
-	if (vector->pooled < r->prompt_count)
+	if (vector->pooled < wrk_embed_rows(r))
 		return;
 	if (!finish(vector, hidden, r->rq.flags & MHS_REQ_RAW)) {
 		wrk_request_fail(w, r, MHS_ERR_NAN, "the hidden state is not finite");

@@ -209,13 +209,18 @@ static void adopt(struct wrk_request *r, uint32_t i, struct wrk_page *page)
 	r->pages[i] = page->memory;
 }
 
+/* Rows whose keys and values are known need not be computed: nobody asks for what they lead to. */
+static bool may_skip(const struct wrk_request *r)
+{
+	return r->kind == MHS_REC_EMBED ? r->rq.pooling == MHS_POOL_LAST : r->kind != MHS_REC_SCORE;
+}
+
 void wrk_prefix_follow(struct wrk *w, struct wrk_request *r)
 {
 	uint32_t at = r->computed / ENG_PAGE_TOKENS, end = shareable(r, r->token_count - 1);
 
-	/* Scores and vectors want every row; and a page begun by own rows is gone through to its end. */
-	if (!r->space || wrk_only_reads(r->kind) || r->computed % ENG_PAGE_TOKENS ||
-	    r->published != at)
+	/* Some want every row; and a page begun by own rows is gone through to its end. */
+	if (!r->space || !may_skip(r) || r->computed % ENG_PAGE_TOKENS || r->published != at)
 		return;
 	for (; at < end; at++) {
 		const uint32_t *tokens = r->tokens + (size_t)at * ENG_PAGE_TOKENS;

@@ -43,6 +43,9 @@ static void see(struct t_served *served, uint32_t type, const uint8_t *record, u
 	} else if (type == MHS_REC_SCORES) {
 		memcpy(s->scores + s->score_count, chunk + 1, chunk->count * sizeof(float));
 		s->score_count += chunk->count;
+	} else if (type == MHS_REC_VECTOR) {
+		memcpy(s->vector + s->vector_count, chunk + 1, chunk->count * sizeof(float));
+		s->vector_count += chunk->count;
 	} else if (type == MHS_REC_TOKEN) {
 		s->disordered |= token->index != s->count;
 		s->tokens[s->count++] = token->token;

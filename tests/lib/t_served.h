@@ -15,6 +15,8 @@ struct t_seen {
 	uint32_t tokens[T_SERVED_TOKENS], count, end_count, cached_count;
 	float scores[T_SERVED_TOKENS];
 	uint32_t score_count;
+	float vector[T_SERVED_TOKENS];
+	uint32_t vector_count;
 	struct mhs_begin begin;
 	struct mhs_adapter_used used[MHS_ADAPTERS_MAX];
 	char message[MHS_MESSAGE_BYTES + 1];
