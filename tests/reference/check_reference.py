@@ -18,6 +18,7 @@ import sys
 
 import check_adapters
 import check_bad
+import check_embed
 import check_host
 import check_model
 import check_shadow
@@ -180,7 +181,7 @@ def arguments():
 	args.add_argument("--whole", type=pathlib.Path)
 	args.add_argument("--tiny", type=pathlib.Path, default=HERE.parents[1] / "tools/tiny")
 	args.add_argument("--smollm2", type=pathlib.Path)
-	args.add_argument("--only", choices=["models", "adapters", "gguf", "tiny", "shadow", "bad", "smollm2"])
+	args.add_argument("--only", choices=["models", "adapters", "embed", "gguf", "tiny", "shadow", "bad", "smollm2"])
 	args.add_argument("--unpack", type=pathlib.Path)
 	args.add_argument("-q", "--quiet", action="store_true", help="print failures only")
 	args.add_argument("-v", "--verbose", action="store_true", help="print what was said of damaged files")
@@ -211,11 +212,13 @@ def check_served(tally, opt):
 		host = check_host.Host(opt.mhost, opt.mhostd, opt.socket, opt.store, daemon_options(opt))
 		try:
 			check_isa(tally, host, opt.isa)
-			if opt.only in (None, "models", "adapters"):
+			if opt.only in (None, "models", "adapters", "embed"):
 				check_folders(tally, host, data, opt.whole)
-			if opt.only in (None, "models", "adapters"):
+			if opt.only in (None, "models", "adapters", "embed"):
 				check_adapters.check_adapters(tally, host, data, name_of_folder(host), kind_of_folder)
 				check_adapters.check_refused(tally, host, data, name_of_folder(host))
+			if opt.only in (None, "embed"):
+				check_embed.check_all(tally, host, data, name_of_folder(host), kind_of_folder)
 			if opt.only in (None, "gguf"):
 				check_files(tally, host, data, opt.whole)
 			if not opt.whole and opt.only in (None, "tiny"):

@@ -1,40 +1,74 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""What transformers makes of prompts as vectors: data/embeddings.json, for the float models of data/models.
+"""Write data/embeddings.json: transformers' last_hidden_state of the committed models, pooled, in float32.
 
-    /some/where/bin/python make_embeddings.py    a venv as for make_reference.py
-
-The base is upcast to float32; a vector is the mean, last or first row of last_hidden_state, which the final norm has seen.
+    make_embeddings.py [--data DIR]     requirements.txt; requirements-peft.txt too, for the adapters
 """
+
+import argparse
 import base64
 import json
+import os
 import pathlib
-import random
 
+os.environ["TOKENIZERS_PARALLELISM"] = "false"
+
+import peft
 import torch
 import transformers
 
-DATA = pathlib.Path(__file__).resolve().parent / "data"
-MODELS = ("tied_f32", "gpt2_f32", "gemma3_f32", "mistral_f32", "smollm3_f32", "qwen3_moe_f32")
-VOCAB = 300
+import ref_model
+
+MODELS = ["gemma2_bf16", "gemma3_f32", "gpt2_f32", "llama3_bf16", "mistral_f32", "phi3_f16", "qwen2_bf16", "qwen3_f16", "qwen3_moe_f32",
+	"smollm3_f32", "tied_f32"]
+ADAPTERS = ["gemma3_f32/all_linear", "gemma3_f32/embedding", "gpt2_f32/fused"]
+LONG = 120  # tokens: beyond every window
 
 
-def vector(values):
-	return base64.b64encode(values.numpy().astype("<f4").tobytes()).decode("ascii")
+def load(path):
+	return json.loads(path.read_text(encoding="utf-8"))
 
 
-def record(model, ids):
-	with torch.no_grad():
-		hidden = model(torch.tensor([ids])).last_hidden_state[0]
-	return {"ids": ids, "mean": vector(hidden.mean(0)), "last": vector(hidden[-1]), "cls": vector(hidden[0])}
+def base64_of(vector):
+	return base64.b64encode(vector.numpy().astype("<f4").tobytes()).decode()
+
+
+@torch.no_grad()
+def poolings_of(decoder, ids):
+	"""`decoder` is the model below its output matrix; its last_hidden_state is behind the last norm."""
+	states = decoder(torch.as_tensor([ids]), use_cache=False).last_hidden_state[0].float()
+	return {"mean": base64_of(states.mean(0)), "last": base64_of(states[-1]), "cls": base64_of(states[0])}
+
+
+def prompts_of(record):
+	"""One text, and ids that are not worth storing: check_embed.py makes them again."""
+	text = next(c for c in record["cases"] if "text" in c)
+	return [{"text": text["text"], "prompt": text["prompt"]}, {"count": LONG}]
+
+
+def ids_of(case, vocab):
+	return case.get("prompt") or [(37 * n * n + 11 * n + 5) % vocab for n in range(case["count"])]
+
+
+def record_of(data, name, adapter=None):
+	golden = load(data / "goldens/models" / (name + ".json"))
+	model = ref_model.from_folder(data / "models" / name)
+	decoder = model.base_model
+	if adapter:
+		peft.PeftModel.from_pretrained(model, data / "adapters" / adapter)  # in place
+	cases = [case | poolings_of(decoder, ids_of(case, golden["vocab_rows"])) for case in prompts_of(golden)]
+	return {"model": "models/" + name, "vocab": golden["vocab_rows"]} | ({"adapter": adapter} if adapter else {}) | {"cases": cases}
 
 
 def main():
-	chosen, found = random.Random(20), {}
-	for name in MODELS:
-		model = transformers.AutoModel.from_pretrained(DATA / "models" / name, attn_implementation="eager", dtype=torch.float32).eval()
-		found[name] = [record(model, [chosen.randrange(VOCAB) for _ in range(n)]) for n in (1, 33, 100)]
-	(DATA / "embeddings.json").write_text(json.dumps(found, separators=(",", ":")) + "\n", encoding="ascii")
+	args = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+	args.add_argument("--data", type=pathlib.Path, default=pathlib.Path(__file__).resolve().parent / "data")
+	data = args.parse_args().data
+	torch.set_num_threads(1)
+	transformers.utils.logging.disable_progress_bar()
+	records = [record_of(data, name) for name in MODELS] + [record_of(data, a.split("/")[0], a) for a in ADAPTERS]
+	lines = ",\n".join(json.dumps(record, separators=(",", ":")) for record in records)
+	(data / "embeddings.json").write_text("[\n" + lines + "\n]\n", encoding="ascii")
 
 
 if __name__ == "__main__":
