@@ -202,6 +202,8 @@ int reply_run(const struct cmd *cmd, const struct mhost_request *rq, reply_text_
 typedef bool (*reply_over_fn)(void);
 int reply_collect(struct mhost *s, const struct mhost_request *rq, reply_over_fn is_over,
 		  reply_text_fn on_text, struct reply *reply);
+/* One event of the request into its reply. */
+void reply_take(struct reply *r, const struct mhost_event *ev, reply_text_fn on_text);
 json_t *cmd_json_adapters(const struct reply *reply);	/* that it was made with */
 void reply_free(struct reply *reply);
 const char *reply_finish_name(uint32_t finish);	/* enum mhost_finish, as in JSON */

@@ -42,6 +42,7 @@ static void take_begin(struct reply *r, const struct mhost_event *ev)
 	cmd_hex(ev->content_hash, 32, r->hash);
 	free(r->prompt);
 	free(r->scores);
+	r->vector_count = 0;
 	r->prompt_count = ev->prompt_count;
 	r->prompt = calloc(ev->prompt_count + 1, sizeof(*r->prompt));
 	r->scores = calloc(ev->prompt_count + 1, sizeof(*r->scores));
@@ -124,7 +125,7 @@ static void take_end(struct reply *r, const struct mhost_event *ev)
 	r->cached_count = ev->cached_count;
 }
 
-static void take(struct reply *r, const struct mhost_event *ev, reply_text_fn on_text)
+void reply_take(struct reply *r, const struct mhost_event *ev, reply_text_fn on_text)
 {
 	switch (ev->type) {
 	case MHOST_EVENT_BEGIN:
@@ -173,7 +174,7 @@ int reply_collect(struct mhost *s, const struct mhost_request *rq, reply_over_fn
 			break;
 		if (ev->id != id)	/* of one that was given up */
 			continue;
-		take(reply, ev, on_text);
+		reply_take(reply, ev, on_text);
 		if (ev->type == MHOST_EVENT_END)
 			return 0;
 	}

@@ -1,67 +1,107 @@
 # SPDX-License-Identifier: MIT
-"""Vectors against those of transformers, one by one and in company: embed.py SOCKET DATA."""
+"""Vectors of tiny@1.0.0 and tiny@1.1.0 in company and through changes of the route: embed.py PART MHOST."""
 
-import array
-import base64
-import json
+import subprocess
 import sys
 import threading
 
 import mhost
 
-LIMIT = 1e-4  # of the largest value
+PROMPTS = [[(i * 37 + k * 11) % 300 for k in range(1 + i * 29 % 400)] for i in range(40)]
 
 
-def values(text):
-	return array.array("f", base64.b64decode(text))
+def need(good, why):
+	if not good:
+		raise SystemExit("# " + why)
 
 
-def differs(got, want):
-	most = max(abs(x) for x in want)
-	return len(got) != len(want) or max(abs(a - b) for a, b in zip(got, want)) > LIMIT * most
+class Aside:
+	"""Runs work(host), on a connection of its own, again and again until the end of the block."""
+
+	def __init__(self, work):
+		self.over, self.failure = threading.Event(), None
+		self.thread = threading.Thread(target=self.run, args=(work,))
+
+	def run(self, work):
+		try:
+			with mhost.connect() as host:
+				while not self.over.is_set():
+					work(host)
+		except BaseException as failure:
+			self.failure = failure
+
+	def __enter__(self):
+		self.thread.start()
+
+	def __exit__(self, *_):
+		self.over.set()
+		self.thread.join()
+		need(self.failure is None, repr(self.failure))
 
 
-def check(host, name, record):
+def replies(host):
+	host.complete("tiny", [5, 6, 7], max_tokens=20, ignore_eos=True)
+
+
+def known(host, **options):
+	"""The vectors of each version, one by one."""
+	return {v: [host.embed("tiny@" + v, p, **options).values for p in PROMPTS] for v in ("1.0.0", "1.1.0")}
+
+
+def check(found, wanted):
+	for n, one in enumerate(found):
+		need(one.values == wanted[one.version][n], "prompt %d is not what %s makes of it" % (n, one.version))
+	return {one.version for one in found}
+
+
+def company(host, _):
 	for pooling in ("mean", "last", "cls"):
-		want = values(record[pooling])
-		raw = host.embed(name, record["ids"], pooling=pooling, normalize=False)
-		if differs(raw.values, want):
-			raise SystemExit(f"# {name}, {len(record['ids'])} tokens, {pooling}: not what transformers makes")
-		length = sum(x * x for x in want) ** 0.5
-		if differs(host.embed(name, record["ids"], pooling=pooling).values, [x / length for x in want]):
-			raise SystemExit(f"# {name}: not of length 1")
+		wanted = known(host, pooling=pooling)
+		with Aside(replies):
+			check(host.embed_many("tiny", PROMPTS, pooling=pooling), wanted)
 
 
-def stream(socket, over):
-	"""Replies beside, so that vectors share their steps."""
-	with mhost.connect(socket) as host:
-		while not over.is_set():
-			host.complete("tied_f32", [5, 6, 7], max_tokens=20, ignore_eos=True)
+def flips(host, command):
+	wanted, seen = known(host), set()
+	with Aside(lambda other: seen.update(check(other.embed_many("tiny", PROMPTS), wanted))):
+		for n in range(30):
+			subprocess.run([command, "activate", "tiny@1.%d.0" % ((n + 1) % 2)], check=True, stdout=subprocess.DEVNULL)
+	need(seen == set(wanted), "both versions were to answer, not %s" % seen)
 
 
-def company(host, socket):
-	"""The same bits alone, beside others and beside replies."""
-	prompts = [[(i * 37 + k * 11) % 300 for k in range(1 + i * 29 % 140)] for i in range(40)]
-	alone = [host.embed("tied_f32", prompt).values for prompt in prompts]
-	over = threading.Event()
-	beside = threading.Thread(target=stream, args=(socket, over))
-	beside.start()
-	found = [one.values for one in host.embed_many("tied_f32", prompts)]
-	over.set()
-	beside.join()
-	if found != alone:
-		raise SystemExit("# other bits in company")
+def ends(host, _):
+	"""A deadline of a millisecond behind long prompts, and a connection that goes away amid them."""
+	with Aside(lambda other: other.embed_many("tiny", PROMPTS * 4)):
+		late = 0
+		for _ in range(20):
+			try:
+				host.embed("tiny", PROMPTS[13], deadline=0.001)
+			except mhost.DeadlinePassed:
+				late += 1
+		need(late > 0, "no deadline passed")
+	with mhost.connect() as other:
+		streams = [other._session.submit(mhost._request.prepare("EMBED", "tiny", p, {})) for p in PROMPTS]
+		need(len(streams) == len(PROMPTS), "submitted")
+	check(host.embed_many("tiny", PROMPTS), known(host))
+
+
+def canary(host, _):
+	wanted, seen = known(host), set()
+	for key in range(12):
+		mine = check(host.embed_many("tiny", PROMPTS, session_key="user %d" % key), wanted)
+		need(len(mine) == 1, "a session was on both sides")
+		seen |= mine
+	need(seen == set(wanted), "both versions were to answer, not %s" % seen)
+
+
+def shadow(host, _):
+	for _ in range(3):
+		need(check(host.embed_many("tiny", PROMPTS), known(host)) == {"1.0.0"}, "a shadow answered")
 
 
 def main():
-	socket = sys.argv[1]
-	with open(sys.argv[2] + "/embeddings.json", encoding="ascii") as file:
-		known = json.load(file)
-	with mhost.connect(socket) as host:
-		for name, records in known.items():
-			for record in records:
-				check(host, name, record)
-		company(host, socket)
+	with mhost.connect(timeout=60) as host:
+		globals()[sys.argv[1]](host, sys.argv[2])
 
 
 main()
