@@ -535,8 +535,8 @@ JUDGE_SIMS := $(B)/tests/judge/sim $(foreach n,1 2 3 4 5 6 7,$(B)/tests/judge/si
 CHECKS    := $(JUDGE_SIMS) $(RACE_CHECKS) tests/check-layers.sh $(UNIT_TESTS:%=$(B)/tests/unit/%_test) \
 	$(FUZZERS:%=$(B)/tests/fuzz/replay_%) -- $(SCENARIOS) tests/reference/check.sh
 LONG_CHECKS := tests/scenario/a04_swap_storm.sh tests/scenario/v02_storm.sh tests/scenario/k01_kill.sh \
-	$(B)/tests/judge/sim tests/reference/check.sh tests/reference/divergence.sh tests/reference/peft.sh tests/reference/schemas.sh \
-	tests/reference/templates.sh tests/reference/vocab.sh tools/ops/day.sh
+	$(B)/tests/judge/sim tests/reference/check.sh tests/reference/divergence.sh tests/reference/peft.sh \
+	tests/reference/perplexity.sh tests/reference/schemas.sh tests/reference/templates.sh tests/reference/vocab.sh tools/ops/day.sh
 
 # -- flags -----------------------------------------------------------------------------------------
 WARN    := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wcast-qual -Wvla \

@@ -10,7 +10,7 @@
 static const char synopsis[] =
 	"MODEL@VERSION PATH | MODEL PATH --bump major|minor|patch [--store DIR] "
 	"[--quantize q8_0|q4_0|q4_1] [--meta KEY=VALUE]... [--meta-file FILE]... [--parent VERSION] "
-	"[--allow-incompatible] [--golden FILE] [--why TEXT] [--json] | MODEL/ADAPTER[@VERSION] FOLDER "
+	"[--allow-incompatible] [--golden FILE] [--template FILE] [--why TEXT] [--json] | MODEL/ADAPTER[@VERSION] FOLDER "
 	"[--base MODEL@VERSION] [--bump ...] [--store ...] [--meta ...] [--parent ...] [--why ...] [--json]";
 
 static const struct cmd me = { .verb = "import" };
@@ -88,8 +88,8 @@ static int parse_adapter(struct options *o, const char *ref, const char *path)
 	if (m->bump && strchr(ref, '@'))
 		return cmd_fail(&me, CMD_USAGE, "%.160s: with --bump: limit MODEL/ADAPTER without a version; "
 				"leave one out", ref);
-	if (o->quantize || o->golden || m->allow_incompatible)
-		return cmd_fail(&me, CMD_USAGE, "--quantize, --golden, --allow-incompatible: limit models, "
+	if (o->quantize || o->golden || m->chat_template || m->allow_incompatible)
+		return cmd_fail(&me, CMD_USAGE, "--quantize, --golden, --template, --allow-incompatible: limit models, "
 				"MODEL without /ADAPTER; leave them out");
 	if (sto_adapter_ref_parse(ref, m->bump != STO_BUMP_NONE, a->model, a->adapter, a->version, &error))
 		return cmd_fail(&me, CMD_USAGE, "%s", error.text);
@@ -134,6 +134,7 @@ static int parse_options(struct options *o, int argc, char **argv)
 	static const struct option longs[] = {
 		{ "store", required_argument, NULL, 's' },
 		{ "golden", required_argument, NULL, 'g' },
+		{ "template", required_argument, NULL, 't' },
 		{ "quantize", required_argument, NULL, 'q' },
 		{ "meta", required_argument, NULL, 'm' },
 		{ "meta-file", required_argument, NULL, 'f' },
@@ -152,6 +153,8 @@ static int parse_options(struct options *o, int argc, char **argv)
 			o->import.store = optarg;
 		else if (opt == 'g')
 			o->golden = optarg;
+		else if (opt == 't')
+			o->import.chat_template = optarg;
 		else if (opt == 'q')
 			status = parse_quantize(o, optarg);
 		else if (opt == 'm')

@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <stdatomic.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
@@ -222,6 +223,29 @@ static int read_source(const struct sto_import *import, struct sto_model *model,
 	return err ? err : sto_import_gguf(model, path, error);
 }
 
+static int read_template(const struct sto_import *import, struct sto_model *model, struct sto_error *error)
+{
+	const struct sto_file *file;
+	uint32_t index;
+	char *text;
+	int err;
+
+	if (!import->chat_template)
+		return 0;
+	err = sto_model_add_file(model, AT_FDCWD, import->chat_template, import->chat_template, &index, error);
+	if (err == -ENOENT)
+		sto_fail(error, "%s: is not there; check the path", import->chat_template);
+	if (err)
+		return err;
+	file = &model->files[index];
+	err = sto_file_load(file, STO_TEMPLATE_MAX, &text, error);
+	if (err)
+		return err;
+	err = sto_model_set_template(model, file->path, "template", text, file->bytes, error);
+	free(text);
+	return err;
+}
+
 static double now_seconds(void)
 {
 	struct timespec now;
@@ -248,6 +272,8 @@ static int import_model(struct sto_import *import, struct sto_import_result *res
 
 	sto_model_init(&model);
 	err = read_source(import, &model, error);
+	if (!err)
+		err = read_template(import, &model, error);
 	if (!err)
 		err = sto_compat_check(import, &model, result->incompatible, error);
 	if (!err)

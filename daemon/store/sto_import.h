@@ -24,6 +24,7 @@ struct sto_import {
 	json_t *meta;			/* training metadata, an object; NULL: none */
 	const char *parent;		/* a version of the model; NULL: the highest lower one */
 	const char *why;		/* for the history, UTF-8; NULL: not said */
+	const char *chat_template;	/* a file, in place of the source's template; NULL: the source's */
 	const char *golden;		/* golden.jsonl, checked by the caller; NULL: none */
 	size_t golden_bytes;
 	const _Atomic int *stop;	/* set by a signal handler: give up, clean up; or NULL */

@@ -38,10 +38,12 @@ static void read_image(const char *model)
 }
 
 /* Import the directory "hf"; on success its image's header is in head. */
+static const char *other_template;	/* a file that import_dir() takes in place of the folder's */
+
 static int import_dir(struct sto_error *error)
 {
 	struct sto_import import = { .store = t_path("store"), .path = t_path("hf"),
-				     .version = "1.0.0", .threads = 1 };
+				     .version = "1.0.0", .threads = 1, .chat_template = other_template };
 	struct sto_import_result result;
 	int err;
 
@@ -212,6 +214,21 @@ static void takes_the_template_that_counts(void)
 	t_ok(strstr(error.text, "hf/chat_template.jinja: template: not clean text"));
 }
 
+static void takes_another_template(void)
+{
+	struct sto_error error;
+
+	fresh_dir();
+	put_text("other.jinja", "{{ other }}");
+	other_template = t_path("hf/other.jinja");
+	t_need(import_dir(&error) == 0);
+	t_str_eq(template, "{{ other }}");
+	other_template = t_path("hf/none.jinja");
+	t_eq(import_dir(&error), -ENOENT);
+	t_ok(strstr(error.text, "none.jinja: "));
+	other_template = NULL;
+}
+
 static void words_are(const char *bos, const char *eos, const char *pad, uint32_t said)
 {
 	t_str_eq(head.words.text[MHS_WORD_BOS], bos);
@@ -323,6 +340,7 @@ int main(void)
 	}
 	T_RUN(takes_end_tokens_from_generation);
 	T_RUN(takes_the_template_that_counts);
+	T_RUN(takes_another_template);
 	T_RUN(takes_the_special_tokens_that_count);
 	T_RUN(ties_only_what_is_equal);
 	T_RUN(refuses_tensors_without_a_place);
