@@ -28,9 +28,9 @@ int tok_json_bool(struct sto_tok *t, const json_t *object, const char *field, co
 {
 	const json_t *found = tok_json_get(object, key);
 
+	*value = found ? json_is_true(found) : fallback;
 	if (found && !json_is_boolean(found))
 		return sto_tok_fail(t, "%s.%s: must be true or false", field, key);
-	*value = found ? json_is_true(found) : fallback;
 	return 0;
 }
 

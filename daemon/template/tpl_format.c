@@ -172,13 +172,31 @@ static struct tpl_value named_arg(struct tpl_run *r, struct percent *p, const ch
 	return *found;
 }
 
+/* A text of one character, or a code point. */
+static void put_percent_char(struct tpl_run *r, const struct spec *s, const struct tpl_value *v)
+{
+	char text[4];
+	int64_t c;
+
+	if (v->kind == TPL_STRING && tpl_chars(v->text, v->bytes) == 1) {
+		put_padded(r, s, v->text, v->bytes, '>');
+		return;
+	}
+	if (v->kind != TPL_INT && v->kind != TPL_BOOL)
+		bad(r, "%c requires int or char");
+	c = tpl_as_int(r, v, "format");
+	if (c < 0 || c > 0x10ffff || (c >= 0xd800 && c < 0xe000))
+		bad(r, "%c: the number is no character");
+	put_padded(r, s, text, tpl_encode((uint32_t)c, text), '>');
+}
+
 /* @safe: the format is marked safe, so what is put into it is escaped. */
 static void put_percent(struct tpl_run *r, struct spec *s, const struct tpl_value *v, bool safe)
 {
 	struct tpl_buffer buffer, *outer;
 	struct tpl_value text;
 
-	if (s->kind == 's' || s->kind == 'r' || s->kind == 'a') {
+	if (s->kind == 's' || s->kind == 'r') {
 		outer = tpl_capture(r, &buffer);
 		if (s->kind == 's')
 			tpl_put_str(r, v);
@@ -187,8 +205,8 @@ static void put_percent(struct tpl_run *r, struct spec *s, const struct tpl_valu
 		text = tpl_capture_end(r, outer);
 		text.flags = v->kind == TPL_STRING && s->kind == 's' ? v->flags : 0;
 		put_text(r, s, safe ? tpl_escape(r, text) : text, s->align ? s->align : '>');
-	} else if (s->kind == 'c' && v->kind == TPL_STRING) {
-		put_padded(r, s, v->text, v->bytes, '>');
+	} else if (s->kind == 'c') {
+		put_percent_char(r, s, v);
 	} else if (!tpl_is_number(v)) {
 		tpl_need_defined(r, v);
 		tpl_throw(&r->heap, TPL_FAILED, "%%%c format: a real number is required, not %s",
@@ -239,7 +257,7 @@ static void percent_one(struct tpl_run *r, struct percent *p, const char **at, c
 		tpl_puts(r, "%");
 		return;
 	}
-	if (!tpl_one_of("sracdixXoeEfFgG", s.kind))
+	if (!tpl_one_of("srcdixXoeEfFgG", s.kind))
 		tpl_throw(&r->heap, TPL_UNSUPPORTED, "the format %%%c is not supported", s.kind);
 	if (v.kind == TPL_MISSING)
 		v = next_arg(r, p);
