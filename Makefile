@@ -334,6 +334,7 @@ TOOL_SRC := \
 	tools/bench_sweep.c \
 	tools/bench_sweep_versions.c \
 	tools/chat_lines.c \
+	tools/choices.c \
 	tools/cmd.c \
 	tools/cmd_adapter.c \
 	tools/cmd_adapter_host.c \
@@ -507,6 +508,7 @@ SCENARIOS := \
 	tests/scenario/g02_probe.sh \
 	tests/scenario/j01_grammar.sh \
 	tests/scenario/j02_sampling.sh \
+	tests/scenario/j03_choices.sh \
 	tests/scenario/k01_kill.sh \
 	tests/scenario/m01_memory.sh \
 	tests/scenario/m02_shared.sh \

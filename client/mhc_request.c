@@ -266,11 +266,13 @@ static int body_make(struct mhost *s, struct mhc_request *r, const struct mhost_
 	return 0;
 }
 
-int mhc_request_put(struct mhost *s, struct mhc_request *r)
+/* On @lane; NULL: the least loaded one. */
+static int request_put(struct mhost *s, struct mhc_request *r, struct mhc_lane *lane)
 {
-	struct mhc_lane *lane = mhc_lane_least(s);
 	struct mhs_piece piece = { r->body, r->body_bytes };
 
+	if (!lane)
+		lane = mhc_lane_least(s);
 	if (!lane) {
 		mhc_socket_poll(s);	/* one may have come since the last look */
 		lane = mhc_lane_least(s);
@@ -287,21 +289,18 @@ int mhc_request_put(struct mhost *s, struct mhc_request *r)
 	return 0;
 }
 
-MHC_PUBLIC int mhost_submit(struct mhost *s, const struct mhost_request *given, uint64_t *id)
+int mhc_request_put(struct mhost *s, struct mhc_request *r)
 {
-	struct mhost_request request, *rq = &request;
-	struct mhc_request *r;
+	return request_put(s, r, NULL);
+}
+
+/* A checked request, queued on @lane; *@made is it. */
+static int submit_one(struct mhost *s, const struct mhost_request *rq, struct mhc_lane *lane,
+		      struct mhc_request **made)
+{
+	struct mhc_request *r = calloc(1, sizeof(*r));
 	int err;
 
-	mhc_socket_glance(s, mhc_now_ns());
-	if (s->host_gone)
-		return mhc_fail(s, MHOST_E_GONE, "the host is gone: connect again");
-	err = request_take(s, given, rq);
-	if (!err)
-		err = check(s, rq);
-	if (err)
-		return err;
-	r = calloc(1, sizeof(*r));
 	if (!r)
 		return mhc_fail(s, -ENOMEM, "out of memory");
 	r->id = s->next_id;
@@ -309,16 +308,64 @@ MHC_PUBLIC int mhost_submit(struct mhost *s, const struct mhost_request *given, 
 	r->flags = rq->flags;
 	err = body_make(s, r, rq);
 	if (!err)
-		err = mhc_request_put(s, r);
+		err = request_put(s, r, lane);
 	if (err) {
 		mhc_request_free(&r);
 		return err;
 	}
+	s->next_id++;
 	r->next = s->requests;
 	s->requests = r;
 	s->open_count++;
-	*id = s->next_id++;
+	*made = r;
 	return 0;
+}
+
+/* @rq is @given as this library knows it, checked. */
+static int begin(struct mhost *s, const struct mhost_request *given, struct mhost_request *rq)
+{
+	int err;
+
+	mhc_socket_glance(s, mhc_now_ns());
+	if (s->host_gone)
+		return mhc_fail(s, MHOST_E_GONE, "the host is gone: connect again");
+	err = request_take(s, given, rq);
+	return err ? err : check(s, rq);
+}
+
+MHC_PUBLIC int mhost_submit(struct mhost *s, const struct mhost_request *given, uint64_t *id)
+{
+	struct mhost_request rq;
+	struct mhc_request *r;
+	int err = begin(s, given, &rq);
+
+	if (!err)
+		err = submit_one(s, &rq, NULL, &r);
+	if (!err)
+		*id = r->id;
+	return err;
+}
+
+MHC_PUBLIC int mhost_submit_many(struct mhost *s, const struct mhost_request *given, uint32_t count, uint64_t *ids)
+{
+	struct mhc_lane *lane = NULL;
+	struct mhost_request rq;
+	struct mhc_request *r;
+	int err = begin(s, given, &rq);
+
+	if (!err && (!count || count > MHOST_MANY_MAX || rq.kind != MHOST_GENERATE))
+		err = mhc_fail(s, MHOST_E_INVALID, "%u replies wanted, limit 1 to %u, and MHOST_GENERATE", count,
+			       MHOST_MANY_MAX);
+	if (!err && !rq.session_key)	/* all on one side of a split */
+		rq.session_key = mhc_now_ns() << 16 | 1;
+	for (uint32_t i = 0; !err && i < count; i++, rq.seed++) {
+		err = submit_one(s, &rq, lane, &r);
+		if (err)
+			return i ? (int)i : err;
+		lane = r->lane;
+		ids[i] = r->id;
+	}
+	return err ? err : (int)count;
 }
 
 struct mhc_request *mhc_request_find(struct mhost *s, uint64_t id)

@@ -217,6 +217,16 @@ struct mhost_request {
  * -ENOMEM. What only the host can tell, a model that does not exist, comes with the END event.
  */
 int mhost_submit(struct mhost *session, const struct mhost_request *request, uint64_t *id);
+#define MHOST_MANY_MAX	64
+
+/*
+ * Queue @count replies to one prompt, 1..MHOST_MANY_MAX: request i has the seed @request->seed + i and is else the
+ * same, so reply i is the one that mhost_submit() with that seed gives. One worker takes all; it computes the prompt
+ * once, and they share its KV (with the host's prefix_cache). They are requests of their own: events, cancel and end
+ * are each one's. How many were queued, the first ones, with their numbers in @ids[]: fewer than @count when the ring
+ * is full, then read events and ask for the others. MHOST_GENERATE alone. Errors as mhost_submit(). Since 2.1.
+ */
+int mhost_submit_many(struct mhost *session, const struct mhost_request *request, uint32_t count, uint64_t *ids);
 /*
  * Ask for an end; its END event still comes (finish CANCELLED unless it had ended). 0; -ENOENT: it is
  * not open; MHOST_E_BUSY: the ring is full, ask again.

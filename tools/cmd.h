@@ -184,10 +184,14 @@ struct reply {
 	char message[512];
 	double queue_ms, prefill_ms, decode_ms;
 	uint32_t cached_count;
+	double logprob_sum;		/* of its tokens, with MHOST_LOGPROBS */
 	uint32_t drafted, accepted;	/* tokens guessed ahead; those that were right */
 };
 
 typedef void (*reply_text_fn)(const char *text, size_t bytes);
+/* From now on SIGINT asks for the end of what runs; again: of the program. */
+void reply_catch_interrupt(void);
+bool reply_is_interrupted(void);
 /*
  * Connect, submit, collect. @on_text, when given, sees text as it streams. Interrupt (SIGINT)
  * cancels. 0, or CMD_FAILED with the reason printed. reply_free() in every case.

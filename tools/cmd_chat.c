@@ -218,8 +218,8 @@ static int parse(struct cmd *cmd, int argc, char **argv, struct request_opts *o)
 
 	if (status)
 		return status;
-	if (o->ids || o->messages || o->rq.flags & (MHOST_LOGPROBS | MHOST_NO_SPECIAL))
-		return cmd_fail(cmd, CMD_USAGE, "--tokens, --messages, --logprobs and --no-special are for "
+	if (o->choices || o->best_of || o->echo || o->ids || o->messages || o->rq.flags & (MHOST_LOGPROBS | MHOST_NO_SPECIAL))
+		return cmd_fail(cmd, CMD_USAGE, "--tokens, --messages, --choices, --best-of, --echo, --logprobs and --no-special are for "
 				"mhost run; leave them out");
 	if (argc - optind != 1)
 		return cmd_usage(cmd, SYNOPSIS);

@@ -3,7 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "request_opts.h"
+#include "choices.h"
 
 #define SYNOPSIS "MODEL[@VERSION] [PROMPT | --tokens 1,2,3 | --messages FILE] [OPTION]...; mhost(1) lists the options"
 
@@ -16,6 +16,10 @@ static int parse(struct cmd *cmd, int argc, char **argv, struct request_opts *o,
 		return status;
 	if (o->system)
 		return cmd_fail(cmd, CMD_USAGE, "--system: mhost chat takes it; put it into --messages here");
+	if (o->best_of && o->best_of < (o->choices ? o->choices : 1))
+		return cmd_fail(cmd, CMD_USAGE, "--best-of %u: limit --choices, %u, or more", o->best_of, o->choices);
+	if (o->echo && given)
+		return cmd_fail(cmd, CMD_USAGE, "--echo: limit a PROMPT; mhost render and detokenize show others");
 	if (argc - optind < 1 || argc - optind > (given ? 1 : 2))
 		return cmd_usage(cmd, SYNOPSIS);
 	if (cmd_split_ref(cmd, argv[optind], &o->rq.model, &o->rq.version))
@@ -65,7 +69,11 @@ int cmd_run(struct cmd *cmd, int argc, char **argv)
 	char *text = NULL;
 	int status = parse(cmd, argc, argv, &opts, &text);
 
-	if (status == CMD_OK) {
+	if (status == CMD_OK && opts.echo && !cmd->json)
+		print_text(text, opts.rq.text_bytes);
+	if (status == CMD_OK && (opts.choices || opts.best_of)) {
+		status = choices_run(cmd, &opts);
+	} else if (status == CMD_OK) {
 		status = reply_run(cmd, &opts.rq, cmd->json ? NULL : print_text, &reply);
 		if (cmd->json && reply.begun)
 			print_json(&reply);

@@ -105,6 +105,8 @@ static void take_token(struct reply *r, const struct mhost_event *ev)
 	}
 	if (r->tokens)
 		r->tokens[r->token_count++] = ev->token;
+	if (isfinite(ev->logprob))
+		r->logprob_sum += (double)ev->logprob;
 	r->drafted += ev->drafted_count;
 	r->accepted += ev->ahead;
 	if (r->logprobs)
@@ -181,12 +183,12 @@ int reply_collect(struct mhost *s, const struct mhost_request *rq, reply_over_fn
 	return err;
 }
 
-static bool is_interrupted(void)
+bool reply_is_interrupted(void)
 {
 	return interrupted;
 }
 
-static void catch_interrupt(void)
+void reply_catch_interrupt(void)
 {
 	struct sigaction sa = { .sa_handler = on_interrupt, .sa_flags = SA_RESETHAND };
 
@@ -202,10 +204,10 @@ int reply_run(const struct cmd *cmd, const struct mhost_request *rq, reply_text_
 	memset(reply, 0, sizeof(*reply));
 	if (rq->flags & MHOST_LOGPROBS)
 		reply->logprobs = json_array();
-	catch_interrupt();
+	reply_catch_interrupt();
 	err = mhost_connect(&s, cmd->socket);
 	for (int i = 0; !err && i < RETRIES; i++) {
-		err = reply_collect(s, rq, is_interrupted, on_text, reply);
+		err = reply_collect(s, rq, reply_is_interrupted, on_text, reply);
 		if (err || reply->error != MHOST_E_WORKER_LOST || reply->token_count)
 			break;
 	}

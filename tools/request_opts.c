@@ -11,10 +11,13 @@
 enum { OPT_TOKENS = 256, OPT_TEMPERATURE, OPT_TOP_K, OPT_TOP_P, OPT_MIN_P, OPT_PENALTY, OPT_LAST,
        OPT_SEED, OPT_STOP, OPT_IGNORE_EOS, OPT_NO_SPECIAL, OPT_LOGPROBS, OPT_DEADLINE, OPT_KEY,
        OPT_NO_SPECULATE, OPT_ADAPTER, OPT_MESSAGES, OPT_SYSTEM, OPT_GRAMMAR,
-       OPT_REGEX, OPT_SCHEMA, OPT_JSON_OBJECT, OPT_SAMPLING };
+       OPT_REGEX, OPT_SCHEMA, OPT_JSON_OBJECT, OPT_CHOICES, OPT_BEST_OF, OPT_ECHO, OPT_SAMPLING };
 
 static const struct option options[] = {
 	{ "adapter", required_argument, NULL, OPT_ADAPTER },
+	{ "best-of", required_argument, NULL, OPT_BEST_OF },
+	{ "choices", required_argument, NULL, OPT_CHOICES },
+	{ "echo", no_argument, NULL, OPT_ECHO },
 	{ "grammar", required_argument, NULL, OPT_GRAMMAR },
 	{ "json-object", no_argument, NULL, OPT_JSON_OBJECT },
 	{ "regex", required_argument, NULL, OPT_REGEX },
@@ -62,6 +65,9 @@ static const char *limit_of(int opt)
 		return "0..18446744073709551615";
 	case OPT_STOP:
 		return "1..256 bytes, 16 of them";
+	case OPT_CHOICES:
+	case OPT_BEST_OF:
+		return "1..64";
 	case OPT_LOGPROBS:
 		return "0..64";
 	case OPT_DEADLINE:
@@ -159,6 +165,13 @@ static bool take_option(struct request_opts *a, int opt)
 		return cmd_parse_u64(optarg, 0, UINT64_MAX, &rq->session_key);
 	case OPT_NO_SPECULATE:
 		rq->flags |= MHOST_NO_SPECULATE;
+		return true;
+	case OPT_CHOICES:
+		return take_u32(optarg, 1, MHOST_MANY_MAX, &a->choices);
+	case OPT_BEST_OF:
+		return take_u32(optarg, 1, MHOST_MANY_MAX, &a->best_of);
+	case OPT_ECHO:
+		a->echo = true;
 		return true;
 	case OPT_REGEX:
 		return take_grammar(a, MHOST_GRAMMAR_REGEX, optarg);

@@ -14,6 +14,8 @@ struct request_opts {
 	char *messages;			/* the file of --messages */
 	char *grammar;			/* of --grammar or --schema */
 	const char *system;		/* --system */
+	uint32_t choices, best_of;	/* --choices, --best-of; 0: not given */
+	bool echo;			/* --echo */
 };
 
 /* Take all options out of argv. CMD_OK, or CMD_USAGE or CMD_FAILED with the reason printed. */

@@ -93,6 +93,8 @@ static uint32_t rows_wanted(struct wrk *w, struct wrk_request *r, uint32_t budge
 	if (r->state != WRK_PREFILL)
 		return 0;
 	wrk_prefix_follow(w, r);
+	if (wrk_prefix_awaits(w, r))
+		return 0;
 	left = prompt_rows_left(r);
 	/* The last row emits; it waits when the client has no room for its token. */
 	if (left <= budget && !wrk_only_reads(r->kind) && !wrk_emit_has_room(r))

@@ -98,6 +98,8 @@ void wrk_space_put(struct wrk_space **space);
 void wrk_prefix_follow(struct wrk *w, struct wrk_request *r);
 /* Make known what @r has computed. */
 void wrk_prefix_publish(struct wrk *w, struct wrk_request *r);
+/* Whether an older request is on its way to publish the next page of @r's prompt, which is then not computed twice. */
+bool wrk_prefix_awaits(const struct wrk *w, const struct wrk_request *r);
 void wrk_prefix_forget(struct wrk_page *page);
 /* All that a version or adapter of these contents had a part in. */
 void wrk_prefix_drop_contents(struct wrk *w, const uint8_t content_hash[MHS_HASH_BYTES]);

@@ -236,6 +236,34 @@ void wrk_prefix_follow(struct wrk *w, struct wrk_request *r)
 	}
 }
 
+/*
+ * @q will have the page of @r that ends at @end, and all before it. Its last row may wait for a slow client, so
+ * that one does not count. The last page is compared first: prompts that begin alike differ there.
+ */
+static bool will_have(const struct wrk_request *q, const struct wrk_request *r, uint32_t end)
+{
+	uint32_t from = end - ENG_PAGE_TOKENS;
+
+	return q->version == r->version && q->space == r->space && q->state == WRK_PREFILL &&
+	       q->computed >= r->computed && q->prompt_count > end &&
+	       !memcmp(q->tokens + from, r->tokens + from, ENG_PAGE_TOKENS * sizeof(*r->tokens)) &&
+	       !memcmp(q->tokens, r->tokens, from * sizeof(*r->tokens));
+}
+
+bool wrk_prefix_awaits(const struct wrk *w, const struct wrk_request *r)
+{
+	uint32_t end = r->computed + ENG_PAGE_TOKENS;
+
+	if (!r->space || !may_skip(r) || r->computed % ENG_PAGE_TOKENS ||
+	    r->published != r->computed / ENG_PAGE_TOKENS || end / ENG_PAGE_TOKENS > shareable(r, r->token_count - 1))
+		return false;
+	/* Oldest first, and nobody waits for a younger one: no circle. */
+	for (uint32_t i = 0; i < w->running_count && w->running[i] != r; i++)
+		if (will_have(w->running[i], r, end))
+			return true;
+	return false;
+}
+
 void wrk_prefix_publish(struct wrk *w, struct wrk_request *r)
 {
 	/* The last token's row is not computed yet, or was computed for a guess that failed. */

@@ -40,6 +40,10 @@ class Async(HostCase):
 			ids = await host.tokenize("tiny", COW)
 			self.assertEqual(await host.detokenize("tiny", ids), COW)
 			self.assertEqual(list((await host.score("tiny", COW)).token_ids), ids)
+			drawn = {"max_tokens": 8, "temperature": 1.5, "seed": 9}
+			choices = await host.choices("tiny", COW, 3, **drawn)
+			self.assertEqual(choices[0].text, (await host.complete("tiny", COW, **drawn)).text)
+			self.assertEqual(len((await host.embed("tiny", COW)).values), 96)
 			await host.ping()
 			self.assertEqual(host.worker_count, 2)
 

@@ -117,6 +117,18 @@ class Replies(HostCase):
 		self.assertEqual(self.host.detokenize("tiny", self.host.tokenize("tiny", long)), long)
 		self.assertEqual(self.host.detokenize("tiny", []), "")
 
+	def test_choices(self):
+		drawn = {"max_tokens": 10, "temperature": 1.5}
+		replies = self.host.choices("tiny", COW, 5, seed=(1 << 64) - 2, **drawn)  # seeds go round at 2^64
+		alone = [self.host.complete("tiny", COW, seed=seed % (1 << 64), **drawn) for seed in range((1 << 64) - 2, (1 << 64) + 3)]
+		self.assertEqual([reply.text for reply in replies], [reply.text for reply in alone])
+		best = self.host.choices("tiny", COW, 2, best_of=6, seed=3, **drawn)
+		mean = [sum(token.logprob for token in reply.tokens) / len(reply.tokens) for reply in best]
+		self.assertEqual(mean, sorted(mean, reverse=True))
+		self.assertEqual(len(best), 2)
+		for wrong in ({"n": 0}, {"n": 65}, {"n": 3, "best_of": 2}):
+			self.assertRaises(mhost.InvalidRequest, self.host.choices, "tiny", COW, **wrong)
+
 	def test_scores(self):
 		scores = self.host.score("tiny", COW + COW_REPLY)
 		self.assertIsNone(scores.logprobs[0])

@@ -158,6 +158,36 @@ static void float_replies_are_not_shared(void)
 	world_free();
 }
 
+/* Two come at once: the younger one waits for pages that the older one is about to have, and no longer. */
+static void one_computes_for_both(void)
+{
+	struct wrk_request first, second, other;
+
+	world_make(64);
+	begin(&first, 0, 1, TOKENS);
+	begin(&second, 0, 1, TOKENS);
+	begin(&other, 0, 2, TOKENS);
+	t_ok(!wrk_prefix_awaits(&w, &first));
+	t_ok(wrk_prefix_awaits(&w, &second));
+	t_ok(!wrk_prefix_awaits(&w, &other));	/* of another user */
+	t_ok(wrk_room_cover(&w, &first, ENG_PAGE_TOKENS));
+	first.computed = ENG_PAGE_TOKENS;
+	wrk_prefix_publish(&w, &first);
+	t_ok(wrk_prefix_awaits(&w, &second));	/* the next page */
+	wrk_prefix_follow(&w, &second);
+	t_eq(second.cached_count, ENG_PAGE_TOKENS);
+	first.state = WRK_PREEMPTED;
+	t_ok(!wrk_prefix_awaits(&w, &second));
+	first.state = WRK_PREFILL;
+	first.prompt_count = 2 * ENG_PAGE_TOKENS;	/* its last row may never come */
+	t_ok(!wrk_prefix_awaits(&w, &second));
+	first.prompt_count = TOKENS;
+	end(&other);
+	end(&second);
+	end(&first);
+	world_free();
+}
+
 static void the_youngest_gives_way(void)
 {
 	struct wrk_request a, b;
@@ -248,6 +278,7 @@ int main(void)
 	T_RUN(goes_with_the_version);
 	T_RUN(the_deepest_pages_go_first);
 	T_RUN(float_replies_are_not_shared);
+	T_RUN(one_computes_for_both);
 	T_RUN(the_youngest_gives_way);
 	T_RUN(clients_take_turns);
 	T_RUN(memory_ready_ahead);

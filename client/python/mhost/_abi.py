@@ -209,6 +209,7 @@ FUNCTIONS: dict[str, tuple[object, list[object]]] = {
 	"mhost_open_count": (c_uint32, [c_void_p]),
 	"mhost_strerror": (c_char_p, [c_int]),
 	"mhost_submit": (c_int, [c_void_p, POINTER(Request), POINTER(c_uint64)]),
+	"mhost_submit_many": (c_int, [c_void_p, POINTER(Request), c_uint32, POINTER(c_uint64)]),
 	"mhost_worker_count": (c_uint32, [c_void_p]),
 }
 

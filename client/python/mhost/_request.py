@@ -13,9 +13,11 @@ from typing import Any, Callable, Iterable, Optional, Sequence, TypedDict, Union
 
 from . import _abi
 from .errors import InvalidRequest
+from .reply import Reply
 
 U32_MAX = (1 << 32) - 1
 U64_MAX = (1 << 64) - 1
+MANY_MAX = 64  # MHOST_MANY_MAX
 FLOAT_MAX = 3.4028234663852886e38
 
 # Text; token ids; a list of chat messages, which an answer follows; or a whole chat request, with "messages" and what
@@ -285,6 +287,28 @@ def _schema_text(value: Any) -> Any:
 	if hasattr(value, "model_json_schema"):
 		value = value.model_json_schema()
 	return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def prepare_many(model: str, prompt: Prompt, n: int, best_of: Optional[int], options: Options) -> tuple[Prepared, int]:
+	"""The request, and how many replies it takes to have the n best of best_of."""
+	count = whole("best_of", n if best_of is None else best_of, MANY_MAX)
+	if not 1 <= whole("n", n, MANY_MAX) <= count:
+		raise InvalidRequest(f"n {n}, best_of {best_of}: limit 1..{MANY_MAX}, and best_of no less than n")
+	if best_of is not None and not options.get("logprobs"):
+		options["logprobs"] = True
+	return prepare("GENERATE", model, prompt, options), count
+
+
+def best(replies: list[Reply], n: int, best_of: Optional[int]) -> list[Reply]:
+	"""Those with the highest mean log-probability first, if more were made than are wanted."""
+	if best_of is not None:
+		replies = sorted(replies, key=_mean_logprob, reverse=True)
+	return replies[:n]
+
+
+def _mean_logprob(reply: Reply) -> float:
+	known = [token.logprob for token in reply.tokens if token.logprob is not None]
+	return math.fsum(known) / len(known) if known else -math.inf
 
 
 def prepare(kind: str, model: str, prompt: Prompt, options: Options) -> Prepared:

@@ -134,6 +134,32 @@ class Session:
 			self._submitting.remove((number, call))
 		return call
 
+	def submit_many(self, prepared: Prepared, count: int, patience_s: float = 1.0) -> list[Call]:
+		"""The same of replies that differ in their seeds; one worker takes all that the ring has room for."""
+		until = time.monotonic() + patience_s
+		numbers = (ctypes.c_uint64 * count)()
+		pairs = [(ctypes.c_uint64.from_buffer(numbers, 8 * i), Call()) for i in range(count)]
+		done = 0
+		self._submitting.extend(pairs)
+		try:
+			while done < count:
+				self._enter()
+				at = ctypes.cast(ctypes.byref(numbers, 8 * done), ctypes.POINTER(ctypes.c_uint64))
+				code = self._lib.mhost_submit_many(self._handle, ctypes.byref(prepared.c), count - done, at)
+				self._register()
+				if code > 0:
+					done += code
+					prepared.c.seed = (prepared.c.seed + code) % (1 << 64)
+					continue
+				if code != Busy.code or time.monotonic() > until:
+					raise self._failure(code)
+				if not self.look(1):
+					time.sleep(0.001)
+		finally:
+			for pair in pairs:
+				self._submitting.remove(pair)
+		return [call for _, call in pairs]
+
 	def _register(self) -> None:
 		"""What was submitted; by a signal handler too, that came before the one it interrupted could."""
 		for number, call in self._submitting:

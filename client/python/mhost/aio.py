@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, AsyncIterator, Callable, Generator, Iterable, Optional, Sequence
 
 from ._call import Call
-from ._request import Options, Prepared, Prompt, prepare
+from ._request import Options, Prepared, Prompt, best, prepare, prepare_many
 from ._session import Path, Session
 from ._stream import StreamBase, drain
 from .adapters import Config, Pushed, Weights, push
@@ -199,6 +199,20 @@ class AsyncHost:
 	async def complete(self, model: str, prompt: Prompt, **options: Unpack[Options]) -> Reply:
 		"""A whole reply."""
 		return await self.generate(model, prompt, **options).result()
+
+	async def choices(
+		self, model: str, prompt: Prompt, n: int, *, best_of: Optional[int] = None, **options: Unpack[Options]
+	) -> list[Reply]:
+		"""As Host.choices()."""
+		prepared, count = prepare_many(model, prompt, n, best_of, options)
+		self._check()
+		streams = [AsyncStream(self, call) for call in self._session.submit_many(prepared, count, PATIENCE_S)]
+		self._turn_soon()
+		try:
+			return best([await stream.result() for stream in streams], n, best_of)
+		finally:
+			for stream in streams:
+				stream.cancel()
 
 	async def score(self, model: str, prompt: Prompt, **options: Unpack[Options]) -> Scores:
 		"""The log-probability of each token of the prompt. Nothing is generated."""

@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Iterable, Iterator, Optional, Sequence
 
 from ._call import Call
-from ._request import Options, Prepared, Prompt, prepare
+from ._request import Options, Prepared, Prompt, best, prepare, prepare_many
 from ._session import Path, Session
 from ._stream import StreamBase, drain
 from .adapters import Config, Pushed, Weights, push
@@ -107,6 +107,20 @@ class Host:
 	def complete(self, model: str, prompt: Prompt, **options: Unpack[Options]) -> Reply:
 		"""A whole reply."""
 		return self.generate(model, prompt, **options).result()
+
+	def choices(
+		self, model: str, prompt: Prompt, n: int, *, best_of: Optional[int] = None, **options: Unpack[Options]
+	) -> list[Reply]:
+		"""n whole replies with the seeds from `seed` on. They share the prompt's KV. With best_of so many are made, and
+		those of the highest mean log-probability come back, the best first.
+		"""
+		prepared, count = prepare_many(model, prompt, n, best_of, options)
+		streams = [Stream(self._session, call) for call in self._session.submit_many(prepared, count)]
+		try:
+			return best([stream.result() for stream in streams], n, best_of)
+		finally:
+			for stream in streams:
+				stream.close()
 
 	def score(self, model: str, prompt: Prompt, **options: Unpack[Options]) -> Scores:
 		"""The log-probability of each token of the prompt. Nothing is generated."""
