@@ -153,11 +153,12 @@ static const struct {
 	[TPL_CYCLER] = { cycler_methods, " " },
 };
 
+/* @names: each between blanks. */
 static bool listed(const char *names, const char *name, uint32_t bytes)
 {
 	const char *at = names;
 
-	while (bytes && (at = memmem(at, strlen(at), name, bytes))) {
+	while (bytes && !memchr(name, ' ', bytes) && (at = memmem(at, strlen(at), name, bytes))) {
 		if (at[-1] == ' ' && at[bytes] == ' ')
 			return true;
 		at += bytes;

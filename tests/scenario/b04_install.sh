@@ -29,7 +29,7 @@ lib=$root/usr/lib/libmhost.so.2
 readelf -d "$lib" | grep -q 'SONAME.*\[libmhost\.so\.2\]' || fail "no soname libmhost.so.2"
 eq "exported symbols" \
 	"$(readelf -W --dyn-syms "$lib" | awk '$5 == "GLOBAL" && $7 != "UND" && $4 == "FUNC" { print $8 }' | sort | xargs)" \
-	"$(sed -n 's/^\t\(mhost_[a-z_]*\);$/\1@@MHOST_2.0/p' "$here/client/libmhost.map" | sort | xargs)"
+	"$(awk '/^MHOST_/ { node = $1 } /^\tmhost_[a-z_]*;$/ { sub(/;/, ""); print $1 "@@" node }' "$here/client/libmhost.map" | sort | xargs)"
 
 export PKG_CONFIG_LIBDIR="$root/usr/lib/pkgconfig" PKG_CONFIG_SYSROOT_DIR="$root"
 flags=$(pkg-config --cflags --libs mhost)
