@@ -19,6 +19,7 @@ SHM_SRC := \
 	shm/mhs_check.c \
 	shm/mhs_epoch.c \
 	shm/mhs_extent.c \
+	shm/mhs_form.c \
 	shm/mhs_image.c \
 	shm/mhs_ring.c \
 	shm/mhs_seg.c \
@@ -304,7 +305,10 @@ WRK_SRC := \
 
 CLIENT_SRC := \
 	client/mhc_event.c \
+	client/mhc_json.c \
 	client/mhc_lane.c \
+	client/mhc_parse.c \
+	client/mhc_parse_call.c \
 	client/mhc_push.c \
 	client/mhc_request.c \
 	client/mhc_socket.c \
@@ -362,6 +366,7 @@ TOOL_SRC := \
 	tools/ctl.c \
 	tools/golden.c \
 	tools/import_opts.c \
+	tools/message.c \
 	tools/meta.c \
 	tools/meta_ini.c \
 	tools/probe.c \
@@ -434,6 +439,7 @@ UNIT_TESTS := \
 	pace \
 	pack \
 	packs \
+	parse \
 	peft \
 	peft_bad \
 	prefix \
@@ -514,6 +520,8 @@ SCENARIOS := \
 	tests/scenario/m02_shared.sh \
 	tests/scenario/p01_perf.sh \
 	tests/scenario/s01_shadow.sh \
+	tests/scenario/t01_chat.sh \
+	tests/scenario/t02_calls.sh \
 	tests/scenario/v01_flip.sh \
 	tests/scenario/v02_storm.sh \
 	tests/scenario/v03_versions.sh \

@@ -58,6 +58,8 @@ static void event_start(struct mhost *s, struct mhc_request *r, uint32_t type)
 	ev->version = r->begin.semver;
 	ev->content_hash = r->begin.content_hash;
 	ev->prompt_count = r->begin.prompt_count;
+	ev->form = r->begin.form;
+	ev->form_flags = r->begin.form_flags;
 	stamp_adapters(s, r);
 }
 

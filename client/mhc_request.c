@@ -8,7 +8,7 @@
 
 #define BODY_MAX	(512u << 10)	/* what a worker takes in one record */
 #define SIZE_MIN	offsetof(struct mhost_request, adapters)	/* of ABI 2 */
-#define FLAGS_ALL	((MHOST_RAW << 1) - 1)
+#define FLAGS_ALL	((MHOST_SHOW_SPECIAL << 1) - 1)
 
 static const uint32_t record_types[] = {
 	[MHOST_GENERATE] = MHS_REC_GENERATE,
@@ -166,7 +166,8 @@ static uint32_t wire_flags(const struct mhost_request *rq)
 	       (rq->flags & MHOST_NO_SPECIAL ? MHS_REQ_NO_SPECIAL : 0u) |
 	       (rq->flags & MHOST_LOGPROBS ? MHS_REQ_LOGPROBS : 0u) |
 	       (rq->flags & MHOST_NO_SPECULATE ? MHS_REQ_NO_DRAFT : 0u) |
-	       (rq->flags & MHOST_RAW ? MHS_REQ_RAW : 0u);
+	       (rq->flags & MHOST_RAW ? MHS_REQ_RAW : 0u) |
+	       (rq->flags & MHOST_SHOW_SPECIAL ? MHS_REQ_SHOW_SPECIAL : 0u);
 }
 
 static void numbers_copy(struct mhs_request *to, const struct mhost_request *rq)

@@ -109,6 +109,8 @@ enum mhost_pooling {
 #define MHOST_NO_REPLAY		(1u << 3)
 /* one token a step; the reply is the same. Since 1.2 */
 #define MHOST_NO_SPECULATE	(1u << 4)
+/* special tokens of the reply are in its text, all but those that end it. Since 2.1 */
+#define MHOST_SHOW_SPECIAL	(1u << 6)
 #define MHOST_RAW	(1u << 5)	/* MHOST_EMBED: the vector as it is, not of length 1. Since 2.1 */
 
 /* How a grammar is written that the reply must follow; daemon/grammar/README.md says what each may hold. */
@@ -294,6 +296,8 @@ struct mhost_event {
 	/* TOKEN, since 1.2. Tokens guessed ahead in the step that gave this one; 1: this one was */
 	uint32_t drafted_count, ahead;
 	const float *values;		/* VECTOR, since 2.1 */
+	/* BEGIN of a chat (and later), since 2.1: for mhost_parser_new() */
+	uint32_t form, form_flags;
 };
 
 /*
@@ -313,6 +317,46 @@ int mhost_fd(struct mhost *session);
 uint32_t mhost_open_count(const struct mhost *session);
 /* Workers this session has lanes to now. */
 uint32_t mhost_worker_count(const struct mhost *session);
+
+/* ---- chat replies in parts --------------------------------------------------------------------- */
+
+/* The prompt of a chat ended where reasoning had begun: the reply goes on with it. */
+#define MHOST_FORM_IN_REASONING	(1u << 0)
+
+enum mhost_part_kind {
+	MHOST_PART_CONTENT = 0,		/* a piece of what the reader is to see */
+	MHOST_PART_REASONING = 1,	/* a piece of what came before it */
+	MHOST_PART_CALL = 2,		/* a whole tool call */
+};
+
+struct mhost_part {
+	uint32_t kind;			/* enum mhost_part_kind */
+	const char *text;		/* CALL: its arguments, a JSON object as the model wrote it */
+	size_t bytes;
+	const char *name;		/* CALL: of the function; not terminated */
+	size_t name_bytes;
+};
+
+/* Gets the parts in order; its memory is the parser's. Other than 0 ends the parsing with that. */
+typedef int (*mhost_part_fn)(void *arg, const struct mhost_part *part);
+
+struct mhost_parser;
+
+/*
+ * A parser of one reply, whose form and flags its BEGIN tells (a chat's; ask with MHOST_SHOW_SPECIAL, since the marks
+ * may be special tokens), or mhost_form(). Text is fed as it comes, in any pieces, with the same parts at the end but for
+ * where pieces of content and reasoning are cut. A call that is not well-formed is content as it stands: nothing is lost
+ * but marks, and blanks beside them. Needs no session. 0; MHOST_E_INVALID: no such form or flag; -ENOMEM; what @fn gave.
+ * Since 2.1.
+ */
+int mhost_parser_new(struct mhost_parser **parser, uint32_t form, uint32_t flags, mhost_part_fn fn, void *arg);
+int mhost_parser_feed(struct mhost_parser *parser, const char *text, size_t bytes);
+int mhost_parser_end(struct mhost_parser *parser);	/* the reply is over: gives what was held back */
+void mhost_parser_free(struct mhost_parser **parser);
+/* A form by its name: none, hermes, llama3, mistral, deepseek, function, list, command. MHOST_E_INVALID: none such. */
+int mhost_form(const char *name);
+/* The form that a chat template's text tells of. */
+uint32_t mhost_form_of_template(const char *text, size_t bytes);
 
 /* ---- adapters out of memory ------------------------------------------------------------------- */
 

@@ -58,7 +58,8 @@ enum mhs_request_flag {
 	MHS_REQ_MESSAGES	= 1u << 5,	/* prompt is JSON, rendered by the version's chat
 						   template; NO_SPECIAL goes without saying */
 	MHS_REQ_RAW		= 1u << 6,	/* EMBED: the vector as it is, not of length 1 (since 2.1) */
-	MHS_REQ_ALL		= (1u << 7) - 1,
+	MHS_REQ_SHOW_SPECIAL	= 1u << 7,	/* text has special tokens too (since 2.1) */
+	MHS_REQ_ALL		= (1u << 8) - 1,
 };
 
 /* Which hidden states of a prompt make its vector (since 2.1). */
@@ -149,7 +150,8 @@ struct mhs_begin {
 	char semver[MHS_SEMVER_BYTES];
 	uint8_t content_hash[MHS_HASH_BYTES];
 	uint32_t adapter_count;		/* of the request; as many follow, in its order */
-	uint32_t reserved0;		/* zero */
+	uint16_t form;			/* of a chat: enum mhs_form (since 2.1) */
+	uint16_t form_flags;		/* enum mhs_form_flag */
 };
 _Static_assert(sizeof(struct mhs_begin) == 176, "ABI 2: begin");
 

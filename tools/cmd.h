@@ -170,6 +170,7 @@ struct reply {
 	uint32_t *prompt, *tokens;
 	uint32_t prompt_count, token_count, token_cap;
 	float *scores;
+	uint32_t form, form_flags;	/* of a chat */
 	float *vector;
 	uint32_t vector_count;
 	char *text;

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "chat_lines.h"
+#include "message.h"
 #include "request_opts.h"
 
 #define SYNOPSIS "MODEL[@VERSION] [--system TEXT] [OPTION]...; mhost(1) lists the options"
@@ -98,10 +99,10 @@ static void print_reply(const struct chat *c, const struct reply *r)
 		putchar('\n');
 		return;
 	}
-	cmd_json_print(json_pack("{s:s, s:s, s:s, s:o, s:o, s:s}", "model", r->model, "version", r->version,
+	cmd_json_print(json_pack("{s:s, s:s, s:s, s:o, s:o, s:o, s:s}", "model", r->model, "version", r->version,
 				 "content_hash", r->hash, "adapters", cmd_json_adapters(r), "text",
-				 cmd_json_text(r->text ? r->text : "", r->text_bytes), "finish_reason",
-				 reply_finish_name(r->finish)));
+				 cmd_json_text(r->text ? r->text : "", r->text_bytes), "message",
+				 message_of(r, MESSAGE_FORM_AUTO), "finish_reason", reply_finish_name(r->finish)));
 	fflush(stdout);
 }
 
@@ -116,6 +117,7 @@ static int ask(struct chat *c, struct reply *r)
 	if (!err && !c->session)
 		err = mhost_connect(&c->session, c->cmd->socket);
 	c->opts.rq.messages = text;
+	c->opts.rq.flags |= MHOST_SHOW_SPECIAL;
 	if (!err)
 		err = reply_collect(c->session, &c->opts.rq, is_interrupted,
 				    c->cmd->json ? NULL : print_text, r);
@@ -146,7 +148,7 @@ static void exchange(struct chat *c, const char *text)
 		print_reply(c, &r);
 	interrupted = 0;
 	/* A question without an answer is forgotten, so that it can be asked again. */
-	if (status || !add_message(c, "assistant", r.text ? r.text : "", r.text_bytes))
+	if (status || json_array_append_new(c->messages, message_of(&r, MESSAGE_FORM_AUTO)))
 		json_array_remove(c->messages, json_array_size(c->messages) - 1);
 	c->failed = c->failed || status;
 	reply_free(&r);
@@ -218,8 +220,8 @@ static int parse(struct cmd *cmd, int argc, char **argv, struct request_opts *o)
 
 	if (status)
 		return status;
-	if (o->choices || o->best_of || o->echo || o->ids || o->messages || o->rq.flags & (MHOST_LOGPROBS | MHOST_NO_SPECIAL))
-		return cmd_fail(cmd, CMD_USAGE, "--tokens, --messages, --choices, --best-of, --echo, --logprobs and --no-special are for "
+	if (o->parsed || o->choices || o->best_of || o->echo || o->ids || o->messages || o->rq.flags & (MHOST_LOGPROBS | MHOST_NO_SPECIAL))
+		return cmd_fail(cmd, CMD_USAGE, "--tokens, --messages, --parse, --choices, --best-of, --echo, --logprobs and --no-special are for "
 				"mhost run; leave them out");
 	if (argc - optind != 1)
 		return cmd_usage(cmd, SYNOPSIS);

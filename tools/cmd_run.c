@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "choices.h"
+#include "message.h"
 
 #define SYNOPSIS "MODEL[@VERSION] [PROMPT | --tokens 1,2,3 | --messages FILE] [OPTION]...; mhost(1) lists the options"
 
@@ -18,6 +19,8 @@ static int parse(struct cmd *cmd, int argc, char **argv, struct request_opts *o,
 		return cmd_fail(cmd, CMD_USAGE, "--system: mhost chat takes it; put it into --messages here");
 	if (o->best_of && o->best_of < (o->choices ? o->choices : 1))
 		return cmd_fail(cmd, CMD_USAGE, "--best-of %u: limit --choices, %u, or more", o->best_of, o->choices);
+	if (o->parsed && (!cmd->json || o->choices || o->best_of))
+		return cmd_fail(cmd, CMD_USAGE, "--parse: limit one reply, with --json");
 	if (o->echo && given)
 		return cmd_fail(cmd, CMD_USAGE, "--echo: limit a PROMPT; mhost render and detokenize show others");
 	if (argc - optind < 1 || argc - optind > (given ? 1 : 2))
@@ -37,7 +40,7 @@ static void print_text(const char *text, size_t bytes)
 	fflush(stdout);
 }
 
-static void print_json(struct reply *r)
+static void print_json(struct reply *r, const struct request_opts *opts)
 {
 	json_t *o = json_object();
 	double tokens_per_s = r->decode_ms > 0 && r->token_count > 1 ?
@@ -51,6 +54,8 @@ static void print_json(struct reply *r)
 	json_object_set_new(o, "tokens", cmd_json_ids(r->tokens, r->token_count));
 	json_object_set_new(o, "text", cmd_json_text(r->text ? r->text : "", r->text_bytes));
 	json_object_set_new(o, "finish_reason", json_string(reply_finish_name(r->finish)));
+	if (opts->parsed)
+		json_object_set_new(o, "message", message_of(r, opts->form));
 	if (r->logprobs)
 		json_object_set(o, "logprobs", r->logprobs);
 	json_object_set_new(o, "timings", json_pack(
@@ -76,7 +81,7 @@ int cmd_run(struct cmd *cmd, int argc, char **argv)
 	} else if (status == CMD_OK) {
 		status = reply_run(cmd, &opts.rq, cmd->json ? NULL : print_text, &reply);
 		if (cmd->json && reply.begun)
-			print_json(&reply);
+			print_json(&reply, &opts);
 		else if (reply.text_bytes && reply.text[reply.text_bytes - 1] != '\n')
 			putchar('\n');
 	}

@@ -43,6 +43,8 @@ static void take_begin(struct reply *r, const struct mhost_event *ev)
 	free(r->prompt);
 	free(r->scores);
 	r->vector_count = 0;
+	r->form = ev->form;
+	r->form_flags = ev->form_flags;
 	r->prompt_count = ev->prompt_count;
 	r->prompt = calloc(ev->prompt_count + 1, sizeof(*r->prompt));
 	r->scores = calloc(ev->prompt_count + 1, sizeof(*r->scores));

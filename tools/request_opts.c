@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "message.h"
 #include "request_opts.h"
 
 #define MESSAGES_MAX	(512u << 10)	/* what a request takes */
@@ -11,7 +12,7 @@
 enum { OPT_TOKENS = 256, OPT_TEMPERATURE, OPT_TOP_K, OPT_TOP_P, OPT_MIN_P, OPT_PENALTY, OPT_LAST,
        OPT_SEED, OPT_STOP, OPT_IGNORE_EOS, OPT_NO_SPECIAL, OPT_LOGPROBS, OPT_DEADLINE, OPT_KEY,
        OPT_NO_SPECULATE, OPT_ADAPTER, OPT_MESSAGES, OPT_SYSTEM, OPT_GRAMMAR,
-       OPT_REGEX, OPT_SCHEMA, OPT_JSON_OBJECT, OPT_CHOICES, OPT_BEST_OF, OPT_ECHO, OPT_SAMPLING };
+       OPT_REGEX, OPT_SCHEMA, OPT_JSON_OBJECT, OPT_CHOICES, OPT_BEST_OF, OPT_ECHO, OPT_PARSE, OPT_SAMPLING };
 
 static const struct option options[] = {
 	{ "adapter", required_argument, NULL, OPT_ADAPTER },
@@ -20,6 +21,7 @@ static const struct option options[] = {
 	{ "echo", no_argument, NULL, OPT_ECHO },
 	{ "grammar", required_argument, NULL, OPT_GRAMMAR },
 	{ "json-object", no_argument, NULL, OPT_JSON_OBJECT },
+	{ "parse", required_argument, NULL, OPT_PARSE },
 	{ "regex", required_argument, NULL, OPT_REGEX },
 	{ "schema", required_argument, NULL, OPT_SCHEMA },
 	CMD_SAMPLING_OPTIONS(OPT_SAMPLING),
@@ -68,6 +70,8 @@ static const char *limit_of(int opt)
 	case OPT_CHOICES:
 	case OPT_BEST_OF:
 		return "1..64";
+	case OPT_PARSE:
+		return "auto, none, hermes, llama3, mistral, deepseek, function, list, command";
 	case OPT_LOGPROBS:
 		return "0..64";
 	case OPT_DEADLINE:
@@ -103,6 +107,18 @@ static bool take_stop(struct request_opts *a)
 		return false;
 	a->stops[a->rq.stop_count++] = optarg;
 	return true;
+}
+
+/* Marks may be special tokens, which the text must then have. */
+static bool take_form(struct request_opts *a)
+{
+	int form = mhost_form(optarg);
+	bool own = !strcmp(optarg, "auto");
+
+	a->parsed = true;
+	a->form = own ? MESSAGE_FORM_AUTO : (uint32_t)form;
+	a->rq.flags |= MHOST_SHOW_SPECIAL;
+	return own || form >= 0;
 }
 
 static bool take_grammar(struct request_opts *a, uint32_t kind, const char *text)
@@ -173,6 +189,8 @@ static bool take_option(struct request_opts *a, int opt)
 	case OPT_ECHO:
 		a->echo = true;
 		return true;
+	case OPT_PARSE:
+		return take_form(a);
 	case OPT_REGEX:
 		return take_grammar(a, MHOST_GRAMMAR_REGEX, optarg);
 	case OPT_JSON_OBJECT:

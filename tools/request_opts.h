@@ -16,6 +16,8 @@ struct request_opts {
 	const char *system;		/* --system */
 	uint32_t choices, best_of;	/* --choices, --best-of; 0: not given */
 	bool echo;			/* --echo */
+	bool parsed;			/* --parse, */
+	uint32_t form;			/* MESSAGE_FORM_AUTO, or that form */
 };
 
 /* Take all options out of argv. CMD_OK, or CMD_USAGE or CMD_FAILED with the reason printed. */

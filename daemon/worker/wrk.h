@@ -170,6 +170,7 @@ struct wrk_request {
 	/* text_cap also bounds the text of one token event */
 	uint32_t text_bytes, text_cap;
 
+	uint32_t form, form_flags;		/* of a chat: how its reply is written (mhs_form.h) */
 	struct mhs_begin begin;
 	bool begun;				/* BEGIN was sent */
 	bool on_trial;				/* it waits for the first token of a candidate */
@@ -329,6 +330,7 @@ void wrk_admit(struct wrk *w);
  */
 int wrk_messages_render(struct wrk_version *v, const char *json, size_t json_bytes, char **text,
 			size_t *bytes, char message[MHS_MESSAGE_BYTES]);
+uint32_t wrk_messages_form(const struct wrk_version *v);	/* enum mhs_form of its template */
 
 /* wrk_admit.c: pin, tokenize, make room. False: no memory now, nothing behind it may go either. */
 bool wrk_admit_one(struct wrk *w, struct wrk_request *r);

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "mhs_form.h"
 #include "probe.h"
 #include "wrk.h"
 
@@ -116,6 +117,8 @@ static int encode_messages(struct wrk *w, struct wrk_request *r, struct wrk_vers
 		refuse(w, r, err == -ENOMEM ? MHS_ERR_INTERNAL : MHS_ERR_INVALID, message);
 		return err;
 	}
+	r->form = wrk_messages_form(v);
+	r->form_flags = mhs_form_flags(text, bytes);
 	err = encode(r, v, text, bytes, extra, limit);
 	free(text);
 	return err;
@@ -243,6 +246,8 @@ static void begin_fill(struct wrk *w, struct wrk_request *r, const struct wrk_ve
 		.version_index = v->index,
 		.prompt_count = r->prompt_count,
 		.adapter_count = r->set ? r->set->count : 0,
+		.form = (uint16_t)r->form,
+		.form_flags = (uint16_t)r->form_flags,
 	};
 	memcpy(r->begin.model, v->image->model, sizeof(r->begin.model));
 	memcpy(r->begin.semver, v->image->semver, sizeof(r->begin.semver));
@@ -320,7 +325,7 @@ static void start(struct wrk *w, struct wrk_request *r, struct wrk_version *v)
 	w->running[w->running_count++] = r;
 	r->state = WRK_PREFILL;
 	eng_rng_init(&r->rng, r->rq.seed);
-	eng_tok_stream_init(&r->stream, true);
+	eng_tok_stream_init(&r->stream, !(r->rq.flags & MHS_REQ_SHOW_SPECIAL));
 	count_start(w, r);
 	probe_admit(r->rq.request_id, v->index, r->prompt_count, r->admitted_ns - r->arrived_ns);
 	if (r->kind != MHS_REC_SCORE)

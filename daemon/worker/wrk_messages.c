@@ -9,6 +9,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "mhs_form.h"
 #include "wrk.h"
 
 /* A tenth of a second at most; a request of 512 KiB needs a tenth of them. */
@@ -37,6 +38,14 @@ static int compile(struct wrk_version *v, char message[MHS_MESSAGE_BYTES])
 		return say(message, -EINVAL, "the version has no chat template: render them yourself");
 	err = tpl_compile(&v->template, text, span->length_bytes, &error);
 	return err ? say(message, err, error.text) : 0;
+}
+
+uint32_t wrk_messages_form(const struct wrk_version *v)
+{
+	const struct mhs_image_span *span = &v->image->chat_template;
+	const char *text = span->length_bytes ? wrk_image_at(v, span->offset_bytes, span->length_bytes) : NULL;
+
+	return text ? mhs_form_of_template(text, span->length_bytes) : MHS_FORM_NONE;
 }
 
 _Static_assert((int)MHS_WORD_COUNT == TPL_WORD_COUNT && (int)MHS_WORD_MASK == TPL_MASK, "the same words");

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "mhs_form.h"
 #include "abi_items.h"
 #include "t.h"
 

@@ -26,9 +26,12 @@ C_TYPES = {
 	ctypes.c_uint8: "uint8_t",
 	ctypes.c_uint32: "uint32_t",
 	ctypes.c_uint64: "uint64_t",
+	_abi.Anything: "void *",
+	_abi.PART_FUNCTION: "mhost_part_fn",
+	_abi.Parser: "struct mhost_parser *",
 	**{cls: "struct " + name for name, cls in _abi.STRUCTS.items()},
 }
-VOID_FIELDS = {"mhost_event.text": "char *", "mhost_push.weights": "void *"}  # what a void * of Python is in a structure; elsewhere a session
+VOID_FIELDS = {"mhost_part.name": "char *", "mhost_part.text": "char *", "mhost_event.text": "char *", "mhost_push.weights": "void *"}  # what a void * of Python is in a structure; elsewhere a session
 ENUMS = {"KINDS": "", "EVENTS": "EVENT_", "FINISHES": "FINISH_", "FLAGS": "", "GRAMMARS": "GRAMMAR_",
 	"PUSH_FLAGS": "PUSH_"}
 
@@ -94,7 +97,7 @@ def names(header, exports):
 		for kind in ("error", "kind", "event_type", "finish", "grammar")}
 	yield "functions", re.findall(r"^\t(mhost_\w+);", exports, re.M), list(_abi.FUNCTIONS)
 	yield "structs", re.findall(r"^struct (mhost_\w+) \{", header, re.M), list(_abi.STRUCTS)
-	yield "FLAGS", re.findall(r"#define MHOST_(?!PUSH_)([A-Z_]+)\s+\(1u <<", header), list(_abi.FLAGS)
+	yield "FLAGS", re.findall(r"#define MHOST_(?!PUSH_|FORM_)([A-Z_]+)\s+\(1u <<", header), list(_abi.FLAGS)
 	yield "PUSH_FLAGS", re.findall(r"#define MHOST_PUSH_([A-Z_]+)\s+\(1u <<", header), list(_abi.PUSH_FLAGS)
 	yield "EVENTS", re.findall(r"MHOST_EVENT_(\w+) =", enum["event_type"]), list(_abi.EVENTS)
 	yield "FINISHES", re.findall(r"MHOST_FINISH_(\w+) =", enum["finish"]), list(_abi.FINISHES)

@@ -117,6 +117,17 @@ class Replies(HostCase):
 		self.assertEqual(self.host.detokenize("tiny", self.host.tokenize("tiny", long)), long)
 		self.assertEqual(self.host.detokenize("tiny", []), "")
 
+	def test_messages(self):
+		call = '<tool_call>{"name": "now", "arguments": {"zone": "ä"}}</tool_call>'
+		reply = self.host.complete("tiny", [{"role": "user", "content": "x"}], max_tokens=200, show_special=True,
+			regex="<think>No\\.</think>\\s?Yes\\." + call.replace("{", "\\{").replace("}", "\\}"))
+		function = {"name": "now", "arguments": '{"zone": "ä"}'}
+		self.assertEqual(mhost.parse_message(reply, "hermes"), {"role": "assistant", "content": "Yes.",
+			"reasoning_content": "No.", "tool_calls": [{"id": "call_0", "type": "function", "function": function}]})
+		self.assertEqual(mhost.parse_message(reply, "none")["content"], reply.text)
+		self.assertEqual(mhost.parse_message(reply)["content"], reply.text)  # its template tells of no form
+		self.assertRaises(mhost.InvalidRequest, mhost.parse_message, reply, "nonesuch")
+
 	def test_choices(self):
 		drawn = {"max_tokens": 10, "temperature": 1.5}
 		replies = self.host.choices("tiny", COW, 5, seed=(1 << 64) - 2, **drawn)  # seeds go round at 2^64

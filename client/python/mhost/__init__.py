@@ -36,6 +36,7 @@ from .errors import (
 	WrongThread,
 )
 from .host import Host, Stream, connect
+from .message import parse_message
 from .reply import AdapterUsed, Embedding, Reply, Scores, Stamp, Timing, Token, Top
 
 __version__ = "0.1.0"
@@ -80,4 +81,5 @@ __all__ = [
 	"WrongThread",
 	"connect",
 	"connect_async",
+	"parse_message",
 ]

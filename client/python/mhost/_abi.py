@@ -16,7 +16,7 @@ ABI_MINOR = 1  # the oldest that has all that is used here
 DEFAULT_SOCKET = "/run/mhost/mhost.sock"
 
 KINDS = {"GENERATE": 0, "SCORE": 1, "TOKENIZE": 2, "DETOKENIZE": 3, "PING": 4, "EMBED": 5}
-FLAGS = {"IGNORE_EOS": 1, "NO_SPECIAL": 2, "LOGPROBS": 4, "NO_REPLAY": 8, "NO_SPECULATE": 16, "RAW": 32}
+FLAGS = {"IGNORE_EOS": 1, "NO_SPECIAL": 2, "LOGPROBS": 4, "NO_REPLAY": 8, "NO_SPECULATE": 16, "RAW": 32, "SHOW_SPECIAL": 64}
 PUSH_FLAGS = {"LOAD_ONLY": 1, "KEEP": 2}
 GRAMMARS = {"NONE": 0, "GBNF": 1, "REGEX": 2, "SCHEMA": 3, "JSON": 4}
 EVENTS = {"BEGIN": 1, "PROMPT": 2, "SCORES": 3, "TOKEN": 4, "TEXT": 5, "END": 6, "VECTOR": 7}
@@ -149,7 +149,26 @@ class Event(Structure):
 		("drafted_count", c_uint32),
 		("ahead", c_uint32),
 		("values", POINTER(c_float)),
+		("form", c_uint32),
+		("form_flags", c_uint32),
 	]
+
+
+class Part(Structure):
+	"""struct mhost_part"""
+
+	_fields_ = [("kind", c_uint32), ("text", c_void_p), ("bytes", c_size_t), ("name", c_void_p), ("name_bytes", c_size_t)]
+
+
+class Parser(c_void_p):
+	"""struct mhost_parser *"""
+
+
+class Anything(c_void_p):
+	"""void *"""
+
+
+PART_FUNCTION = ctypes.CFUNCTYPE(c_int, c_void_p, POINTER(Part))
 
 
 class Push(Structure):
@@ -192,6 +211,7 @@ STRUCTS = {
 	"mhost_top": Top,
 	"mhost_adapter_used": AdapterUsed,
 	"mhost_event": Event,
+	"mhost_part": Part,
 	"mhost_push": Push,
 	"mhost_pushed": Pushed,
 }
@@ -209,6 +229,12 @@ FUNCTIONS: dict[str, tuple[object, list[object]]] = {
 	"mhost_open_count": (c_uint32, [c_void_p]),
 	"mhost_strerror": (c_char_p, [c_int]),
 	"mhost_submit": (c_int, [c_void_p, POINTER(Request), POINTER(c_uint64)]),
+	"mhost_form": (c_int, [c_char_p]),
+	"mhost_form_of_template": (c_uint32, [c_char_p, c_size_t]),
+	"mhost_parser_end": (c_int, [Parser]),
+	"mhost_parser_feed": (c_int, [Parser, c_char_p, c_size_t]),
+	"mhost_parser_free": (None, [POINTER(Parser)]),
+	"mhost_parser_new": (c_int, [POINTER(Parser), c_uint32, c_uint32, PART_FUNCTION, Anything]),
 	"mhost_submit_many": (c_int, [c_void_p, POINTER(Request), c_uint32, POINTER(c_uint64)]),
 	"mhost_worker_count": (c_uint32, [c_void_p]),
 }

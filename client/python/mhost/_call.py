@@ -33,6 +33,7 @@ class Call:
 		self.error: Optional[Exception] = None
 		self.timing = Timing(0.0, 0.0, 0.0)
 		self.cached_count = 0
+		self.form = self.form_flags = 0
 		self.wake: Optional[Callable[[], None]] = None
 
 	def take(self, event: Any) -> None:
@@ -43,6 +44,7 @@ class Call:
 			self.wake()
 
 	def _begin(self, event: Any) -> None:
+		self.form, self.form_flags = event.form, event.form_flags
 		self.stamp = Stamp(
 			model=_str(event.model),
 			version=_str(event.version),
@@ -99,6 +101,8 @@ class Call:
 			cached_count=self.cached_count,
 			ahead_count=len(self.ahead),
 			timing=self.timing,
+			form=self.form,
+			form_flags=self.form_flags,
 		)
 
 	def scores(self) -> Scores:

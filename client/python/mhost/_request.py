@@ -56,6 +56,7 @@ class Options(TypedDict, total=False):
 	json_object     True: the reply is a JSON object
 	replay          False: a request whose worker dies before its first event is not sent to another one
 	speculate       False: one token a step; the reply is the same
+	show_special    True: special tokens of the reply are in its text, as parse_message() wants it
 	pooling         of embed(): "mean" of all hidden states, the "last" token's or the first's ("cls")
 	normalize       of embed(): False: the vector as it is, not of length 1
 	"""
@@ -99,6 +100,7 @@ class Options(TypedDict, total=False):
 	json_object: bool
 	replay: bool
 	speculate: bool
+	show_special: bool
 	pooling: str
 	normalize: bool
 
@@ -331,6 +333,7 @@ _FLAGS = {
 	"replay": ("NO_REPLAY", False),
 	"speculate": ("NO_SPECULATE", False),
 	"normalize": ("RAW", False),
+	"show_special": ("SHOW_SPECIAL", True),
 }
 
 _FLOATS = ("frequency_penalty", "presence_penalty", "dry_multiplier", "dry_base", "dynatemp_range", "dynatemp_exponent",

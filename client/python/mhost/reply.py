@@ -67,6 +67,8 @@ class Reply(Stamp):
 	cached_count: int  # prompt tokens that need not be computed again
 	ahead_count: int  # tokens that were guessed ahead, and right
 	timing: Timing
+	form: int = 0  # of a chat, for parse_message()
+	form_flags: int = 0
 
 	@property
 	def token_ids(self) -> tuple[int, ...]:
