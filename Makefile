@@ -114,6 +114,7 @@ STORE_SRC := \
 	daemon/store/sto_gguf_get.c \
 	daemon/store/sto_gguf_parts.c \
 	daemon/store/sto_gguf_tensors.c \
+	daemon/store/sto_golden.c \
 	daemon/store/sto_hash.c \
 	daemon/store/sto_hf_config.c \
 	daemon/store/sto_hf_rope.c \
@@ -365,18 +366,21 @@ TOOL_SRC := \
 	tools/cmd_watch.c \
 	tools/ctl.c \
 	tools/golden.c \
+	tools/golden_make.c \
 	tools/import_opts.c \
 	tools/message.c \
 	tools/meta.c \
 	tools/meta_ini.c \
 	tools/probe.c \
 	tools/prompts.c \
+	tools/prompts_golden.c \
 	tools/reply.c \
 	tools/request_opts.c \
 	tools/signals.c \
 	tools/stop.c \
 	tools/store.c \
 	tools/template.c \
+	tools/verify_golden.c \
 	tools/watch_dir.c \
 	tools/watch_import.c \
 	tools/watch_look.c \

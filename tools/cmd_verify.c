@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* cmd_verify.c: `mhost verify`: hash the store again. Needs no daemon. */
+/* cmd_verify.c: `mhost verify`: hash the store again, and put golden cases. Needs no daemon. */
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -8,8 +8,9 @@
 #include "cmd.h"
 #include "sto_adapter.h"
 #include "sto_verify.h"
+#include "verify_golden.h"
 
-static const char synopsis[] = "[MODEL[@VERSION] | MODEL/ADAPTER[@VERSION]] [--store DIR] [--json]";
+static const char synopsis[] = "[MODEL[@VERSION] | MODEL/ADAPTER[@VERSION]] [--no-golden] [--store DIR] [--json]";
 
 struct run {
 	const struct cmd *cmd;
@@ -18,8 +19,10 @@ struct run {
 	char model[MHS_NAME_BYTES], adapter[MHS_NAME_BYTES], version[MHS_SEMVER_BYTES];
 	char name[2 * MHS_NAME_BYTES + MHS_SEMVER_BYTES + 8];	/* at hand */
 	json_t *list, *problems;
+	struct verify_golden golden;
+	bool no_golden;
 	uint64_t bytes;
-	uint32_t damaged;
+	uint32_t damaged, unasked;
 	int shown;		/* of the bar; -1: nothing */
 	int err;
 	struct sto_error error;
@@ -42,10 +45,22 @@ static void draw(void *arg, uint64_t done, uint64_t all)
 	cmd_bar(&run->shown, run->name, done, all);
 }
 
+/* A version without problems, and who answered its golden cases. */
+static void show_good(const struct run *run, uint32_t cases)
+{
+	if (run->cmd->json || json_array_size(run->problems))
+		return;
+	if (cases)
+		printf("%s good, %u golden cases (%s)\n", run->name, cases, run->golden.isa);
+	else
+		printf("%s good\n", run->name);
+}
+
 /* @adapter: NULL for a version of the model itself. */
 static int verify(struct run *run, const char *model, const char *adapter, const char *version)
 {
 	uint64_t bytes = 0;
+	uint32_t cases = 0;
 
 	if (run->version[0] && strcmp(run->version, version))
 		return 0;
@@ -59,13 +74,16 @@ static int verify(struct run *run, const char *model, const char *adapter, const
 		json_decref(run->problems);
 		return 1;
 	}
-	if (!run->cmd->json && json_array_size(run->problems) == 0)
-		printf("%s good\n", run->name);
+	/* what is damaged is not loaded */
+	if (!adapter && !run->no_golden && json_array_size(run->problems) == 0)
+		run->unasked += verify_golden(&run->golden, model, version, &cases, note_problem, run) != CMD_OK;
+	show_good(run, cases);
 	run->damaged += json_array_size(run->problems) > 0;
 	run->bytes += bytes;
-	return json_array_append_new(run->list, json_pack("{s:s, s:s*, s:s, s:b, s:I, s:o}", "model", model,
+	return json_array_append_new(run->list, json_pack("{s:s, s:s*, s:s, s:b, s:I, s:I, s:o}", "model", model,
 				     "adapter", adapter, "version", version, "good", json_array_size(run->problems) == 0,
-				     "bytes", (json_int_t)bytes, "problems", run->problems)) ? 1 : 0;
+				     "bytes", (json_int_t)bytes, "golden_cases", (json_int_t)cases, "problems",
+				     run->problems)) ? 1 : 0;
 }
 
 static int verify_version(void *arg, const char *model, const char *version)
@@ -99,14 +117,19 @@ static int each_model(void *arg, const char *model)
 
 static int parse(struct run *run, int argc, char **argv)
 {
-	static const struct option longs[] = { { "store", required_argument, NULL, 's' }, { 0 } };
+	static const struct option longs[] = {
+		{ "no-golden", no_argument, NULL, 'g' }, { "store", required_argument, NULL, 's' }, { 0 }
+	};
 	const char *store = NULL;
 	int opt;
 
 	while ((opt = cmd_getopt(run->cmd, argc, argv, ":", longs)) != -1) {
-		if (opt != 's')
+		if (opt == 'g')
+			run->no_golden = true;
+		else if (opt == 's')
+			store = optarg;
+		else
 			return CMD_USAGE;
-		store = optarg;
 	}
 	if (argc - optind > 1)
 		return cmd_usage(run->cmd, synopsis);
@@ -134,10 +157,13 @@ static int report(struct run *run)
 	else
 		printf("%zu versions, %.1f MB hashed\n", count, (double)run->bytes / 1e6);
 	fflush(stdout);
+	if (run->unasked)
+		cmd_fail(run->cmd, CMD_FAILED, "golden cases of %u versions could not be asked; see above, or leave "
+			 "them out with --no-golden", run->unasked);
 	if (run->damaged)
 		return cmd_fail(run->cmd, CMD_FAILED, "%u of %zu versions are damaged; import them again "
 				"under new numbers", run->damaged, count);
-	return CMD_OK;
+	return run->unasked ? CMD_FAILED : CMD_OK;
 }
 
 int cmd_verify(struct cmd *cmd, int argc, char **argv)
@@ -152,6 +178,7 @@ int cmd_verify(struct cmd *cmd, int argc, char **argv)
 	run.verify.arg = &run;
 	run.verify.stop = cmd_catch_signals();
 	run.verify.verified = sto_verified_new();
+	run.golden = (struct verify_golden){ .cmd = cmd, .store = run.verify.store, .stop = run.verify.stop };
 	run.list = json_array();
 	if (!run.verify.verified)
 		status = cmd_fail(cmd, CMD_FAILED, "out of memory; free some");
@@ -161,6 +188,7 @@ int cmd_verify(struct cmd *cmd, int argc, char **argv)
 		run.err = sto_models_each(run.verify.store, each_model, &run, &run.error);
 	if (!status)
 		status = report(&run);
+	verify_golden_end(&run.golden);
 	sto_verified_free(&run.verify.verified);
 	json_decref(run.list);
 	return status;

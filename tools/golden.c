@@ -6,6 +6,8 @@
 #include <string.h>
 #include <time.h>
 
+#include "sto_store.h"
+
 #define BUSY_TRIES	100
 #define BUSY_WAIT_MS	50
 #define LOST_TRIES	2	/* workers that died on the same question: no third is risked */
@@ -26,6 +28,27 @@ void golden_clear(struct reply *reply)
 {
 	reply_free(reply);
 	*reply = (struct reply){ 0 };
+}
+
+int golden_parse_ref(const struct cmd *cmd, const char *ref, char model[64], char version[48])
+{
+	struct sto_error error;
+
+	if (sto_ref_parse(ref, 0, model, version, &error))
+		return cmd_fail(cmd, CMD_USAGE, "%s", error.text);
+	return CMD_OK;
+}
+
+int golden_store(const struct cmd *cmd, char *store, size_t bytes)
+{
+	json_t *status = ctl_call(cmd, json_pack("{s:s}", "command", "status"));
+	const char *text = json_string_value(json_object_get(status, "store"));
+	int err = status ? CMD_OK : CMD_FAILED;
+
+	if (status && (!text || snprintf(store, bytes, "%s", text) >= (int)bytes))
+		err = cmd_fail(cmd, CMD_FAILED, "the host does not say where its store is; see mhost status");
+	json_decref(status);
+	return err;
 }
 
 /* ---- asking --------------------------------------------------------------------------------- */
@@ -122,15 +145,36 @@ int golden_tokenize(struct golden *g, const struct prompt_part *part, bool is_st
 	return ask(g, &rq, reply);
 }
 
+int golden_score_reply(struct golden *g, const struct reply *reply, struct reply *scored)
+{
+	uint32_t count = reply->prompt_count + reply->token_count;
+	uint32_t *ids = calloc(count + 1, sizeof(*ids));
+	int err = ids ? CMD_OK : cmd_fail(g->cmd, CMD_FAILED, "out of memory; free some");
+
+	if (!err) {
+		memcpy(ids, reply->prompt, reply->prompt_count * sizeof(*ids));
+		memcpy(ids + reply->prompt_count, reply->tokens, reply->token_count * sizeof(*ids));
+		err = golden_score(g, ids, count, scored);
+	}
+	free(ids);
+	return err;
+}
+
+const float *golden_scores(const struct reply *reply, uint32_t count)
+{
+	if (!count || !reply->scores || count >= reply->prompt_count)
+		return NULL;
+	return reply->scores + reply->prompt_count - count;
+}
+
 double golden_mean(const struct reply *reply, uint32_t count)
 {
+	const float *scores = golden_scores(reply, count);
 	double sum = 0;
 
-	if (!count || !reply->scores || count >= reply->prompt_count)
-		return NAN;
-	for (uint32_t i = reply->prompt_count - count; i < reply->prompt_count; i++)
-		sum += (double)reply->scores[i];
-	return sum / count;
+	for (uint32_t i = 0; scores && i < count; i++)
+		sum += (double)scores[i];
+	return scores ? sum / count : NAN;
 }
 
 /* ---- one case ------------------------------------------------------------------------------- */
@@ -169,6 +213,37 @@ static void compare(const struct prompt *p, const struct reply *reply, struct go
 		 i, token_name(f->expected, expected), token_name(f->got, got));
 }
 
+static void compare_scores(const struct prompt *p, const struct reply *scored, struct golden_failure *f)
+{
+	const float *scores = golden_scores(scored, p->expect_count);
+
+	for (uint32_t i = 0; i < p->expect_count; i++) {
+		f->logprob = scores ? (double)scores[i] : NAN;
+		if (fabs(f->logprob - (double)p->logprobs[i]) <= p->tolerance)	/* false for NaN too */
+			continue;
+		f->check = "logprobs";
+		f->at = i;
+		snprintf(f->message, sizeof(f->message),
+			 "the log-probability of token %u of the reply is %.6f, expected %.6f within %g", i,
+			 f->logprob, (double)p->logprobs[i], p->tolerance);
+		return;
+	}
+}
+
+static int check_scores(struct golden *g, const struct prompt *p, const struct reply *reply,
+			struct golden_failure *f)
+{
+	struct reply scored = { 0 };
+	int err = golden_score_reply(g, reply, &scored);
+
+	if (!err && scored.error)
+		err = fail_error(f, &scored);
+	else if (!err)
+		compare_scores(p, &scored, f);
+	reply_free(&scored);
+	return err;
+}
+
 static int check_reply(struct golden *g, const struct prompt *p, struct golden_failure *f)
 {
 	struct reply reply = { 0 };
@@ -179,6 +254,8 @@ static int check_reply(struct golden *g, const struct prompt *p, struct golden_f
 		err = fail_error(f, &reply);
 	else if (!err)
 		compare(p, &reply, f);
+	if (!err && !f->check && p->logprobs)
+		err = check_scores(g, p, &reply, f);
 	reply_free(&reply);
 	return err;
 }
@@ -186,12 +263,12 @@ static int check_reply(struct golden *g, const struct prompt *p, struct golden_f
 static void compare_mean(const struct prompt *p, const struct reply *reply, uint32_t count,
 			 struct golden_failure *f)
 {
-	f->mean = golden_mean(reply, count);
-	if (f->mean >= p->min_logprob)	/* false for NaN too */
+	f->logprob = golden_mean(reply, count);
+	if (f->logprob >= p->min_logprob)	/* false for NaN too */
 		return;
 	f->check = "min_logprob";
 	snprintf(f->message, sizeof(f->message),
-		 "the mean log-probability of %u tokens is %.6f, the bound is %.6f", count, f->mean,
+		 "the mean log-probability of %u tokens is %.6f, the bound is %.6f", count, f->logprob,
 		 p->min_logprob);
 }
 

@@ -1,10 +1,14 @@
 /* SPDX-License-Identifier: MIT */
-/* golden.h: what golden cases ask of a version. cmd_golden.c checks them or makes them. */
+/* golden.h: what golden cases ask of a version. cmd_golden.c checks them, golden_make.c makes them. */
 #ifndef GOLDEN_H
 #define GOLDEN_H
 
 #include "cmd.h"
 #include "prompts.h"
+
+#define GOLDEN_SYNOPSIS "check MODEL@VERSION [--file FILE] [--limit SECONDS] [--json]\n" \
+	"       mhost golden make MODEL@VERSION [--prompts FILE] [--print] [--max-tokens N]\n" \
+	"                         [--tolerance X] [--no-expect [--margin X]] [--limit SECONDS]"
 
 /* A session with one version, which is named in each request: it need not be routed. */
 struct golden {
@@ -31,15 +35,27 @@ int golden_tokenize(struct golden *g, const struct prompt_part *part, bool is_st
 		    struct reply *reply);
 void golden_clear(struct reply *reply);
 
-/* Mean of the last @count scores of @reply; NAN when one of them is not there. */
+/* Scores of the tokens of @reply behind its prompt, into @scored. */
+int golden_score_reply(struct golden *g, const struct reply *reply, struct reply *scored);
+
+/* The last @count scores of @reply; NULL: they are not there. */
+const float *golden_scores(const struct reply *reply, uint32_t count);
+/* Their mean; NAN when one of them is not there. */
 double golden_mean(const struct reply *reply, uint32_t count);
+
+/* MODEL@VERSION, both. CMD_OK, or CMD_USAGE with the reason printed. */
+int golden_parse_ref(const struct cmd *cmd, const char *ref, char model[64], char version[48]);
+/* Where the host that answers has its store. CMD_OK, or CMD_FAILED with the reason printed. */
+int golden_store(const struct cmd *cmd, char *store, size_t bytes);
+/* golden_make.c: `mhost golden make` */
+int golden_make(const struct cmd *cmd, int argc, char **argv);
 
 /* What is wrong with a case. */
 struct golden_failure {
-	const char *check;	/* NULL: nothing; "expect", "min_logprob" or "error" */
-	uint32_t at;		/* expect: index of the first token that differs */
+	const char *check;	/* NULL: nothing; "expect", "logprobs", "min_logprob" or "error" */
+	uint32_t at;		/* expect, logprobs: index of the first token that differs */
 	int64_t expected, got;	/* there; -1: the end of the reply */
-	double mean;		/* min_logprob: what came */
+	double logprob;		/* min_logprob: the mean that came; logprobs: what came there */
 	char message[600];	/* one line, without the name of the case */
 };
 

@@ -40,10 +40,11 @@ int import_load_golden(const struct cmd *cmd, const char *path, struct sto_impor
 
 	if (!path)
 		return CMD_OK;
-	err = prompts_load(path, &data, &import->golden_bytes, error);
-	import->golden = data;
+	err = prompts_load(path, &data, &import->golden.bytes, error);
+	import->golden.data = data;
 	if (!err)
-		err = prompts_parse(path, data, import->golden_bytes, PROMPTS_GOLDEN, &cases, error);
+		err = prompts_parse(path, data, import->golden.bytes, PROMPTS_GOLDEN, &cases, error);
+	import->golden.count = cases.count;
 	prompts_free(&cases);
 	return err ? cmd_fail(cmd, CMD_FAILED, "%s", error) : CMD_OK;
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "prompts.h"
+#include "prompts_priv.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -14,17 +14,7 @@
 
 #define NAME_MAX_BYTES	64u
 
-/* Where in which file, and where the one line about it goes. */
-struct place {
-	const char *shown;
-	uint32_t line;
-	char *error;
-};
-
-static int refuse(const struct place *at, const char *format, ...)
-	__attribute__((format(printf, 2, 3)));
-
-static int refuse(const struct place *at, const char *format, ...)
+int prompts_refuse(const struct prompts_place *at, const char *format, ...)
 {
 	va_list args;
 	int n = snprintf(at->error, PROMPTS_ERROR_BYTES, "%.200s: line %u: ", at->shown, at->line);
@@ -35,7 +25,7 @@ static int refuse(const struct place *at, const char *format, ...)
 	return -EINVAL;
 }
 
-static int out_of_memory(char *error)
+int prompts_out_of_memory(char *error)
 {
 	snprintf(error, PROMPTS_ERROR_BYTES, "out of memory; free some");
 	return -ENOMEM;
@@ -43,38 +33,38 @@ static int out_of_memory(char *error)
 
 /* ---- fields --------------------------------------------------------------------------------- */
 
-static int take_text(const struct place *at, const char *key, const json_t *value, char **text,
+static int take_text(const struct prompts_place *at, const char *key, const json_t *value, char **text,
 		     size_t *bytes)
 {
 	const char *from = json_string_value(value);
 
 	if (!from || !json_string_length(value))
-		return refuse(at, "%s: is not a text with something in it; correct it", key);
+		return prompts_refuse(at, "%s: is not a text with something in it; correct it", key);
 	*bytes = json_string_length(value);
 	*text = malloc(*bytes + 1);
 	if (!*text)
-		return out_of_memory(at->error);
+		return prompts_out_of_memory(at->error);
 	memcpy(*text, from, *bytes + 1);
 	return 0;
 }
 
-static int take_ids(const struct place *at, const char *key, const json_t *list, uint32_t **ids,
+int prompts_take_ids(const struct prompts_place *at, const char *key, const json_t *list, uint32_t **ids,
 		    uint32_t *count)
 {
 	size_t n = json_array_size(list);
 
 	if (!json_is_array(list) || !n || n > PROMPTS_TOKENS_MAX)
-		return refuse(at, "%s: is not a list of 1..%u token ids; correct it", key,
+		return prompts_refuse(at, "%s: is not a list of 1..%u token ids; correct it", key,
 			      PROMPTS_TOKENS_MAX);
 	*ids = calloc(n, sizeof(**ids));
 	if (!*ids)
-		return out_of_memory(at->error);
+		return prompts_out_of_memory(at->error);
 	for (size_t i = 0; i < n; i++) {
 		const json_t *id = json_array_get(list, i);
 		json_int_t value = json_is_integer(id) ? json_integer_value(id) : -1;
 
 		if (value < 0 || value >= UINT32_MAX)
-			return refuse(at, "%s: entry %zu is no token id, limit 0..4294967294; "
+			return prompts_refuse(at, "%s: entry %zu is no token id, limit 0..4294967294; "
 				      "correct it", key, i);
 		(*ids)[i] = (uint32_t)value;
 	}
@@ -83,7 +73,7 @@ static int take_ids(const struct place *at, const char *key, const json_t *list,
 }
 
 /* @text_key or @ids_key, never both; @found: there was one. */
-static int take_part(const struct place *at, const json_t *object, const char *text_key,
+int prompts_take_part(const struct prompts_place *at, const json_t *object, const char *text_key,
 		     const char *ids_key, struct prompt_part *part, bool *found)
 {
 	const json_t *text = json_object_get(object, text_key);
@@ -91,14 +81,14 @@ static int take_part(const struct place *at, const json_t *object, const char *t
 
 	*found = text || ids;
 	if (text && ids)
-		return refuse(at, "%s and %s: both given, limit one; remove one", text_key,
+		return prompts_refuse(at, "%s and %s: both given, limit one; remove one", text_key,
 			      ids_key);
 	if (text)
 		return take_text(at, text_key, text, &part->text, &part->text_bytes);
-	return ids ? take_ids(at, ids_key, ids, &part->ids, &part->id_count) : 0;
+	return ids ? prompts_take_ids(at, ids_key, ids, &part->ids, &part->id_count) : 0;
 }
 
-static int take_name(const struct place *at, const json_t *value, struct prompt *p)
+static int take_name(const struct prompts_place *at, const json_t *value, struct prompt *p)
 {
 	size_t bytes;
 	int err = value ? take_text(at, "name", value, &p->name, &bytes) : 0;
@@ -106,59 +96,29 @@ static int take_name(const struct place *at, const json_t *value, struct prompt 
 	if (err || !p->name)
 		return err;
 	if (bytes > NAME_MAX_BYTES)
-		return refuse(at, "name: has %zu bytes, limit %u; shorten it", bytes, NAME_MAX_BYTES);
+		return prompts_refuse(at, "name: has %zu bytes, limit %u; shorten it", bytes, NAME_MAX_BYTES);
 	for (const char *c = p->name; *c; c++)
 		if ((unsigned char)*c < ' ' || *c == 0x7f)
-			return refuse(at, "name: has a control character; remove it");
-	return strlen(p->name) == bytes ? 0 : refuse(at, "name: has a NUL; remove it");
+			return prompts_refuse(at, "name: has a control character; remove it");
+	return strlen(p->name) == bytes ? 0 : prompts_refuse(at, "name: has a NUL; remove it");
 }
 
-static int take_max_tokens(const struct place *at, const json_t *value, struct prompt *p)
+static int take_max_tokens(const struct prompts_place *at, const json_t *value, struct prompt *p)
 {
 	json_int_t n = json_is_integer(value) ? json_integer_value(value) : 0;
 
 	if (!value)
 		return 0;
 	if (n < 1 || n > INT32_MAX)
-		return refuse(at, "max_tokens: limit 1..2147483647; correct it");
+		return prompts_refuse(at, "max_tokens: limit 1..2147483647; correct it");
 	p->max_tokens = (uint32_t)n;
 	return 0;
 }
 
-static int take_expect(const struct place *at, const json_t *value, struct prompt *p)
-{
-	int err = value ? take_ids(at, "expect", value, &p->expect, &p->expect_count) : 0;
-
-	if (!err && p->max_tokens && p->expect_count > p->max_tokens)
-		return refuse(at, "expect: has %u tokens, max_tokens is %u; raise max_tokens",
-			      p->expect_count, p->max_tokens);
-	return err;
-}
-
-static int take_bound(const struct place *at, const json_t *object, struct prompt *p)
-{
-	const json_t *bound = json_object_get(object, "min_logprob");
-	bool found;
-	int err = take_part(at, object, "continuation", "continuation_tokens", &p->continuation,
-			    &found);
-
-	if (err)
-		return err;
-	if (found != !!bound)
-		return refuse(at, "%s: is missing; a bound is a continuation with a min_logprob",
-			      found ? "min_logprob" : "continuation");
-	if (!bound)
-		return 0;
-	p->min_logprob = json_is_number(bound) ? json_number_value(bound) : NAN;
-	if (!isfinite(p->min_logprob) || p->min_logprob > 0)
-		return refuse(at, "min_logprob: is no number up to 0; correct it");
-	return 0;
-}
-
-static int refuse_unknown(const struct place *at, json_t *object)
+static int refuse_unknown(const struct prompts_place *at, json_t *object)
 {
 	static const char *const known[] = { "name", "prompt", "tokens", "max_tokens", "expect",
-					     "continuation", "continuation_tokens", "min_logprob" };
+					     "logprobs", "tolerance", "continuation", "continuation_tokens", "min_logprob" };
 	const char *key;
 	json_t *value;
 
@@ -168,39 +128,37 @@ static int refuse_unknown(const struct place *at, json_t *object)
 		while (i < sizeof(known) / sizeof(known[0]) && strcmp(key, known[i]))
 			i++;
 		if (i == sizeof(known) / sizeof(known[0]))
-			return refuse(at, "\"%.40s\": no such field; remove or correct it", key);
+			return prompts_refuse(at, "\"%.40s\": no such field; remove or correct it", key);
 	}
 	return 0;
 }
 
 /* ---- lines ---------------------------------------------------------------------------------- */
 
-static int take_object(const struct place *at, json_t *object, enum prompts_kind kind,
+static int take_object(const struct prompts_place *at, json_t *object, enum prompts_kind kind,
 		       struct prompt *p)
 {
 	bool found;
 	int err = refuse_unknown(at, object);
 
 	if (!err)
-		err = take_part(at, object, "prompt", "tokens", &p->prompt, &found);
+		err = prompts_take_part(at, object, "prompt", "tokens", &p->prompt, &found);
 	if (!err && !found)
-		err = refuse(at, "prompt: is missing; give \"prompt\" or \"tokens\"");
+		err = prompts_refuse(at, "prompt: is missing; give \"prompt\" or \"tokens\"");
 	if (!err)
 		err = take_name(at, json_object_get(object, "name"), p);
 	if (!err)
 		err = take_max_tokens(at, json_object_get(object, "max_tokens"), p);
 	if (!err)
-		err = take_expect(at, json_object_get(object, "expect"), p);
-	if (!err)
-		err = take_bound(at, object, p);
+		err = prompts_take_checks(at, object, p);
 	if (!err && kind == PROMPTS_GOLDEN && !p->expect && !p->continuation.text &&
 	    !p->continuation.ids)
-		err = refuse(at, "nothing to check; give \"expect\", or a \"continuation\" with a "
+		err = prompts_refuse(at, "nothing to check; give \"expect\", or a \"continuation\" with a "
 			     "\"min_logprob\"");
 	return err;
 }
 
-static int take_json(const struct place *at, const char *text, size_t bytes,
+static int take_json(const struct prompts_place *at, const char *text, size_t bytes,
 		     enum prompts_kind kind, struct prompt *p)
 {
 	json_error_t why;
@@ -208,7 +166,7 @@ static int take_json(const struct place *at, const char *text, size_t bytes,
 	int err;
 
 	if (!json_is_object(object))
-		err = refuse(at, "is no JSON object: %.100s (column %d); correct it",
+		err = prompts_refuse(at, "is no JSON object: %.100s (column %d); correct it",
 			     object ? "another kind of value" : why.text, object ? 1 : why.column);
 	else
 		err = take_object(at, object, kind, p);
@@ -216,17 +174,17 @@ static int take_json(const struct place *at, const char *text, size_t bytes,
 	return err;
 }
 
-static int take_plain(const struct place *at, const char *text, size_t bytes, struct prompt *p)
+static int take_plain(const struct prompts_place *at, const char *text, size_t bytes, struct prompt *p)
 {
 	json_t *string = json_stringn(text, bytes);
 	int err = string ? take_text(at, "prompt", string, &p->prompt.text, &p->prompt.text_bytes) :
-		  refuse(at, "is not UTF-8; convert it, for example with iconv");
+		  prompts_refuse(at, "is not UTF-8; convert it, for example with iconv");
 
 	json_decref(string);
 	return err;
 }
 
-static int take_line(const struct place *at, const char *text, size_t bytes,
+static int take_line(const struct prompts_place *at, const char *text, size_t bytes,
 		     enum prompts_kind kind, struct prompt *p)
 {
 	size_t blank = 0;
@@ -267,7 +225,7 @@ static struct prompt *add(struct prompts *prompts)
 int prompts_parse(const char *shown, const char *data, size_t bytes, enum prompts_kind kind,
 		  struct prompts *prompts, char *error)
 {
-	struct place at = { shown, 0, error };
+	struct prompts_place at = { shown, 0, error };
 	const char *line = data, *end = data + bytes;
 
 	*prompts = (struct prompts){ 0 };
@@ -281,10 +239,10 @@ int prompts_parse(const char *shown, const char *data, size_t bytes, enum prompt
 		n -= n && line[n - 1] == '\r';
 		if (!is_blank(line, n)) {
 			if (prompts->count == PROMPTS_MAX)
-				return refuse(&at, "one prompt too many, limit %u; split the file",
+				return prompts_refuse(&at, "one prompt too many, limit %u; split the file",
 					      PROMPTS_MAX);
 			p = add(prompts);
-			err = p ? take_line(&at, line, n, kind, p) : out_of_memory(error);
+			err = p ? take_line(&at, line, n, kind, p) : prompts_out_of_memory(error);
 			if (err)
 				return err;
 		}
@@ -324,7 +282,7 @@ static int read_whole(int fd, const char *path, char **data, size_t *bytes, char
 	}
 	*data = malloc((size_t)st.st_size + 1);
 	if (!*data)
-		return out_of_memory(error);
+		return prompts_out_of_memory(error);
 	while (n > 0 && have < (size_t)st.st_size) {
 		n = read(fd, *data + have, (size_t)st.st_size - have);
 		if (n < 0)
@@ -375,6 +333,7 @@ void prompts_free(struct prompts *prompts)
 		free(p->prompt.text);
 		free(p->prompt.ids);
 		free(p->expect);
+		free(p->logprobs);
 		free(p->continuation.text);
 		free(p->continuation.ids);
 	}

@@ -3,8 +3,8 @@
  * prompts.h: files of prompts, read whole and checked before anyone is asked.
  *
  * JSON lines: each line one object with "prompt" (text) or "tokens" (ids); "name" and "max_tokens"
- * where wanted; in golden files also what must come back: "expect" (ids of the greedy reply), and
- * "continuation" (text) or "continuation_tokens" (ids) with "min_logprob" (their least mean
+ * where wanted; in golden files also what must come back: "expect" (ids of the greedy reply), with it
+ * "logprobs" (of each of them) and "tolerance" where wanted, and "continuation" (text) or "continuation_tokens" (ids) with "min_logprob" (their least mean
  * log-probability). A line that does not begin with a brace is a prompt as it stands. Empty lines
  * do not count.
  */
@@ -18,6 +18,7 @@
 #define PROMPTS_FILE_MAX	(64u << 20)	/* bytes */
 #define PROMPTS_MAX		100000u		/* prompts in a file */
 #define PROMPTS_TOKENS_MAX	(1u << 20)	/* ids in a list */
+#define PROMPTS_TOLERANCE	0.01	/* of a log-probability, where a case does not say */
 #define PROMPTS_ERROR_BYTES	400u
 
 /* Text or ids. */
@@ -35,6 +36,8 @@ struct prompt {
 	uint32_t max_tokens;	/* 0: not said */
 	uint32_t *expect;	/* NULL: not asked for */
 	uint32_t expect_count;
+	float *logprobs;	/* [expect_count]; NULL: not asked for */
+	double tolerance;	/* of each */
 	struct prompt_part continuation;	/* both NULL: not asked for */
 	double min_logprob;	/* with a continuation: <= 0 */
 };

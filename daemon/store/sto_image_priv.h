@@ -142,6 +142,8 @@ struct sto_hashes {
 				 sizeof(struct mhs_image_experts))
 size_t sto_config_bytes(const struct mhs_image_header *h, uint8_t out[STO_CONFIG_BYTES]);
 void sto_hex(const uint8_t *data, uint32_t bytes, char *out);
+/* SHA-256 in hexadecimal. 0 or -ENOMEM. */
+int sto_sha256_hex(const void *data, size_t bytes, char out[STO_HEX_BYTES]);
 /* Write manifest.json into the directory @dir_fd and sync it. @incompatible: texts, or none. */
 int sto_manifest_write(const struct sto_import *import, const struct sto_model *model,
 		       const struct mhs_image_header *header, const char *parent,
@@ -153,6 +155,9 @@ int sto_manifest_write(const struct sto_import *import, const struct sto_model *
  */
 int sto_manifest_read(const char *store, const char *model, const char *version, json_t **manifest,
 		      struct sto_error *error);
+/* sto_golden.c: "golden" of a manifest, NULL without cases; the cases into a version in the making. */
+json_t *sto_golden_object(const struct sto_golden *golden);
+int sto_golden_write(const struct sto_golden *golden, int dir_fd, struct sto_error *error);
 json_t *sto_manifest_text(const char *text);
 json_t *sto_manifest_user(void);
 json_t *sto_manifest_time(void);

@@ -93,22 +93,6 @@ static int move_into_place(const struct sto_import *import, const struct temp *t
 	return err == -EEXIST ? check_absent(import, error) : err;
 }
 
-static int write_golden(const struct sto_import *import, int dir_fd, struct sto_error *error)
-{
-	int fd, err;
-
-	if (!import->golden)
-		return 0;
-	fd = openat(dir_fd, STO_GOLDEN_NAME, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0444);
-	if (fd < 0)
-		return sto_io_error(error, STO_GOLDEN_NAME, "made");
-	err = sto_write_at(fd, import->golden, import->golden_bytes, 0, error);
-	if (!err && (fchmod(fd, 0444) || fsync(fd)))
-		err = sto_io_error(error, STO_GOLDEN_NAME, "written");
-	close(fd);
-	return err;
-}
-
 static int write_manifest(const struct sto_import *import, struct sto_model *model,
 			  const struct temp *temp, struct sto_import_result *result,
 			  struct sto_error *error)
@@ -136,7 +120,7 @@ static int write_version(const struct sto_import *import, struct sto_model *mode
 	for (uint32_t i = 0; i < model->file_count && !err; i++)
 		err = sto_file_unchanged(&model->files[i], error);
 	if (!err)
-		err = write_golden(import, temp->dir.fd, error);
+		err = sto_golden_write(&import->golden, temp->dir.fd, error);
 	if (!err)
 		err = write_manifest(import, model, temp, result, error);
 	if (err)

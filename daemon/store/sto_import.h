@@ -8,6 +8,7 @@
 
 #include <jansson.h>
 
+#include "sto_golden.h"
 #include "sto_model.h"
 
 struct sto_import {
@@ -25,8 +26,7 @@ struct sto_import {
 	const char *parent;		/* a version of the model; NULL: the highest lower one */
 	const char *why;		/* for the history, UTF-8; NULL: not said */
 	const char *chat_template;	/* a file, in place of the source's template; NULL: the source's */
-	const char *golden;		/* golden.jsonl, checked by the caller; NULL: none */
-	size_t golden_bytes;
+	struct sto_golden golden;	/* borrowed */
 	const _Atomic int *stop;	/* set by a signal handler: give up, clean up; or NULL */
 	/* Called now and then, from one thread at a time; or NULL. */
 	void (*progress)(void *arg, const char *step, uint64_t done_bytes, uint64_t all_bytes);

@@ -44,6 +44,11 @@ static int hash_hex(const void *a, size_t a_bytes, const void *b, size_t b_bytes
 	return good ? 0 : -ENOMEM;
 }
 
+int sto_sha256_hex(const void *data, size_t bytes, char out[STO_HEX_BYTES])
+{
+	return hash_hex(data, bytes, NULL, 0, out);
+}
+
 static size_t append(uint8_t *out, size_t at, const void *data, size_t bytes)
 {
 	memcpy(out + at, data, bytes);
@@ -74,11 +79,10 @@ static int make_hashes(const struct sto_model *model, const struct mhs_image_hea
 	sto_hex(h->content_hash, MHS_HASH_BYTES, hashes->content);
 	err = hash_hex(config, bytes, model->inv_freq, model->inv_freq_count * sizeof(float), hashes->config);
 	if (!err)
-		err = hash_hex(model->tokenizer, model->tokenizer_bytes, NULL, 0,
-			       hashes->tokenizer);
+		err = sto_sha256_hex(model->tokenizer, model->tokenizer_bytes, hashes->tokenizer);
 	if (!err && model->chat_template)
-		err = hash_hex(model->chat_template, model->chat_template_bytes, NULL, 0,
-			       hashes->chat_template);
+		err = sto_sha256_hex(model->chat_template, model->chat_template_bytes,
+				     hashes->chat_template);
 	return err;
 }
 
@@ -184,7 +188,7 @@ static json_t *manifest_object(const struct sto_import *import, const struct sto
 				  "content_hash", hashes->content, "tensors", h->tensor_count);
 
 	return json_pack(
-		"{s:s, s:s, s:o, s:o, s:o, s:s, s:o, s:o, s:o, s:s, s:o, s:s, s:s, s:o, s:o, s:O*, s:O*}",
+		"{s:s, s:s, s:o, s:o, s:o, s:s, s:o, s:o, s:o, s:s, s:o, s:s, s:s, s:o, s:o, s:O*, s:O*, s:o*}",
 		"model", import->model, "version", import->version, "parent",
 		string_or_null(parent), "created", sto_manifest_time(), "user", sto_manifest_user(), "mhost",
 		MHOST_VERSION, "source",
@@ -193,7 +197,8 @@ static json_t *manifest_object(const struct sto_import *import, const struct sto
 		"config", config_object(model, &h->config), "config_hash", hashes->config,
 		"tokenizer_hash", hashes->tokenizer, "template_hash",
 		string_or_null(hashes->chat_template), "meta", import->meta ? json_incref(import->meta) : json_object(),
-		"incompatible", json_array_size(incompatible) ? incompatible : NULL, "merge", model->merge);
+		"incompatible", json_array_size(incompatible) ? incompatible : NULL, "merge", model->merge,
+		"golden", sto_golden_object(&import->golden));
 }
 
 static int write_text(int dir_fd, const char *text, struct sto_error *error)

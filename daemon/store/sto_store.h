@@ -43,7 +43,7 @@ int sto_ref_parse(const char *ref, int version_optional, char model[MHS_NAME_BYT
 
 #define STO_IMAGE_NAME		"image.mhi"
 #define STO_MANIFEST_NAME	"manifest.json"
-#define STO_GOLDEN_NAME		"golden.jsonl"	/* where the version brought golden cases */
+#define STO_GOLDEN_NAME		"golden.jsonl"	/* where the version has golden cases */
 
 /* XXH3-128 in canonical form; a mhs_hash128_fn (mhs_attach.h). */
 void sto_hash128(const void *data, size_t bytes, uint8_t out[MHS_CHUNK_HASH_BYTES]);

@@ -163,24 +163,56 @@ void sto_temp_close(struct sto_temp *temp, int renamed)
 	close(temp->tmp_fd);
 }
 
+/* The descriptor of STORE/@below, made when it is not there; or negative errno with @error. */
+static int open_below(const char *store, const char *below, char path[PATH_BYTES], struct sto_error *error)
+{
+	int fd, err = sto_store_dir_make(store, below, error);
+
+	if (err)
+		return err;
+	snprintf(path, PATH_BYTES, "%s/%s", store, below);
+	fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	return fd < 0 ? sto_io_error(error, path, "opened") : fd;
+}
+
 int sto_temp_place(const struct sto_temp *temp, const char *store, const char *below, const char *name,
 		   struct sto_error *error)
 {
 	char parent[PATH_BYTES];
-	int dir_fd, err = sto_store_dir_make(store, below, error);
+	int err = 0, dir_fd = open_below(store, below, parent, error);
 
-	if (err)
-		return err;
-	snprintf(parent, sizeof(parent), "%s/%s", store, below);
-	dir_fd = open(parent, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (dir_fd < 0)
-		return sto_io_error(error, parent, "opened");
-	if (renameat2(temp->tmp_fd, temp->name, dir_fd, name, RENAME_NOREPLACE) == 0)
-		err = 0;
-	else if (errno == EEXIST || errno == ENOTEMPTY)
-		err = -EEXIST;
-	else
-		err = sto_io_error(error, parent, "renamed into");
+		return dir_fd;
+	if (renameat2(temp->tmp_fd, temp->name, dir_fd, name, RENAME_NOREPLACE)) {
+		if (errno == EEXIST || errno == ENOTEMPTY)
+			err = -EEXIST;
+		else
+			err = sto_io_error(error, parent, "renamed into");
+	}
+	close(dir_fd);
+	return err;
+}
+
+int sto_temp_exchange(struct sto_temp *temp, const char *store, const char *below, const char *name,
+		      struct sto_error *error)
+{
+	char parent[PATH_BYTES];
+	int old, err = 0, dir_fd = open_below(store, below, parent, error);
+
+	if (dir_fd < 0)
+		return dir_fd;
+	old = openat(dir_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (old < 0 || flock(old, LOCK_EX | LOCK_NB) ||
+	    renameat2(temp->tmp_fd, temp->name, dir_fd, name, RENAME_EXCHANGE)) {
+		err = sto_io_error(error, name, "replaced");
+		if (old >= 0)
+			close(old);
+	} else {
+		close(temp->fd);
+		temp->fd = old;
+		if (fsync(dir_fd))
+			err = sto_io_error(error, parent, "synced");
+	}
 	close(dir_fd);
 	return err;
 }

@@ -26,6 +26,14 @@ void sto_temp_close(struct sto_temp *temp, int renamed);
 int sto_temp_place(const struct sto_temp *temp, const char *store, const char *below, const char *name,
 		   struct sto_error *error);
 
+/*
+ * Swap it with STORE/@below/@name, in one step; afterwards @temp is what was there, and sto_temp_close()
+ * removes that. Two that swap the same name at once: one of them fails (-EWOULDBLOCK), or both are done
+ * in turn.
+ */
+int sto_temp_exchange(struct sto_temp *temp, const char *store, const char *below, const char *name,
+		      struct sto_error *error);
+
 /* "@path: cannot be @what" and the present errno, which is returned. */
 int sto_io_error(struct sto_error *error, const char *path, const char *what);
 /* STORE/@below and all above it. */

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* sto_verify_manifest.c: whether a manifest tells of the image beside it. */
 #include <fcntl.h>
-#include <openssl/evp.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -32,16 +31,6 @@ static void expect_number(const struct sto_verify *verify, const json_t *object,
 			       (long long)json_integer_value(value), (unsigned long long)wanted);
 }
 
-static bool sha256_hex(const void *data, size_t bytes, char hex[STO_HEX_BYTES])
-{
-	uint8_t digest[MHS_HASH_BYTES];
-
-	if (EVP_Digest(data, bytes, digest, NULL, EVP_sha256(), NULL) != 1)
-		return false;
-	sto_hex(digest, MHS_HASH_BYTES, hex);
-	return true;
-}
-
 /* Append the frequencies of @role, if there are any, to the @bytes in @to. */
 static bool add_frequencies(struct sto_version *v, uint32_t role, char *to, uint64_t *bytes)
 {
@@ -70,7 +59,8 @@ static bool config_hex(struct sto_version *v, char hex[STO_HEX_BYTES])
 	if (all) {
 		bytes = sto_config_bytes(h, (uint8_t *)all);
 		good = add_frequencies(v, MHS_ROLE_INV_FREQ, all, &bytes) &&
-		       add_frequencies(v, MHS_ROLE_INV_FREQ_LOCAL, all, &bytes) && sha256_hex(all, bytes, hex);
+		       add_frequencies(v, MHS_ROLE_INV_FREQ_LOCAL, all, &bytes) &&
+		       !sto_sha256_hex(all, bytes, hex);
 	}
 	free(all);
 	return good;
@@ -91,17 +81,19 @@ static void check_hashes(const struct sto_verify *verify, const json_t *manifest
 		expect_text(verify, manifest, "config_hash", hex);
 	if (!v->tokenizer)
 		return;	/* it cannot be read, which was told */
-	if (sha256_hex(v->tokenizer, h->tokenizer.length_bytes, hex))
+	if (!sto_sha256_hex(v->tokenizer, h->tokenizer.length_bytes, hex))
 		expect_text(verify, manifest, "tokenizer_hash", hex);
 	if (!h->chat_template.length_bytes)
 		expect_text(verify, manifest, "template_hash", NULL);
-	else if (v->chat_template && sha256_hex(v->chat_template, h->chat_template.length_bytes, hex))
+	else if (v->chat_template &&
+		 !sto_sha256_hex(v->chat_template, h->chat_template.length_bytes, hex))
 		expect_text(verify, manifest, "template_hash", hex);
 }
 
 void sto_verify_manifest(const struct sto_verify *verify, const char *model, const char *version,
 			 struct sto_version *v)
 {
+	char path[4096];
 	struct sto_error error;
 	json_t *manifest;
 	int err = sto_manifest_read(verify->store, model, version, &manifest, &error);
@@ -115,4 +107,6 @@ void sto_verify_manifest(const struct sto_verify *verify, const char *model, con
 	if (v)
 		check_hashes(verify, manifest, v);
 	json_decref(manifest);
+	if (sto_golden_find(verify->store, model, version, path, sizeof(path), &error))
+		sto_verify_say(verify, "%s", error.text);
 }

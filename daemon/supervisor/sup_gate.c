@@ -12,18 +12,18 @@
 #include "sup_child.h"
 #include "sup_op_priv.h"
 
-#define GOLDEN_NAME	"golden.jsonl"
-
-/* The @index-th file of cases for @op's version. False: there are no more. */
+/* The @index-th file of cases for @op's version; "" is its own, which the program finds. False: there are no more. */
 static bool gate_file(const struct sup_op *op, uint32_t index, char *path, uint32_t bytes)
 {
 	const struct sup_model_conf *conf = sup_conf_model_find(&op->sup->conf, op->model);
 
 	if (op->version->model->is_adapter)
 		return false;	/* golden cases are of models */
-	if (sto_version_path(op->sup->conf.store, op->model, op->semver, GOLDEN_NAME, path, bytes) == 0 &&
-	    access(path, F_OK) == 0 && index-- == 0)
+	if (sto_version_path(op->sup->conf.store, op->model, op->semver, STO_GOLDEN_NAME, path, bytes) == 0 &&
+	    access(path, F_OK) == 0 && index-- == 0) {
+		path[0] = '\0';
 		return true;
+	}
 	if (!conf || !conf->golden[0] || index != 0)
 		return false;
 	snprintf(path, bytes, "%s", conf->golden);
@@ -50,7 +50,7 @@ static void gate_over(struct sup_child *child)
 bool sup_gate_begin(struct sup_op *op)
 {
 	char path[4096], ref[SUP_NAME_BYTES + MHS_SEMVER_BYTES + 1], socket[SUP_SOCKET_BYTES + 16];
-	const char *argv[] = { "mhost", "golden", "check", ref, "--file", path, NULL };
+	const char *argv[] = { "mhost", "golden", "check", ref, NULL, path, NULL };
 	const char *env[] = { socket, NULL };
 	struct sup_child_plan plan = { .kind = SUP_CHILD_GATE, .argv = argv, .env = env, .over = gate_over, .owner = op,
 				       .limit_ms = op->sup->conf.release.golden_timeout_s * 1000 };
@@ -58,6 +58,7 @@ bool sup_gate_begin(struct sup_op *op)
 
 	if (op->ungated || !gate_file(op, op->gates_passed, path, sizeof(path)))
 		return false;
+	argv[4] = path[0] ? "--file" : NULL;
 	snprintf(ref, sizeof(ref), "%s@%s", op->model, op->semver);
 	snprintf(socket, sizeof(socket), "MHOST_SOCKET=%s", op->sup->conf.socket);
 	op->gated = true;

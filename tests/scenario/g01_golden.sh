@@ -15,6 +15,9 @@ refuses() {
 	[ ! -s "$dir/out" ] || fail "mhost $*: also printed: $(cat "$dir/out")"
 }
 
+# json_lines EXPRESSION: standard input is a list of objects, one a line, named all
+json_lines() { python3 -c 'import json,sys; all=[json.loads(l) for l in sys.stdin]; print(eval(sys.argv[1]))' "$1"; }
+
 cat >"$dir/prompts" <<END
 {"name": "sky", "prompt": "<|im_start|>user\nWhat colour is the sky?<|im_end|>\n<|im_start|>assistant\n", "max_tokens": 40}
 A cow is
@@ -30,7 +33,7 @@ refuses 2 'is not a version' golden check tiny@1
 refuses 2 '--limit 0: limit 1..86400' golden check tiny@1.0.0 --limit 0
 refuses 2 '--max-tokens 0: limit' golden make tiny@1.0.0 --max-tokens 0
 refuses 2 '--margin -1: limit 0..100' golden make tiny@1.0.0 --margin -1
-refuses 2 '--prompts: is missing' golden make tiny@1.0.0
+refuses 2 '--tolerance x: limit 0..100' golden make tiny@1.0.0 --tolerance x
 refuses 1 'is mhostd running?' golden check tiny@1.0.0
 refuses 1 "$MHOST_SOCKET" golden make tiny@1.0.0 --prompts "$dir/prompts"
 
@@ -44,10 +47,12 @@ eq "the same for scripts" "$("$MHOST" golden check tiny@1.0.0 --json | json 'o["
 
 # Made from a version that is loaded and not routed; the version itself passes, under any prompt chunking and again.
 "$MHOST" load tiny@1.0.0 >/dev/null
-"$MHOST" golden make tiny@1.0.0 --prompts "$dir/prompts" --max-tokens 8 >"$dir/golden"
+"$MHOST" golden make tiny@1.0.0 --print --prompts "$dir/prompts" --max-tokens 8 >"$dir/golden"
 eq "cases made" "$(wc -l <"$dir/golden")" 3
-eq "what a case says" "$(head -1 "$dir/golden" | json 'sorted(o), o["name"], o["max_tokens"], o["expect"] == o["continuation_tokens"]')" \
-	"(['continuation_tokens', 'expect', 'max_tokens', 'min_logprob', 'name', 'prompt'], 'sky', 40, True)"
+eq "what a case says" "$(head -1 "$dir/golden" | json 'sorted(o), o["name"], o["max_tokens"], len(o["expect"]) == len(o["logprobs"])')" \
+	"(['expect', 'logprobs', 'max_tokens', 'name', 'prompt', 'tolerance'], 'sky', 40, True)"
+eq "a case for versions to come" "$("$MHOST" golden make tiny@1.0.0 --print --no-expect --prompts "$dir/prompts" | head -1 | json 'sorted(o)')" \
+	"['continuation_tokens', 'min_logprob', 'name', 'prompt']"
 eq "the version against itself" "$("$MHOST" golden check tiny@1.0.0 --file "$dir/golden")" "tiny@1.0.0: 3 of 3 golden cases passed"
 eq "replies that run would give" "$(head -1 "$dir/golden" | json 'o["expect"]')" \
 	"$("$MHOST" run tiny@1.0.0 "$(head -1 "$dir/golden" | json 'o["prompt"]')
@@ -100,6 +105,45 @@ told "{\"prompt\": \"A cow is\", \"max_tokens\": 9, \"expect\": [$expect, 766]}"
 told '{"tokens": [9999], "expect": [1]}' 'line 1 (1 tokens): no reply: '
 told '{"tokens": [1], "continuation_tokens": [9999], "min_logprob": 0}' 'no reply: '
 told "{\"prompt\": \"a\", \"max_tokens\": 100000, \"expect\": [1]}" 'no reply: '
+
+scores=$(sed -n 2p "$dir/golden" | json '", ".join(map(str, o["logprobs"]))')
+passes "{\"prompt\": \"A cow is\", \"expect\": [$expect], \"logprobs\": [$scores], \"tolerance\": 0.00001}"
+told "{\"prompt\": \"A cow is\", \"expect\": [$expect], \"logprobs\": [-9.5, ${scores#*, }]}" 'the log-probability of token 0 of the reply is -'
+
+# Recorded: kept with the version and told in the manifest, checked by verify and by activate; a host need not run.
+eq "recorded" "$("$MHOST" golden make tiny@1.0.0)" "tiny@1.0.0: 8 golden cases recorded"
+own=$MHOST_STORE/models/tiny/1.0.0
+eq "in the manifest" "$("$MHOST" show tiny@1.0.0 --json | json 'o["manifest"]["golden"]["cases"], o["manifest"]["golden"]["sha256"]')" \
+	"(8, '$(sha256sum "$own/golden.jsonl" | cut -d' ' -f1)')"
+eq "told" "$("$MHOST" history tiny --json | json_lines '[e["cases"] for e in all if e["event"] == "golden"]')" "[8]"
+eq "recorded anew" "$("$MHOST" golden make tiny@1.0.0 --prompts "$dir/prompts" --json | json 'o["cases"]')" 3
+eq "lines" "$(wc -l <"$own/golden.jsonl")" 3
+eq "temporaries in the store after that" "$(ls -A "$MHOST_STORE/tmp")" ""
+eq "the same version" "$("$MHOST" run tiny@1.0.0 "A cow is" -n 8 --json | json 'o["tokens"]')" "[$expect]"
+verified() { "$MHOST" verify "$1" --json | json '[(v["golden_cases"], v["good"]) for v in o["versions"]]'; }
+eq "verified by this host" "$(verified tiny@1.0.0)" "[(3, True)]"
+"$MHOST" verify tiny@1.0.0 | grep -q '^tiny@1.0.0 good, 3 golden cases ([a-z0-9-]*)$' || fail "not told who answered"
+"$MHOST" activate tiny@1.0.0 >/dev/null
+"$MHOST" history tiny --json | json_lines 'sum(e["event"] == "gate" for e in all)' | grep -qx 1 || fail "activated without its gate"
+"$MHOST" activate tiny@1.1.0 >/dev/null
+"$MHOST" unload tiny@1.0.0 >/dev/null
+eq "verified by a host of its own" "$(verified tiny@1.0.0)" "[(3, True)]"
+refuses 1 'tiny@1.2.0: golden gate: ' activate tiny@1.2.0
+status=0
+"$MHOST" verify tiny@1.2.0 >"$dir/out" 2>"$dir/err" || status=$?
+eq "exit status of verify with cases that fail" "$status" 1
+grep -q 'tiny@1.2.0 DAMAGED: golden case sky: the reply differs at token 0: expected token [0-9]*, got token [0-9]* ([a-z0-9-]*)' "$dir/out" ||
+	fail "verify does not say which case: $(cat "$dir/out")"
+eq "without cases" "$("$MHOST" verify tiny@1.2.0 --no-golden | head -1)" "tiny@1.2.0 good"
+chmod u+w "$own/golden.jsonl"
+sed -i '1d' "$own/golden.jsonl"
+refuses 1 'golden.jsonl: is not what the manifest tells of' golden check tiny@1.0.0
+refuses 1 'golden.jsonl: is not what the manifest tells of' activate tiny@1.0.0
+"$MHOST" verify tiny@1.0.0 >"$dir/out" 2>/dev/null && fail "verify is content with cases that were changed"
+grep -q 'DAMAGED: golden.jsonl: is not what' "$dir/out" || fail "not told: $(cat "$dir/out")"
+"$MHOST" load tiny@1.0.0 >/dev/null
+"$MHOST" golden make tiny@1.0.0 >/dev/null
+eq "made anew after that" "$(verified tiny@1.0.0)" "[(8, True)]"
 
 # Damaged files are refused with their line, by the check and by the import; then nothing is imported.
 printf '%s\n{"prompt": "x", "expect": [1}\n' "$(head -1 "$dir/golden")" >"$dir/bad"

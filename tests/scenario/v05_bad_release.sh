@@ -57,7 +57,7 @@ eq "nothing moved" "$(route)" "('1.0.0', None, 0.0)"
 refused "activate tiny@1.6.0" "golden gate"
 refused "release tiny@1.6.0" "golden gate"
 eq "nothing moved" "$(route)" "('1.0.0', None, 0.0)"
-"$MHOST" golden make tiny@1.0.0 --prompts "$(echo "Once upon a time" >"$dir/prompts"; echo "$dir/prompts")" >"$dir/good"
+"$MHOST" golden make tiny@1.0.0 --print --prompts "$(echo "Once upon a time" >"$dir/prompts"; echo "$dir/prompts")" >"$dir/good"
 "$MHOST" import tiny@1.7.0 "$model" --golden "$dir/good" >/dev/null
 "$MHOST" activate tiny@1.7.0 >/dev/null
 eq "through the gate" "$(route)" "('1.7.0', None, 0.0)"

@@ -37,7 +37,7 @@ wait_for 20 is_metrics ""
 "$MHOST" abort tiny >/dev/null
 
 # Hooks that do not end: the gate is none of them.
-"$MHOST" golden make tiny@1.0.0 --prompts "$(echo "Once upon a time" >"$dir/prompts"; echo "$dir/prompts")" >"$dir/good"
+"$MHOST" golden make tiny@1.0.0 --print --prompts "$(echo "Once upon a time" >"$dir/prompts"; echo "$dir/prompts")" >"$dir/good"
 "$MHOST" import tiny@1.3.0 "$model" --golden "$dir/good" >/dev/null
 reload 4 '/^interval/a hook = sleep 60\nhook_timeout = 60s'
 for i in 1 2 3 4 5 6 7 8 9; do "$MHOST" activate tiny@1.1.0 >/dev/null; "$MHOST" activate tiny@1.0.0 >/dev/null; done

@@ -312,7 +312,7 @@ static void records_what_is_allowed(void)
 static int import_next(const char *path, enum sto_bump bump)
 {
 	struct sto_import import = { .store = t_path("bump"), .path = path, .model = "m",
-				     .bump = bump, .threads = 1, .golden = "{}\n", .golden_bytes = 3 };
+				     .bump = bump, .threads = 1, .golden = { "{}\n", 3, 1 } };
 	struct sto_import_result result;
 	struct sto_error error = { "" };
 	int err = sto_import(&import, &result, &error);
