@@ -86,6 +86,12 @@ enum sup_phase {
 
 enum sup_attach { SUP_ATTACH_NONE, SUP_ATTACH_SENT, SUP_ATTACH_DONE, SUP_DETACH_SENT };
 
+/* A file of golden cases as it was; all zero: none. */
+struct sup_cases {
+	uint64_t device, inode, bytes, changed_ns;
+};
+#define SUP_CASES_MAX	2u		/* the version's own, and the configuration's */
+
 struct sup_version {
 	struct sup *sup;
 	struct sup_version *next, *sibling;	/* of all; of its model */
@@ -96,6 +102,7 @@ struct sup_version {
 	enum sup_phase phase;
 	struct sup_load *load;		/* runs, or its result: header and segments */
 	bool load_started;
+	struct sup_cases passed[SUP_CASES_MAX];	/* it need not pass again: what is loaded stays as it is */
 	uint32_t attach_deaths;		/* workers that died while attaching it */
 	uint8_t attach[MHS_WORKER_MAX];	/* enum sup_attach, of the worker's present life */
 	bool pushed;			/* of an adapter: in no store */

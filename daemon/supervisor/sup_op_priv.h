@@ -40,6 +40,7 @@ struct sup_op {
 	bool ungated;			/* it went through before, or must not wait */
 	bool gated;			/* a gate was begun */
 	uint32_t gates_passed;
+	struct sup_cases cases;		/* of the gate that runs */
 	struct sup_child *gate;
 	/* flip */
 	uint64_t epoch, flipped_ns, poll_ns;

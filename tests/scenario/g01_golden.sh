@@ -124,8 +124,14 @@ verified() { "$MHOST" verify "$1" --json | json '[(v["golden_cases"], v["good"])
 eq "verified by this host" "$(verified tiny@1.0.0)" "[(3, True)]"
 "$MHOST" verify tiny@1.0.0 | grep -q '^tiny@1.0.0 good, 3 golden cases ([a-z0-9-]*)$' || fail "not told who answered"
 "$MHOST" activate tiny@1.0.0 >/dev/null
-"$MHOST" history tiny --json | json_lines 'sum(e["event"] == "gate" for e in all)' | grep -qx 1 || fail "activated without its gate"
 "$MHOST" activate tiny@1.1.0 >/dev/null
+gates() { "$MHOST" history tiny --json | json_lines 'sum(e["event"] == "gate" for e in all)'; }
+has_gates() { [ "$(gates)" = "$1" ]; }
+wait_for 5 has_gates 2
+"$MHOST" activate tiny@1.0.0 >/dev/null
+"$MHOST" golden make tiny@1.1.0 >/dev/null
+"$MHOST" activate tiny@1.1.0 >/dev/null
+wait_for 5 has_gates 3
 "$MHOST" unload tiny@1.0.0 >/dev/null
 eq "verified by a host of its own" "$(verified tiny@1.0.0)" "[(3, True)]"
 refuses 1 'tiny@1.2.0: golden gate: ' activate tiny@1.2.0
