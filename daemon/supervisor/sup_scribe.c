@@ -15,6 +15,9 @@
 
 #define RETRY_MS	1000
 #define BATCH		256u	/* events in one write */
+/* A storm of flips is written in batches, not flip by flip: each sync takes a CPU from the streams. */
+#define BURST		16u	/* writes that need not wait, */
+#define PAUSE_NS	UINT64_C(100000000)	/* and one more after each of these */
 
 /* ---- state files ---------------------------------------------------------------------------- */
 
@@ -159,6 +162,25 @@ static void wait_ms(struct sup_scribe *scribe, long ms)
 	pthread_cond_timedwait(&scribe->moved, &scribe->lock, &until);
 }
 
+/* Until the next write is due: a bucket of BURST that fills by one each PAUSE_NS. */
+static void pace(struct sup_scribe *scribe)
+{
+	struct timespec now;
+	uint64_t now_ns, due_ns;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	now_ns = (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+	due_ns = scribe->due_ns > now_ns ? scribe->due_ns : now_ns;
+	scribe->due_ns = due_ns + PAUSE_NS;
+	if (due_ns <= now_ns + (BURST - 1) * PAUSE_NS)
+		return;
+	due_ns -= (BURST - 1) * PAUSE_NS;
+	now.tv_sec = (time_t)(due_ns / 1000000000);
+	now.tv_nsec = (long)(due_ns % 1000000000);
+	while (!scribe->stop && !pthread_cond_timedwait(&scribe->urgent, &scribe->lock, &now))
+		;
+}
+
 /* One attempt at all that waits, without the lock. */
 static int write_all(struct sup_scribe *scribe)
 {
@@ -195,6 +217,8 @@ static void *scribe_main(void *arg)
 			pthread_cond_wait(&scribe->moved, &scribe->lock);
 		else if (err)
 			wait_ms(scribe, RETRY_MS);
+		if (has_work(scribe) && !scribe->stop)
+			pace(scribe);
 		if (has_work(scribe))
 			err = write_all(scribe);
 	}
@@ -213,6 +237,7 @@ int sup_scribe_open(struct sup_scribe *scribe, const char *store)
 	pthread_condattr_init(&attr);
 	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);	/* the other one jumps */
 	pthread_cond_init(&scribe->moved, &attr);
+	pthread_cond_init(&scribe->urgent, &attr);
 	pthread_condattr_destroy(&attr);
 	err = -pthread_create(&scribe->thread, NULL, scribe_main, scribe);
 	scribe->started = !err;
@@ -268,6 +293,7 @@ void sup_scribe_close(struct sup_scribe *scribe)
 	pthread_mutex_lock(&scribe->lock);
 	scribe->stop = true;
 	pthread_cond_signal(&scribe->moved);
+	pthread_cond_signal(&scribe->urgent);
 	pthread_mutex_unlock(&scribe->lock);
 	pthread_join(scribe->thread, NULL);
 	if (json_array_size(scribe->events))
@@ -279,6 +305,7 @@ void sup_scribe_close(struct sup_scribe *scribe)
 	json_decref(scribe->events);
 	json_decref(scribe->states);
 	pthread_cond_destroy(&scribe->moved);
+	pthread_cond_destroy(&scribe->urgent);
 	pthread_mutex_destroy(&scribe->lock);
 	scribe->started = false;
 }

@@ -20,7 +20,8 @@ struct sup_scribe {
 	pthread_t thread;
 	bool started;
 	pthread_mutex_t lock;
-	pthread_cond_t moved;
+	pthread_cond_t moved, urgent;	/* something to write; the end */
+	uint64_t due_ns;		/* of the thread: when a write after those so far is due */
 	/* under lock */
 	bool stop;
 	json_t *events;			/* array, oldest first */
