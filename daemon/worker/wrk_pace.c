@@ -17,7 +17,10 @@
 #define ROWS_MAX	128u
 #define LONE_ROWS_MAX	256u	/* a prompt alone: more rows share the weights */
 #define LONE_NS		1e8f	/* but who comes meanwhile is not to wait longer */
-#define CROWD_NS	5e7f	/* prompts of a step while more wait than stream */
+#define CROWD_NS	3e7f	/* prompts of a step while a crowd waits */
+#define CROWD_MIN	4u	/* so many prompts, */
+#define CROWD_PART	4u	/* and beside each at most so many streams, */
+#define CROWD_LEFT	2u	/* until fewer than these are left of it */
 #define SHARED_MAX	32u	/* then the streams' own time is measured anew */
 
 /* Of @streams, else of the next smaller number seen; more streams never took less. 0: unknown. */
@@ -64,9 +67,20 @@ static uint32_t lone_rows(const struct wrk_pace *pace)
 }
 
 /*
- * More wait than stream: else a few streams would hold up a crowd, and leave the batch half empty.
- * Tokens still come at the pace of a reader. @rows: what the crowd's weight gives at least.
+ * More wait than stream, or many do: else streams would hold up a crowd, and leave the batch half empty.
+ * Where requests come as others end, rows for prompts and for streams are equal in the long run, and
+ * with too few for prompts half of all requests would wait. Tokens still come at the pace of a reader.
  */
+static bool is_crowd(struct wrk_pace *pace, uint32_t streams, uint32_t prompts)
+{
+	if (prompts > streams || (prompts >= CROWD_MIN && CROWD_PART * prompts > streams))
+		pace->crowd = true;
+	else if (prompts < CROWD_LEFT)
+		pace->crowd = false;
+	return pace->crowd;
+}
+
+/* @rows: what the crowd's weight gives at least. */
 static uint32_t crowd_rows(const struct wrk_pace *pace, uint32_t rows)
 {
 	float most = pace->lone_row_ns == 0 ? 0 : CROWD_NS / pace->lone_row_ns;
@@ -74,7 +88,7 @@ static uint32_t crowd_rows(const struct wrk_pace *pace, uint32_t rows)
 	return most > (float)rows ? most < ROWS_MAX ? (uint32_t)most : ROWS_MAX : rows;
 }
 
-uint32_t wrk_pace_rows(const struct wrk_pace *pace, uint32_t streams, uint32_t prompts,
+uint32_t wrk_pace_rows(struct wrk_pace *pace, uint32_t streams, uint32_t prompts,
 		       uint32_t others)
 {
 	uint32_t rows;
@@ -85,7 +99,7 @@ uint32_t wrk_pace_rows(const struct wrk_pace *pace, uint32_t streams, uint32_t p
 	rows = shared_rows(pace, streams ? streams : 1);
 	if (!rows && !streams)
 		return ROWS_FIRST;
-	if (prompts > streams + others)
+	if (is_crowd(pace, streams + others, prompts))
 		rows = crowd_rows(pace, rows * prompts / (streams + others));
 	return rows < ROWS_MAX ? rows : ROWS_MAX;
 }
