@@ -144,7 +144,7 @@ static bool turn(struct mixed *m, bool arriving, uint32_t round, struct gaps *ga
 		ok = stream_event(m, gaps);
 	if (arriving)
 		ok = arrivals_end(m) && ok;
-	if (!ok || gaps->count < 100)
+	if (!ok || !gaps->count)
 		return false;
 	qsort(gaps->ms, gaps->count, sizeof(*gaps->ms), compare);
 	m->p50[arriving][round] = gaps->ms[gaps->count / 2];

@@ -2,11 +2,13 @@
 /*
  * wrk_batch.c: continuous batching. A step runs one version: one row of each request that
  * streams, with what is drafted for it, and pieces of the prompts that wait, short ones while
- * others stream so that they do not stall. Versions take turns. A step is planned oldest request
- * first: each gets its rows and the pages for them, if need be from younger ones, none of which
- * is in the plan yet.
+ * others stream so that they do not stall. Versions take turns. Of prompts that wait the shortest go
+ * first, so that none waits for a long one, whose share keeps it going. Pages are given oldest request
+ * first, if need be those of younger ones.
  */
 #include "wrk.h"
+
+#define OLDEST_PART	4u	/* of the rows for prompts; the oldest one always gets on */
 
 /*
  * What a request still has to compute before it can be answered; after a preemption its answer too.
@@ -83,8 +85,8 @@ static uint32_t min_u32(uint32_t a, uint32_t b)
 	return a < b ? a : b;
 }
 
-/* Rows that @r could use now, of at most @budget prompt rows. */
-static uint32_t rows_wanted(struct wrk *w, struct wrk_request *r, uint32_t budget)
+/* Rows that @r could use now. */
+static uint32_t rows_wanted(struct wrk *w, struct wrk_request *r)
 {
 	uint32_t left;
 
@@ -97,15 +99,54 @@ static uint32_t rows_wanted(struct wrk *w, struct wrk_request *r, uint32_t budge
 		return 0;
 	left = prompt_rows_left(r);
 	/* The last row emits; it waits when the client has no room for its token. */
-	if (left <= budget && !wrk_only_reads(r->kind) && !wrk_emit_has_room(r))
+	if (left && !wrk_only_reads(r->kind) && !wrk_emit_has_room(r))
 		left--;
-	return min_u32(left, budget);
+	return left;
+}
+
+/* Move rows of @budget to @r, of those that it wants. */
+static void rows_grant(struct wrk_request *r, uint32_t *wanted, uint32_t rows, uint32_t *budget)
+{
+	uint32_t n = min_u32(min_u32(*wanted, rows), *budget);
+
+	r->row_count += n;
+	*wanted -= n;
+	*budget -= n;
+}
+
+/* Of @budget rows the oldest prompt gets a part, then the shortest ones get what they want. */
+static void share_rows(struct wrk *w, uint32_t budget)
+{
+	struct wrk_request *prompts[WRK_BATCH_MAX];
+	uint32_t wanted[WRK_BATCH_MAX], count = 0;
+
+	for (uint32_t i = 0; i < w->running_count; i++) {
+		struct wrk_request *r = w->running[i];
+
+		if (r->state != WRK_PREFILL || !r->row_count)
+			continue;
+		wanted[count] = r->row_count;
+		r->row_count = 0;
+		prompts[count++] = r;
+	}
+	if (count)
+		rows_grant(prompts[0], &wanted[0], budget / OLDEST_PART + 1, &budget);
+	while (budget) {
+		uint32_t best = count;
+
+		for (uint32_t i = 0; i < count; i++)
+			if (wanted[i] && (best == count || wanted[i] < wanted[best]))
+				best = i;
+		if (best == count)
+			return;
+		rows_grant(prompts[best], &wanted[best], budget, &budget);
+	}
 }
 
 /* Give rows, and the pages that they need, to the requests of @v. */
 static void plan(struct wrk *w, struct wrk_version *v)
 {
-	uint32_t streams = 0, prompts = 0, others = 0, budget;
+	uint32_t streams = 0, prompts = 0, others = 0;
 
 	for (uint32_t i = 0; i < w->running_count; i++) {
 		const struct wrk_request *r = w->running[i];
@@ -114,15 +155,17 @@ static void plan(struct wrk *w, struct wrk_version *v)
 			++*(r->version == v ? &streams : &others);
 		prompts += r->version == v && r->state == WRK_PREFILL;
 	}
-	budget = wrk_pace_rows(&v->pace, streams, prompts, others);
 	for (uint32_t i = 0; i < w->running_count; i++) {
 		struct wrk_request *r = w->running[i];
 
-		r->row_count = r->version == v ? rows_wanted(w, r, budget) : 0;
+		r->row_count = r->version == v ? rows_wanted(w, r) : 0;
+	}
+	share_rows(w, wrk_pace_rows(&v->pace, streams, prompts, others));
+	for (uint32_t i = 0; i < w->running_count; i++) {
+		struct wrk_request *r = w->running[i];
+
 		if (r->row_count && !wrk_room_cover(w, r, r->computed + r->row_count))
 			r->row_count = 0;
-		if (r->state == WRK_PREFILL)
-			budget -= r->row_count;
 	}
 }
 

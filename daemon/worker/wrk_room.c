@@ -77,6 +77,7 @@ static void preempt(struct wrk *w, struct wrk_request *r)
 	wrk_room_drop(r);
 	r->state = WRK_PREEMPTED;
 	r->computed = 0;
+	r->row_count = 0;	/* also of the step that is planned */
 	r->stalled_ns = 0;
 	r->preempted++;
 }

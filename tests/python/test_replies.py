@@ -55,6 +55,14 @@ class Replies(HostCase):
 		self.assertEqual(stream.stamp.version, "1.0.0")
 		self.assertGreater(stream.stamp.epoch, 0)
 
+	def test_a_short_prompt_does_not_wait_for_long_ones(self):
+		"""24 prompts of 400 tokens take many steps; the last one, of three, is in one of the next."""
+		prompts = [[5 + (i * 31 + j * 7) % 600 for j in range(400)] for i in range(24)] + [[5, 6, 7]]
+		streams = [self.host.generate("tiny", prompt, max_tokens=1, ignore_eos=True) for prompt in prompts]
+		order = [streams.index(stream) for stream, token in self.host.merge(streams) if token is not None]
+		self.assertEqual(sorted(order), list(range(25)))
+		self.assertLess(order.index(24), 16, order)
+
 	def test_options_reach_the_host(self):
 		greedy = self.host.complete("tiny", COW, max_tokens=20)
 		drawn = [self.host.complete("tiny", COW, max_tokens=20, temperature=3.0, seed=seed).text for seed in (1, 1, 2, 3, 4)]
