@@ -65,20 +65,32 @@ json_t *sto_history_time(void)
 	return json_string(text);
 }
 
-/* Name of @uid; null when it has none. */
-static json_t *user_name(uid_t uid)
+/* Whose name was asked for last: a batch is mostly one user's, and the name service may be far. */
+struct user {
+	uid_t uid;
+	json_t *name;	/* NULL: nobody's yet */
+};
+
+/* Name of @uid, a new reference; null when it has none. */
+static json_t *user_name(struct user *last, uid_t uid)
 {
 	struct passwd entry, *found = NULL;
 	char room[4096];
-	json_t *name = NULL;
 
+	if (last->name && last->uid == uid)
+		return json_incref(last->name);
+	json_decref(last->name);
+	last->uid = uid;
+	last->name = NULL;
 	if (getpwuid_r(uid, &entry, room, sizeof(room), &found) == 0 && found)
-		name = json_string(found->pw_name);
-	return name ? name : json_null();
+		last->name = json_string(found->pw_name);
+	if (!last->name)
+		last->name = json_null();
+	return json_incref(last->name);
 }
 
 /* The event's own values win; time comes first whoever gave it. */
-static json_t *complete(json_t *event)
+static json_t *complete(json_t *event, struct user *last)
 {
 	json_t *line = json_object();
 	json_t *uid;
@@ -92,12 +104,12 @@ static json_t *complete(json_t *event)
 	}
 	if (!json_object_get(line, "user"))
 		json_object_set_new(line, "user", json_is_integer(uid) ?
-				    user_name((uid_t)json_integer_value(uid)) : json_null());
+				    user_name(last, (uid_t)json_integer_value(uid)) : json_null());
 	return line;
 }
 
 /* The line of one event with its newline; free() it. NULL: see *@err. */
-static char *line_text(json_t *event, int *err, struct sto_error *error)
+static char *line_text(json_t *event, struct user *last, int *err, struct sto_error *error)
 {
 	json_t *line;
 	char *text, *ended = NULL;
@@ -107,7 +119,7 @@ static char *line_text(json_t *event, int *err, struct sto_error *error)
 		 "correct the caller");
 	if (!json_is_string(json_object_get(event, "event")))
 		return NULL;
-	line = complete(event);
+	line = complete(event, last);
 	text = json_dumps(line, JSON_COMPACT | JSON_REAL_PRECISION(9));
 	json_decref(line);
 	*err = text && strlen(text) + 1 > STO_HISTORY_LINE_MAX ? -E2BIG : -ENOMEM;
@@ -126,6 +138,7 @@ static char *line_text(json_t *event, int *err, struct sto_error *error)
 static char *make_text(json_t *events, size_t *bytes, int *err, struct sto_error *error)
 {
 	size_t count = json_is_array(events) ? json_array_size(events) : 1;
+	struct user last = { .name = NULL };
 	char *all = NULL, *line;
 	FILE *f = open_memstream(&all, bytes);
 
@@ -134,13 +147,15 @@ static char *make_text(json_t *events, size_t *bytes, int *err, struct sto_error
 		return NULL;
 	fputc('\n', f);
 	for (size_t i = 0; i < count; i++) {
-		line = line_text(json_is_array(events) ? json_array_get(events, i) : events, err, error);
+		line = line_text(json_is_array(events) ? json_array_get(events, i) : events, &last, err,
+				 error);
 		if (!line)
 			break;
 		fputs(line, f);
 		free(line);
 		*err = 0;
 	}
+	json_decref(last.name);
 	if (fclose(f) == 0 && *err == 0)
 		return all;
 	free(all);

@@ -342,6 +342,31 @@ static void many_at_once(void)
 	t_str_eq(seen, "load gate flip ");
 }
 
+static int names(void *arg, json_t *event)
+{
+	const char *name = json_string_value(json_object_get(event, "user"));
+
+	(void)arg;
+	snprintf(seen + strlen(seen), sizeof(seen) - strlen(seen), "%s ", name ? name : "-");
+	return 0;
+}
+
+/* A batch of several users; 4294967294 is nobody's number. */
+static void each_has_its_own_user(void)
+{
+	const char *store = fresh_store();
+	json_t *events = json_pack("[{s:s,s:i}, {s:s,s:i}, {s:s,s:I}, {s:s,s:I}, {s:s,s:i}]",
+				   "event", "a", "uid", 0, "event", "b", "uid", 0,
+				   "event", "c", "uid", INT64_C(4294967294),
+				   "event", "d", "uid", INT64_C(4294967294), "event", "e", "uid", 0);
+
+	t_eq(sto_history_append(store, events, &error), 0);
+	json_decref(events);
+	seen[0] = '\0';
+	t_eq(sto_history_each(store, names, NULL, NULL, &error), 0);
+	t_str_eq(seen, "root root - - root ");
+}
+
 int main(void)
 {
 	T_RUN(adds_who_and_when);
@@ -354,5 +379,6 @@ int main(void)
 	T_RUN(nobody_waits_for_ever);
 	T_RUN(other_things_in_its_place);
 	T_RUN(many_at_once);
+	T_RUN(each_has_its_own_user);
 	return t_done();
 }
