@@ -197,14 +197,20 @@ TEMPLATE_SRC := \
 	daemon/template/tpl_iterate.c \
 	daemon/template/tpl_json.c \
 	daemon/template/tpl_lex.c \
+	daemon/template/tpl_literal.c \
 	daemon/template/tpl_loop.c \
 	daemon/template/tpl_method.c \
 	daemon/template/tpl_op.c \
+	daemon/template/tpl_operand.c \
 	daemon/template/tpl_parse.c \
+	daemon/template/tpl_percent.c \
 	daemon/template/tpl_run.c \
+	daemon/template/tpl_search.c \
+	daemon/template/tpl_spec.c \
 	daemon/template/tpl_string.c \
 	daemon/template/tpl_test.c \
 	daemon/template/tpl_text.c \
+	daemon/template/tpl_token.c \
 	daemon/template/tpl_value.c \
 	daemon/template/tpl_write.c
 

@@ -136,6 +136,7 @@ static const struct tpl_method_row no_methods[] = { { 0 } };
 static const struct {
 	const struct tpl_method_row *rows;
 	const char *others;
+	const struct tpl_method_row *more;	/* rows too, or NULL */
 } kinds[] = {
 	[TPL_BOOL] = { no_methods, " as_integer_ratio bit_count bit_length conjugate denominator from_bytes "
 		       "imag is_integer numerator real to_bytes " },
@@ -143,7 +144,7 @@ static const struct {
 		      "imag is_integer numerator real to_bytes " },
 	[TPL_FLOAT] = { float_methods, " as_integer_ratio conjugate fromhex hex imag real " },
 	[TPL_STRING] = { tpl_string_methods, " encode format_map maketrans translate striptags unescape "
-			 "escape " },
+			 "escape ", tpl_search_methods },
 	[TPL_LIST] = { list_methods, " " },
 	[TPL_TUPLE] = { tuple_methods, " " },
 	[TPL_DICT] = { dict_methods, " fromkeys " },
@@ -175,6 +176,8 @@ const struct tpl_method_row *tpl_method_find(const struct tpl_value *v, const ch
 	if (v->kind >= sizeof(kinds) / sizeof(kinds[0]) || !kinds[v->kind].rows)
 		return NULL;
 	row = tpl_row_find(kinds[v->kind].rows, name, bytes);
+	if (!row && kinds[v->kind].more)
+		row = tpl_row_find(kinds[v->kind].more, name, bytes);
 	*known = row || listed(kinds[v->kind].others, name, bytes);
 	/* Only text that is marked safe has these. */
 	if (!row && v->kind == TPL_STRING && !(v->flags & TPL_MARKUP) &&

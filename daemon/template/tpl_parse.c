@@ -4,15 +4,6 @@
 
 static struct tpl_node *parse_until(struct tpl_parser *p, const char *const *ends);
 
-struct tpl_node *tpl_node_new(struct tpl_parser *p, enum tpl_node_type type)
-{
-	struct tpl_node *node = tpl_zalloc(p->heap, sizeof(*node));
-
-	node->type = (uint8_t)type;
-	node->line = p->heap->line = p->at->line;
-	return node;
-}
-
 static void block_end(struct tpl_parser *p)
 {
 	if (p->at->type != T_BLOCK_END)

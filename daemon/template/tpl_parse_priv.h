@@ -35,7 +35,11 @@ struct tpl_parser {
 /* Turns newlines into \n, drops one at the end, and gives all tokens. */
 struct tpl_tokens tpl_lex(struct tpl *tpl);
 
+/* tpl_token.c */
 struct tpl_node *tpl_node_new(struct tpl_parser *p, enum tpl_node_type type);
+struct tpl_node *tpl_node_pair(struct tpl_parser *p, enum tpl_node_type type, struct tpl_node *a,
+			       struct tpl_node *b);
+bool tpl_token_is(const struct tpl_token *t, const char *name);
 bool tpl_op_is(const struct tpl_parser *p, const char *op);
 bool tpl_op_skip(struct tpl_parser *p, const char *op);
 void tpl_op_expect(struct tpl_parser *p, const char *op);
@@ -48,7 +52,15 @@ void tpl_unexpected(struct tpl_parser *p, const char *wanted) __attribute__((nor
 struct tpl_node *tpl_parse_tuple(struct tpl_parser *p, bool condition);
 struct tpl_node *tpl_parse_expression(struct tpl_parser *p);
 struct tpl_node *tpl_parse_target(struct tpl_parser *p, bool members);
+
+/* tpl_operand.c. An operand with its signs and what follows it; @filters: filters and tests too. */
+struct tpl_node *tpl_parse_unary(struct tpl_parser *p, bool filters);
+/* A name or constant; @members: NAME.NAME too. */
+struct tpl_node *tpl_parse_name(struct tpl_parser *p, bool members);
 /* A chain of filters on @node (NULL: on a block's text); @named: the first '|' was left out. */
 struct tpl_node *tpl_parse_filters(struct tpl_parser *p, struct tpl_node *node, bool named);
+
+/* tpl_literal.c: the value of string tokens that stand side by side. */
+struct tpl_value tpl_parse_string(struct tpl_parser *p);
 
 #endif

@@ -347,7 +347,7 @@ struct tpl_value tpl_join(struct tpl_run *r, const struct tpl_value *a, const st
 struct tpl_value tpl_from_json(struct tpl_run *r, const json_t *json);
 struct tpl_value tpl_to_json(struct tpl_run *r, struct tpl_value v, struct tpl_value *arg);
 
-/* tpl_format.c: "%s" % x, "{}".format(x) */
+/* tpl_percent.c, tpl_format.c: "%s" % x, "{}".format(x) */
 struct tpl_value tpl_percent(struct tpl_run *r, struct tpl_value format, const struct tpl_value *args);
 struct tpl_value tpl_format(struct tpl_run *r, struct tpl_value format, const struct tpl_args *args);
 
@@ -420,7 +420,7 @@ const struct tpl_method_row *tpl_global_find(const char *name, uint32_t bytes);
 /* A method of @v by name; *@known: Python has it, whether it is here or not. */
 const struct tpl_method_row *tpl_method_find(const struct tpl_value *v, const char *name,
 					     uint32_t bytes, bool *known);
-extern const struct tpl_method_row tpl_string_methods[];
+extern const struct tpl_method_row tpl_string_methods[], tpl_search_methods[];
 extern const struct tpl_method_row tpl_text_filters[], tpl_list_filters[], tpl_value_filters[];
 bool tpl_test_run(struct tpl_run *r, const struct tpl_test *test, const struct tpl_value *v,
 		  const struct tpl_args *args);
