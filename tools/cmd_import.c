@@ -9,7 +9,7 @@
 
 static const char synopsis[] =
 	"MODEL@VERSION PATH | MODEL PATH --bump major|minor|patch [--store DIR] "
-	"[--quantize q8_0|q4_0|q4_1] [--meta KEY=VALUE]... [--meta-file FILE]... [--parent VERSION] "
+	"[--quantize q8_0|q4_0|q4_1] [--context TOKENS] [--meta KEY=VALUE]... [--meta-file FILE]... [--parent VERSION] "
 	"[--allow-incompatible] [--golden FILE] [--template FILE] [--why TEXT] [--json] | MODEL/ADAPTER[@VERSION] FOLDER "
 	"[--base MODEL@VERSION] [--bump ...] [--store ...] [--meta ...] [--parent ...] [--why ...] [--json]";
 
@@ -88,9 +88,9 @@ static int parse_adapter(struct options *o, const char *ref, const char *path)
 	if (m->bump && strchr(ref, '@'))
 		return cmd_fail(&me, CMD_USAGE, "%.160s: with --bump: limit MODEL/ADAPTER without a version; "
 				"leave one out", ref);
-	if (o->quantize || o->golden || m->chat_template || m->allow_incompatible)
-		return cmd_fail(&me, CMD_USAGE, "--quantize, --golden, --template, --allow-incompatible: limit models, "
-				"MODEL without /ADAPTER; leave them out");
+	if (o->quantize || o->golden || m->chat_template || m->allow_incompatible || m->context)
+		return cmd_fail(&me, CMD_USAGE, "--quantize, --context, --golden, --template, --allow-incompatible: "
+				"limit models, MODEL without /ADAPTER; leave them out");
 	if (sto_adapter_ref_parse(ref, m->bump != STO_BUMP_NONE, a->model, a->adapter, a->version, &error))
 		return cmd_fail(&me, CMD_USAGE, "%s", error.text);
 	a->path = path;
@@ -136,6 +136,7 @@ static int parse_options(struct options *o, int argc, char **argv)
 		{ "golden", required_argument, NULL, 'g' },
 		{ "template", required_argument, NULL, 't' },
 		{ "quantize", required_argument, NULL, 'q' },
+		{ "context", required_argument, NULL, 'c' },
 		{ "meta", required_argument, NULL, 'm' },
 		{ "meta-file", required_argument, NULL, 'f' },
 		{ "parent", required_argument, NULL, 'p' },
@@ -157,6 +158,8 @@ static int parse_options(struct options *o, int argc, char **argv)
 			o->import.chat_template = optarg;
 		else if (opt == 'q')
 			status = parse_quantize(o, optarg);
+		else if (opt == 'c')
+			status = cmd_take_u32(&me, "--context", 1, IMPORT_CONTEXT_MAX, &o->import.context);
 		else if (opt == 'm')
 			status = meta_add_pair(&me, o->import.meta, optarg);
 		else if (opt == 'f')

@@ -8,12 +8,13 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "import_opts.h"
 #include "sto_file.h"
 #include "watch.h"
 
 #define SYNOPSIS "DIR MODEL [--on-new import|shadow|canary|activate]\n" \
 	"                   [--bump major|minor|patch] [--marker NAME] [--store DIR]\n" \
-	"                   [--quantize q8_0|q4_0|q4_1] [--meta KEY=VALUE]... [--once] [--json]"
+	"                   [--quantize q8_0|q4_0|q4_1] [--context TOKENS] [--meta KEY=VALUE]... [--once] [--json]"
 
 static const char *const policies[] = { "import", "shadow", "canary", "activate", NULL };
 static const char *const bumps[] = { "major", "minor", "patch", NULL };
@@ -106,6 +107,9 @@ static int take(struct watch *w, int opt)
 	case 'b':
 		w->bump = optarg;
 		return take_word(w, "bump", bumps, &index);
+	case 'c':
+		w->context = optarg;
+		return cmd_take_u32(w->cmd, "--context", 1, IMPORT_CONTEXT_MAX, &index);
 	case 'k':
 		return take_marker(w);
 	case 'm':
@@ -132,6 +136,7 @@ static int parse(struct watch *w, int argc, char **argv)
 {
 	static const struct option longs[] = {
 		{ "bump", required_argument, NULL, 'b' },
+		{ "context", required_argument, NULL, 'c' },
 		{ "marker", required_argument, NULL, 'k' },
 		{ "meta", required_argument, NULL, 'm' },
 		{ "on-new", required_argument, NULL, 'n' },

@@ -6,6 +6,8 @@
 #include "cmd.h"
 #include "sto_import.h"
 
+#define IMPORT_CONTEXT_MAX	(1u << 20)	/* --context: positions stay exact in a float */
+
 /* --bump, --why. CMD_OK, or CMD_USAGE with the reason printed. */
 int import_parse_bump(const struct cmd *cmd, const char *text, enum sto_bump *bump);
 int import_parse_why(const struct cmd *cmd, const char *text, const char **why);

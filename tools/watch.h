@@ -95,7 +95,7 @@ struct watch_call {
 struct watch {
 	const struct cmd *cmd;
 	char *dir;			/* absolute */
-	const char *store, *marker, *quantize;	/* marker, quantize: NULL when not given */
+	const char *store, *marker, *quantize, *context;	/* but store: NULL when not given */
 	char model[MHS_NAME_BYTES];
 	const char *meta[WATCH_META_MAX];
 	uint32_t meta_count;

@@ -55,6 +55,10 @@ static void make_arguments(const struct watch *w, const struct watch_entry *entr
 		a->list[n++] = "--quantize";
 		a->list[n++] = w->quantize;
 	}
+	if (w->context) {
+		a->list[n++] = "--context";
+		a->list[n++] = w->context;
+	}
 	if (access(a->golden, F_OK) == 0) {
 		a->list[n++] = "--golden";
 		a->list[n++] = a->golden;

@@ -15,6 +15,7 @@ struct gguf_config {
 	const char *arch;		/* "llama" */
 	struct sto_model *model;
 	struct sto_rope rope, local;
+	bool far;			/* the divisors for long texts hold */
 	struct sto_error *error;
 };
 

@@ -68,7 +68,10 @@ static int read_yarn(struct gguf_config *g)
 	return 0;
 }
 
-/* Phi-3's: the divisors for short texts hold up to the original context, where we end. */
+/*
+ * Phi-3's: the divisors for short texts hold up to the original context, where we end unless a longer
+ * one is wanted; then those for long ones hold throughout, as in llama.cpp.
+ */
 static int read_longrope(struct gguf_config *g)
 {
 	struct mhs_image_config *c = &g->model->config;
@@ -82,7 +85,9 @@ static int read_longrope(struct gguf_config *g)
 		return err;
 	if (!original || !(attn > 0 && attn < 100))
 		return gguf_unsupported(g, "rope.scaling.attn_factor", "out of range", "above 0, below 100");
-	c->context_max = c->context_max < original ? c->context_max : original;
+	g->far = g->model->context_wanted > original;
+	if (c->context_max > original && !g->far)
+		c->context_max = original;
 	c->rope_attn_scale = attn;
 	return 0;
 }
@@ -156,5 +161,11 @@ int import_gguf_rope(struct gguf_config *g)
 	const struct sto_gguf_tensor *t = few ? few : sto_gguf_find_tensor(g->gguf, "rope_freqs.weight");
 	int err = read_kind(g, few != NULL);
 
+	if (!err && g->far) {
+		t = sto_gguf_find_tensor(g->gguf, "rope_factors_long.weight");
+		if (!t)
+			return gguf_unsupported(g, "rope.scaling.type", "longrope without the tensor "
+						"rope_factors_long.weight", "both tensors of divisors");
+	}
 	return err || !t ? err : read_divisors(g, t);
 }

@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * sto_hf_rope.c: rotary positions of config.json. What changes frequencies once and for all is read;
- * kinds that change them with the length of a text do not up to the context that is served: "dynamic"
- * begins behind max_position_embeddings, "longrope" behind original_max_position_embeddings, where
- * the context then ends.
+ * sto_hf_rope.c: rotary positions of config.json. Two kinds change frequencies with the length of a
+ * text: "dynamic" behind max_position_embeddings, "longrope" behind original_max_position_embeddings.
+ * There the context ends, or, where a longer one is wanted, it has that one's frequencies throughout.
  */
 #include <errno.h>
 #include <math.h>
@@ -141,7 +140,21 @@ static int read_factors(struct reader *r, const char *key)
 	return 0;
 }
 
-/* Ding et al. 2024: the short factors hold up to the original context, where we end. */
+static int read_dynamic(struct reader *r)
+{
+	const struct sto_model *model = r->hf->model;
+	uint32_t *context = &r->hf->model->config.context_max;
+	int err = need_factor(&r->at, "factor", 1.0f, &r->rope->factor);
+	double most = (double)*context * (double)r->rope->factor;
+
+	r->rope->kind = STO_ROPE_DYNAMIC;
+	r->rope->original_context = (float)*context;
+	if (!err && model->context_wanted > *context)
+		*context = model->context_wanted < most ? model->context_wanted : (uint32_t)most;
+	return err;
+}
+
+/* Ding et al. 2024: the short factors hold up to the original context, the long ones beyond. */
 static int read_longrope(struct reader *r)
 {
 	struct mhs_image_config *c = &r->hf->model->config;
@@ -161,12 +174,13 @@ static int read_longrope(struct reader *r)
 	if (!err && sto_json_get(top, key))
 		factor = (float)c->context_max / (float)original;
 	if (!err)
-		err = read_factors(r, "short_factor");
+		err = read_factors(r, r->hf->model->context_wanted > original ? "long_factor" : "short_factor");
 	if (err)
 		return err;
 	r->attn_scale = factor > 1.0f && original > 1 ?
 			sqrtf(1.0f + logf(factor) / logf((float)original)) : 1.0f;
-	c->context_max = c->context_max < original ? c->context_max : original;
+	if (c->context_max > original && r->hf->model->context_wanted <= original)
+		c->context_max = original;
 	return maybe_factor(&r->at, "attention_factor", 1e-3f, r->attn_scale, &r->attn_scale);
 }
 
@@ -189,7 +203,7 @@ static int read_kind(struct reader *r)
 		return need_factor(json, "factor", 1.0f, &r->rope->factor);
 	}
 	if (!strcmp(kind, "dynamic"))
-		return need_factor(json, "factor", 1.0f, &r->rope->factor);
+		return read_dynamic(r);
 	if (!strcmp(kind, "llama3"))
 		return read_llama3(r);
 	if (!strcmp(kind, "yarn"))

@@ -207,6 +207,24 @@ static int read_source(const struct sto_import *import, struct sto_model *model,
 	return err ? err : sto_import_gguf(model, path, error);
 }
 
+/* Fewer tokens than the model is for, or as many as its rope could be made to reach. */
+static int set_context(const struct sto_import *import, struct sto_model *model, struct sto_error *error)
+{
+	uint32_t *most = &model->config.context_max;
+	bool learned = model->shape.flags & MHS_SHAPE_POSITIONS;
+
+	if (!import->context || import->context == *most)
+		return 0;
+	if (learned || import->context > *most) {
+		sto_fail(error, "--context %u: limit %s%u, %s; leave it out or ask for that", import->context,
+			 learned ? "" : "1..", *most, learned ? "a learned position for each" :
+			 "as far as the model's positions reach");
+		return -EINVAL;
+	}
+	*most = import->context;
+	return 0;
+}
+
 static int read_template(const struct sto_import *import, struct sto_model *model, struct sto_error *error)
 {
 	const struct sto_file *file;
@@ -255,7 +273,10 @@ static int import_model(struct sto_import *import, struct sto_import_result *res
 	int err;
 
 	sto_model_init(&model);
+	model.context_wanted = import->context;
 	err = read_source(import, &model, error);
+	if (!err)
+		err = set_context(import, &model, error);
 	if (!err)
 		err = read_template(import, &model, error);
 	if (!err)

@@ -21,6 +21,7 @@ struct sto_import {
 	enum sto_bump bump;		/* take the next number after the highest in the store */
 	bool allow_incompatible;	/* within a MAJOR; recorded in the manifest */
 	uint32_t quantize;		/* enum eng_source to requantise matrices to; 0: keep */
+	uint32_t context;		/* tokens to serve at most; 0: as far as positions hold unchanged */
 	uint32_t threads;		/* 0: as many as useful */
 	json_t *meta;			/* training metadata, an object; NULL: none */
 	const char *parent;		/* a version of the model; NULL: the highest lower one */

@@ -58,6 +58,7 @@ struct sto_family;
 
 struct sto_model {
 	struct mhs_image_config config;
+	uint32_t context_wanted;	/* tokens that the rope is to reach; 0: as far as it does unchanged */
 	uint32_t bos_id;		/* UINT32_MAX: none */
 	uint32_t eos_count;
 	uint32_t eos_ids[MHS_IMAGE_EOS_MAX];
@@ -111,7 +112,7 @@ int sto_model_reserve(struct sto_model *model, const char *shown, struct sto_err
 
 /* sto_rope.c */
 
-enum sto_rope_kind { STO_ROPE_NONE, STO_ROPE_LINEAR, STO_ROPE_LLAMA3, STO_ROPE_YARN };
+enum sto_rope_kind { STO_ROPE_NONE, STO_ROPE_LINEAR, STO_ROPE_LLAMA3, STO_ROPE_YARN, STO_ROPE_DYNAMIC };
 
 struct sto_rope {
 	enum sto_rope_kind kind;

@@ -60,8 +60,23 @@ static double yarn_frequency(double freq, const struct sto_rope *s, double base,
 	return freq / (double)s->factor * ramp + freq * (1 - ramp);
 }
 
-static int fill(const struct sto_rope *s, double base, uint32_t count, float *out)
+/*
+ * The NTK-aware base of transformers' "dynamic" for a text of @context tokens: all texts have it then,
+ * however long they are, since keys in the cache stay as they were rotated.
+ */
+static double dynamic_base(const struct sto_rope *s, double base, double dims, double context)
 {
+	double factor = (double)s->factor;
+
+	if (context <= (double)s->original_context || dims <= 2)
+		return base;
+	return base * pow(factor * context / (double)s->original_context - (factor - 1), dims / (dims - 2));
+}
+
+static int fill(const struct sto_rope *s, double base, uint32_t count, uint32_t context, float *out)
+{
+	if (s->kind == STO_ROPE_DYNAMIC)
+		base = dynamic_base(s, base, 2.0 * count, context);
 	for (uint32_t i = 0; i < count; i++) {
 		double freq = pow(base, -1.0 * i / count);
 
@@ -83,7 +98,7 @@ static int fill(const struct sto_rope *s, double base, uint32_t count, float *ou
 int sto_model_set_rope(struct sto_model *model, const char *shown, const struct sto_rope *rope,
 		       const struct sto_rope *local, struct sto_error *error)
 {
-	uint32_t count = sto_model_turns(model), tables = 1;
+	uint32_t count = sto_model_turns(model), tables = 1, context = model->config.context_max;
 	int bad = -1;
 
 	if (model->shape.flags & MHS_SHAPE_LOCAL_ROPE)
@@ -99,9 +114,9 @@ int sto_model_set_rope(struct sto_model *model, const char *shown, const struct 
 		sto_fail(error, "%s: out of memory; free some", shown);
 		return -ENOMEM;
 	}
-	bad = fill(rope, (double)model->rope_base, count, model->inv_freq);
+	bad = fill(rope, (double)model->rope_base, count, context, model->inv_freq);
 	if (bad < 0 && tables == 2)
-		bad = fill(local, (double)model->local_rope_base, count, model->inv_freq + count);
+		bad = fill(local, (double)model->local_rope_base, count, context, model->inv_freq + count);
 	if (bad < 0)
 		return 0;
 	sto_fail(error, "%s: rope: frequency %d is not a number; correct the rope scaling", shown, bad);

@@ -132,26 +132,27 @@ static const struct tpl_method_row float_methods[] = {
 };
 static const struct tpl_method_row no_methods[] = { { 0 } };
 
+static const char integer_methods[] = " as_integer_ratio bit_count bit_length conjugate denominator "
+				      "from_bytes imag is_integer numerator real to_bytes ";
+
 /* Of each kind: what is here, and the names of what is not. */
 static const struct {
 	const struct tpl_method_row *rows;
 	const char *others;
 	const struct tpl_method_row *more;	/* rows too, or NULL */
 } kinds[] = {
-	[TPL_BOOL] = { no_methods, " as_integer_ratio bit_count bit_length conjugate denominator from_bytes "
-		       "imag is_integer numerator real to_bytes " },
-	[TPL_INT] = { no_methods, " as_integer_ratio bit_count bit_length conjugate denominator from_bytes "
-		      "imag is_integer numerator real to_bytes " },
-	[TPL_FLOAT] = { float_methods, " as_integer_ratio conjugate fromhex hex imag real " },
-	[TPL_STRING] = { tpl_string_methods, " encode format_map maketrans translate striptags unescape "
-			 "escape ", tpl_search_methods },
-	[TPL_LIST] = { list_methods, " " },
-	[TPL_TUPLE] = { tuple_methods, " " },
-	[TPL_DICT] = { dict_methods, " fromkeys " },
-	[TPL_VIEW] = { no_methods, " isdisjoint mapping " },
-	[TPL_RANGE] = { no_methods, " count index start stop step " },
-	[TPL_ITER] = { no_methods, " close send throw " },
-	[TPL_CYCLER] = { cycler_methods, " " },
+	[TPL_BOOL] = { .rows = no_methods, .others = integer_methods },
+	[TPL_INT] = { .rows = no_methods, .others = integer_methods },
+	[TPL_FLOAT] = { .rows = float_methods, .others = " as_integer_ratio conjugate fromhex hex imag real " },
+	[TPL_STRING] = { .rows = tpl_string_methods, .more = tpl_search_methods,
+			 .others = " encode format_map maketrans translate striptags unescape escape " },
+	[TPL_LIST] = { .rows = list_methods, .others = " " },
+	[TPL_TUPLE] = { .rows = tuple_methods, .others = " " },
+	[TPL_DICT] = { .rows = dict_methods, .others = " fromkeys " },
+	[TPL_VIEW] = { .rows = no_methods, .others = " isdisjoint mapping " },
+	[TPL_RANGE] = { .rows = no_methods, .others = " count index start stop step " },
+	[TPL_ITER] = { .rows = no_methods, .others = " close send throw " },
+	[TPL_CYCLER] = { .rows = cycler_methods, .others = " " },
 };
 
 /* @names: each between blanks. */

@@ -4,7 +4,10 @@
 import base64
 import json
 import math
+import pathlib
+import shutil
 import struct
+import tempfile
 
 import check_adapters
 import check_host
@@ -35,6 +38,15 @@ def ids_of(case, vocab):
 	return case.get("prompt") or [(37 * n * n + 11 * n + 5) % vocab for n in range(case["count"])]
 
 
+def changed(folder, config, to):
+	"""A copy of the model @folder in @to, with these values in its config.json."""
+	copy = pathlib.Path(to) / pathlib.Path(folder).name
+	shutil.copytree(folder, copy)
+	file = copy / "config.json"
+	file.write_text(json.dumps(json.loads(file.read_text(encoding="utf-8")) | config), encoding="utf-8")
+	return copy
+
+
 def embed(host, model, case, ids, *more):
 	"""As a text where there is one, so that the tokenizer has its say."""
 	what = ("--", model, case["text"]) if "text" in case else (model, "--tokens", check_host.join(ids))
@@ -61,10 +73,33 @@ def adapter_of(record):
 	return check_adapters.safe_name(record["adapter"].split("/")[1])
 
 
+def bring_context(tally, host, data, record):
+	"""The model for a longer context than it has by itself; its name in the store, or None."""
+	name, longest = "long-%d" % record["context"], 1 << 20
+	with tempfile.TemporaryDirectory() as folder:
+		path = changed(data / record["model"], record["config"], folder) if record["config"] else data / record["model"]
+		words = ("import", name + "@1.0.0", str(path), "--store", host.store, "--context")
+		done = host.call(*words, str(longest))
+		tally.check(done.returncode == 1 and b"limit" in done.stderr, name + ": more than its positions reach is refused",
+			done.stderr.decode().strip())
+		failed = host.steps([(*words, str(record["context"]))]) or host.activate(name)
+	return name if tally.check(not failed, "%s for %d tokens" % (record["model"], record["context"]), failed or "") else None
+
+
+def check_contexts(tally, host, data, records, kind_of):
+	for record in records:
+		name = bring_context(tally, host, data, record)
+		for pooling in POOLINGS if name else ():
+			check_vector(tally, host, name, record, record["cases"][0], pooling,
+				kind_of(data / record["model"]) if (data / record["model"]).is_dir() else "float")
+
+
 def check_all(tally, host, data, name_of, kind_of):
 	"""@name_of: of a model's folder in the store, or None; its adapters are there too."""
 	file = data / "embeddings.json"
-	for record in json.loads(file.read_text(encoding="utf-8")) if file.is_file() else []:
+	records = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else []
+	check_contexts(tally, host, data, [r for r in records if "context" in r], kind_of)
+	for record in (r for r in records if "context" not in r):
 		model = name_of(record["model"])
 		if not tally.check(model is not None, "embeddings of %s" % record["model"], "" if model else "it is not there"):
 			continue

@@ -10,6 +10,7 @@ import base64
 import json
 import os
 import pathlib
+import tempfile
 
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
 
@@ -17,12 +18,17 @@ import peft
 import torch
 import transformers
 
+import check_embed
+import ref_families
 import ref_model
 
 MODELS = ["gemma2_bf16", "gemma3_f32", "gpt2_f32", "llama3_bf16", "mistral_f32", "phi3_f16", "qwen2_bf16", "qwen3_f16", "qwen3_moe_f32",
 	"smollm3_f32", "tied_f32"]
 ADAPTERS = ["gemma3_f32/all_linear", "gemma3_f32/embedding", "gpt2_f32/fused"]
 LONG = 120  # tokens: beyond every window
+# Ropes that change with the length: model, imported for this context, with this in its config.json, and asked with so many tokens.
+DYNAMIC = {"rope_scaling": {"rope_type": "dynamic", "factor": 4.0}}
+CONTEXTS = [("models/phi3_f16", 512, {}, 200), ("gguf/phi3_f32.gguf", 300, {}, 200), ("models/tied_f32", 600, DYNAMIC, 600)]
 
 
 def load(path):
@@ -46,18 +52,28 @@ def prompts_of(record):
 	return [{"text": text["text"], "prompt": text["prompt"]}, {"count": LONG}]
 
 
-def ids_of(case, vocab):
-	return case.get("prompt") or [(37 * n * n + 11 * n + 5) % vocab for n in range(case["count"])]
-
-
 def record_of(data, name, adapter=None):
 	golden = load(data / "goldens/models" / (name + ".json"))
 	model = ref_model.from_folder(data / "models" / name)
 	decoder = model.base_model
 	if adapter:
 		peft.PeftModel.from_pretrained(model, data / "adapters" / adapter)  # in place
-	cases = [case | poolings_of(decoder, ids_of(case, golden["vocab_rows"])) for case in prompts_of(golden)]
+	cases = [case | poolings_of(decoder, check_embed.ids_of(case, golden["vocab_rows"])) for case in prompts_of(golden)]
 	return {"model": "models/" + name, "vocab": golden["vocab_rows"]} | ({"adapter": adapter} if adapter else {}) | {"cases": cases}
+
+
+def model_with(data, path, config, vocab):
+	if path.startswith("gguf/"):
+		return ref_families.from_file(data / path, pathlib.Path(path).stem, vocab)
+	with tempfile.TemporaryDirectory() as folder:
+		return ref_model.from_folder(check_embed.changed(data / path, config, folder))
+
+
+def record_of_context(data, path, context, config, count):
+	vocab = load((data / "goldens" / path).with_suffix(".json"))["vocab_rows"]
+	case = {"count": count}
+	case |= poolings_of(model_with(data, path, config, vocab).base_model, check_embed.ids_of(case, vocab))
+	return {"model": path, "vocab": vocab, "context": context, "config": config, "cases": [case]}
 
 
 def main():
@@ -67,6 +83,7 @@ def main():
 	torch.set_num_threads(1)
 	transformers.utils.logging.disable_progress_bar()
 	records = [record_of(data, name) for name in MODELS] + [record_of(data, a.split("/")[0], a) for a in ADAPTERS]
+	records += [record_of_context(data, *c) for c in CONTEXTS]
 	lines = ",\n".join(json.dumps(record, separators=(",", ":")) for record in records)
 	(data / "embeddings.json").write_text("[\n" + lines + "\n]\n", encoding="ascii")
 

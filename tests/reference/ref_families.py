@@ -304,12 +304,25 @@ def for_gguf(name):
 	return changed
 
 
+def model_of_file(name, vocab, **ids):
+	"""transformers' model of such a file, without its weights."""
+	config = for_gguf(name)(vocab_size=vocab, pad_token_id=None, **ids)
+	return tf.AutoModelForCausalLM.from_config(config, attn_implementation="eager").float().eval()
+
+
+def parts_of_file(model):
+	"""Each tensor: its name in a file, in transformers, and its values."""
+	for whole, _, p in stored_names(model, False):
+		for hf, one in expert_parts(whole, p):
+			yield gguf_name(hf, is_gemma(model.config)), hf, one
+
+
 def write_file(path, name, vocab, tok, rng):
 	"""The file, and transformers' model around what can be read back from it."""
 	_, kind, letters = FILES[name]
 	bos, eos = (tok.token_to_id(t) for t in TOKENS[letters])
-	config = for_gguf(name)(vocab_size=vocab, bos_token_id=bos, eos_token_id=eos, pad_token_id=None)
-	model = tf.AutoModelForCausalLM.from_config(config, attn_implementation="eager").float().eval()
+	model = model_of_file(name, vocab, bos_token_id=bos, eos_token_id=eos)
+	config = model.config
 	fill(model, rng)
 	writer = gguf.GGUFWriter(path, ARCH.get(config.model_type, config.model_type))
 	writer.add_name(name)
@@ -317,8 +330,8 @@ def write_file(path, name, vocab, tok, rng):
 	ref_gguf.add_tokenizer(writer, {"tok": letters, "pre": {"smollm": "smollm", "gpt2": "gpt-2"}[letters],
 		"bos": TOKENS[letters][0], "eos": [TOKENS[letters][1]], "add_bos": False}, tok)
 	names = {}
-	for hf, p in ((n, one) for whole, _, p in stored_names(model, False) for n, one in expert_parts(whole, p)):
-		array, to = to_gguf(hf, p.detach().numpy(), config), gguf_name(hf, is_gemma(config))
+	for to, hf, p in parts_of_file(model):
+		array = to_gguf(hf, p.detach().numpy(), config)
 		own = Q.F32 if array.ndim == 1 or to.startswith("position") or "gate_inp" in to else kind
 		writer.add_tensor(to, array if own == Q.F32 else gguf.quantize(array, own), raw_dtype=own)
 		names[to] = hf
@@ -327,6 +340,12 @@ def write_file(path, name, vocab, tok, rng):
 	writer.write_tensors_to_file()
 	writer.close()
 	return read_back(path, model, names)
+
+
+def from_file(path, name, vocab):
+	"""transformers' model of a file that is there."""
+	model = model_of_file(name, vocab)
+	return read_back(path, model, {to: hf for to, hf, _ in parts_of_file(model)})[0]
 
 
 def read_back(path, model, names):

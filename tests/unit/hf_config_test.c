@@ -14,18 +14,25 @@
 	"\"num_hidden_layers\":2,\"num_attention_heads\":4"
 #define COUNT(a) (sizeof(a) / sizeof((a)[0]))
 
-/* sto_hf_config() of a text. The caller ends the model. */
-static int read_config(const char *text, struct sto_model *model, struct sto_error *error)
+/* sto_hf_config() of a text for @context tokens, 0: not asked. The caller ends the model. */
+static int read_config_for(uint32_t context, const char *text, struct sto_model *model,
+			   struct sto_error *error)
 {
 	json_t *root = NULL;
 	int err;
 
 	sto_model_init(model);
+	model->context_wanted = context;
 	err = sto_json_parse("c.json", text, strlen(text), &root, error);
 	if (!err)
 		err = sto_hf_config(model, "c.json", root, error);
 	json_decref(root);
 	return err;
+}
+
+static int read_config(const char *text, struct sto_model *model, struct sto_error *error)
+{
+	return read_config_for(0, text, model, error);
 }
 
 static void refused(const char *text, const char *expect)
@@ -126,20 +133,26 @@ static void scales_as_llama3(void)
 }
 
 /* Against numbers of Hugging Face transformers, as above. */
-static void check_scaling(const char *scaling, const float expect[8], float attn, uint32_t context)
+static void check_scaling_for(uint32_t wanted, const char *scaling, const float expect[8], float attn,
+			      uint32_t context)
 {
 	struct sto_error error = { "" };
 	struct sto_model model;
 	char text[1024];
 
 	snprintf(text, sizeof(text), "{" BASE ",%s}", scaling);
-	if (!t_ok(read_config(text, &model, &error) == 0))
+	if (!t_ok(read_config_for(wanted, text, &model, &error) == 0))
 		printf("# %s\n", error.text);
 	for (uint32_t i = 0; i < 8 && model.inv_freq; i++)
 		t_near(model.inv_freq[i], expect[i], 1e-9 + 2e-6 * (double)expect[i]);
 	t_near(model.config.rope_attn_scale, attn, 1e-6);
 	t_eq(model.config.context_max, context);
 	sto_model_fini(&model);
+}
+
+static void check_scaling(const char *scaling, const float expect[8], float attn, uint32_t context)
+{
+	check_scaling_for(0, scaling, expect, attn, context);
 }
 
 #define YARN	"\"rope_scaling\":{\"rope_type\":\"yarn\","
@@ -163,6 +176,29 @@ static void scales_as_yarn_and_longrope(void)
 	check_scaling("\"original_max_position_embeddings\":512,\"rope_scaling\":{\"type\":\"su\","
 		      "\"short_factor\":[1,1.1,1.2,1.3,1.4,1.5,1.6,1.7],\"long_factor\":[2,2,2,2,2,2,2,2]}",
 		      divided, 1.105541597f, 512);
+}
+
+/* Kinds that change with the length of a text: as they are for the length that was asked for. */
+static void stretches_to_the_context_that_is_wanted(void)
+{
+	static const char dynamic[] = "\"rope_scaling\":{\"rope_type\":\"dynamic\",\"factor\":4}";
+	static const char longrope[] = "\"original_max_position_embeddings\":512,\"rope_scaling\":{"
+		"\"type\":\"longrope\",\"short_factor\":[1,1.1,1.2,1.3,1.4,1.5,1.6,1.7],"
+		"\"long_factor\":[1,2,3,4,5,6,7,8]}";
+	static const float plain[8] = { 1, 0.31622776f, 0.1f, 0.031622778f, 0.01f, 0.0031622778f, 0.001f,
+					0.00031622778f };
+	static const float of_5000[8] = { 1, 0.2406493f, 0.057912078f, 0.013936501f, 0.0033538092f,
+					  0.00080709177f, 0.00019422606f, 4.6740366e-05f };
+	static const float few[8] = { 1, 0.28747976f, 0.083333336f, 0.024325214f, 0.0071428572f,
+				      0.0021081853f, 0.000625f, 0.00018601633f };
+	static const float many[8] = { 1, 0.15811388f, 0.033333335f, 0.0079056947f, 0.0020000001f,
+				       0.00052704633f, 0.00014285714f, 3.9528473e-05f };
+
+	check_scaling_for(0, dynamic, plain, 1, 2048);
+	check_scaling_for(1000, dynamic, plain, 1, 2048);
+	check_scaling_for(5000, dynamic, of_5000, 1, 5000);
+	check_scaling_for(512, longrope, few, 1.105541597f, 512);
+	check_scaling_for(1000, longrope, many, 1.105541597f, 2048);
 }
 
 /* The rest of the shape is held against whole models in tests/reference. */
@@ -414,6 +450,7 @@ int main(void)
 	T_RUN(reads_rope_in_both_spellings);
 	T_RUN(scales_as_llama3);
 	T_RUN(scales_as_yarn_and_longrope);
+	T_RUN(stretches_to_the_context_that_is_wanted);
 	T_RUN(reads_other_families);
 	T_RUN(reads_experts);
 	T_RUN(refuses_what_experts_have_not);
