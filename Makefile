@@ -345,6 +345,7 @@ TOOL_SRC := \
 	tools/bench_sweep.c \
 	tools/bench_sweep_versions.c \
 	tools/chat_lines.c \
+	tools/chat_show.c \
 	tools/choices.c \
 	tools/cmd.c \
 	tools/cmd_adapter.c \

@@ -42,7 +42,7 @@ static void take(struct choices *c, const struct mhost_event *ev)
 {
 	for (uint32_t i = 0; i < c->queued; i++)
 		if (c->ids[i] == ev->id) {
-			reply_take(&c->replies[i], ev, NULL);
+			reply_take(&c->replies[i], ev, NULL, NULL);
 			c->ended += ev->type == MHOST_EVENT_END;
 		}
 }

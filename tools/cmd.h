@@ -189,13 +189,13 @@ struct reply {
 	uint32_t drafted, accepted;	/* tokens guessed ahead; those that were right */
 };
 
-typedef void (*reply_text_fn)(const char *text, size_t bytes);
+/* Sees text of @reply as it streams. */
+typedef void (*reply_text_fn)(void *arg, const struct reply *reply, const char *text, size_t bytes);
 /* From now on SIGINT asks for the end of what runs; again: of the program. */
 void reply_catch_interrupt(void);
 bool reply_is_interrupted(void);
 /*
- * Connect, submit, collect. @on_text, when given, sees text as it streams. Interrupt (SIGINT)
- * cancels. 0, or CMD_FAILED with the reason printed. reply_free() in every case.
+ * Connect, submit, collect. @on_text may be NULL, and gets no argument. Interrupt (SIGINT) cancels. 0, or CMD_FAILED with the reason printed. reply_free() in every case.
  */
 int reply_run(const struct cmd *cmd, const struct mhost_request *rq, reply_text_fn on_text,
 	      struct reply *reply);
@@ -206,9 +206,9 @@ int reply_run(const struct cmd *cmd, const struct mhost_request *rq, reply_text_
  */
 typedef bool (*reply_over_fn)(void);
 int reply_collect(struct mhost *s, const struct mhost_request *rq, reply_over_fn is_over,
-		  reply_text_fn on_text, struct reply *reply);
+		  reply_text_fn on_text, void *arg, struct reply *reply);
 /* One event of the request into its reply. */
-void reply_take(struct reply *r, const struct mhost_event *ev, reply_text_fn on_text);
+void reply_take(struct reply *r, const struct mhost_event *ev, reply_text_fn on_text, void *arg);
 json_t *cmd_json_adapters(const struct reply *reply);	/* that it was made with */
 void reply_free(struct reply *reply);
 const char *reply_finish_name(uint32_t finish);	/* enum mhost_finish, as in JSON */

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "chat_lines.h"
+#include "chat_show.h"
 #include "message.h"
 #include "request_opts.h"
 
@@ -87,18 +88,13 @@ static void clear(struct chat *c)
 
 /* ---- a reply ------------------------------------------------------------------------------ */
 
-static void print_text(const char *text, size_t bytes)
+static void show_text(void *show, const struct reply *r, const char *text, size_t bytes)
 {
-	fwrite(text, 1, bytes, stdout);
-	fflush(stdout);
+	chat_show_text(show, r, text, bytes);
 }
 
-static void print_reply(const struct chat *c, const struct reply *r)
+static void print_reply(const struct reply *r)
 {
-	if (!c->cmd->json) {
-		putchar('\n');
-		return;
-	}
 	cmd_json_print(json_pack("{s:s, s:s, s:s, s:o, s:o, s:o, s:s}", "model", r->model, "version", r->version,
 				 "content_hash", r->hash, "adapters", cmd_json_adapters(r), "text",
 				 cmd_json_text(r->text ? r->text : "", r->text_bytes), "message",
@@ -106,8 +102,8 @@ static void print_reply(const struct chat *c, const struct reply *r)
 	fflush(stdout);
 }
 
-/* Submit the conversation; what came stands in @r. CMD_OK, or CMD_FAILED with the reason printed. */
-static int ask(struct chat *c, struct reply *r)
+/* Submit the conversation; what came stands in @r, and was shown by @show. CMD_OK, or CMD_FAILED with the reason printed. */
+static int ask(struct chat *c, struct chat_show *show, struct reply *r)
 {
 	json_t *request = json_pack("{s:O, s:b}", "messages", c->messages, "add_generation_prompt", 1);
 	char *text = request ? json_dumps(request, JSON_COMPACT) : NULL;
@@ -120,7 +116,7 @@ static int ask(struct chat *c, struct reply *r)
 	c->opts.rq.flags |= MHOST_SHOW_SPECIAL;
 	if (!err)
 		err = reply_collect(c->session, &c->opts.rq, is_interrupted,
-				    c->cmd->json ? NULL : print_text, r);
+				    c->cmd->json ? NULL : show_text, show, r);
 	free(text);
 	if (err)
 		cmd_fail(c->cmd, CMD_FAILED, "%s", c->session ? mhost_errmsg(c->session) :
@@ -135,6 +131,7 @@ static int ask(struct chat *c, struct reply *r)
 
 static void exchange(struct chat *c, const char *text)
 {
+	struct chat_show show = { .terminal = c->terminal };
 	struct reply r = { 0 };
 	int status;
 
@@ -143,9 +140,11 @@ static void exchange(struct chat *c, const char *text)
 		return;
 	}
 	interrupted = 0;
-	status = ask(c, &r);
-	if (r.begun)
-		print_reply(c, &r);
+	status = ask(c, &show, &r);
+	if (r.begun && c->cmd->json)
+		print_reply(&r);
+	else if (r.begun)
+		chat_show_end(&show);
 	interrupted = 0;
 	/* A question without an answer is forgotten, so that it can be asked again. */
 	if (status || json_array_append_new(c->messages, message_of(&r, MESSAGE_FORM_AUTO)))

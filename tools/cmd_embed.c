@@ -221,7 +221,7 @@ static void event_take(struct embed *e, const struct mhost_event *ev)
 			p = &e->places[i];
 	if (!p)
 		return;
-	reply_take(&p->reply, ev, NULL);
+	reply_take(&p->reply, ev, NULL, NULL);
 	if (ev->type != MHOST_EVENT_END)
 		return;
 	p->id = 0;

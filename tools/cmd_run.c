@@ -34,7 +34,7 @@ static int parse(struct cmd *cmd, int argc, char **argv, struct request_opts *o,
 	return *text ? CMD_OK : CMD_FAILED;
 }
 
-static void print_text(const char *text, size_t bytes)
+static void print_text(void *arg, const struct reply *r, const char *text, size_t bytes)
 {
 	fwrite(text, 1, bytes, stdout);
 	fflush(stdout);
@@ -75,7 +75,7 @@ int cmd_run(struct cmd *cmd, int argc, char **argv)
 	int status = parse(cmd, argc, argv, &opts, &text);
 
 	if (status == CMD_OK && opts.echo && !cmd->json)
-		print_text(text, opts.rq.text_bytes);
+		print_text(NULL, NULL, text, opts.rq.text_bytes);
 	if (status == CMD_OK && (opts.choices || opts.best_of)) {
 		status = choices_run(cmd, &opts);
 	} else if (status == CMD_OK) {

@@ -71,7 +71,7 @@ static int ask(struct golden *g, struct mhost_request *rq, struct reply *reply)
 	rq->flags |= MHOST_NO_REPLAY;
 	do {
 		golden_clear(reply);
-		err = reply_collect(g->session, rq, stop_is_over, NULL, reply);
+		err = reply_collect(g->session, rq, stop_is_over, NULL, NULL, reply);
 		if (err == MHOST_E_BUSY || reply->error == MHOST_E_BUSY) {
 			nanosleep(&wait, NULL);
 			if (++busy < BUSY_TRIES)

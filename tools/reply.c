@@ -129,7 +129,7 @@ static void take_end(struct reply *r, const struct mhost_event *ev)
 	r->cached_count = ev->cached_count;
 }
 
-void reply_take(struct reply *r, const struct mhost_event *ev, reply_text_fn on_text)
+void reply_take(struct reply *r, const struct mhost_event *ev, reply_text_fn on_text, void *arg)
 {
 	switch (ev->type) {
 	case MHOST_EVENT_BEGIN:
@@ -152,11 +152,11 @@ void reply_take(struct reply *r, const struct mhost_event *ev, reply_text_fn on_
 		take_end(r, ev);
 	}
 	if (on_text && ev->text_bytes)
-		on_text(ev->text, ev->text_bytes);
+		on_text(arg, r, ev->text, ev->text_bytes);
 }
 
 int reply_collect(struct mhost *s, const struct mhost_request *rq, reply_over_fn is_over,
-		  reply_text_fn on_text, struct reply *reply)
+		  reply_text_fn on_text, void *arg, struct reply *reply)
 {
 	const struct mhost_event *ev;
 	int cancelled_ms = -1;
@@ -178,7 +178,7 @@ int reply_collect(struct mhost *s, const struct mhost_request *rq, reply_over_fn
 			break;
 		if (ev->id != id)	/* of one that was given up */
 			continue;
-		reply_take(reply, ev, on_text);
+		reply_take(reply, ev, on_text, arg);
 		if (ev->type == MHOST_EVENT_END)
 			return 0;
 	}
@@ -209,7 +209,7 @@ int reply_run(const struct cmd *cmd, const struct mhost_request *rq, reply_text_
 	reply_catch_interrupt();
 	err = mhost_connect(&s, cmd->socket);
 	for (int i = 0; !err && i < RETRIES; i++) {
-		err = reply_collect(s, rq, reply_is_interrupted, on_text, reply);
+		err = reply_collect(s, rq, reply_is_interrupted, on_text, NULL, reply);
 		if (err || reply->error != MHOST_E_WORKER_LOST || reply->token_count)
 			break;
 	}

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""`mhost chat` at a terminal: editing, Ctrl-C in a reply and in a line, Ctrl-D. Arguments: BIN MODEL."""
+"""`mhost chat` at a terminal: editing, Ctrl-C in a reply and in a line, Ctrl-D. Arguments: BIN MODEL; with "reasons" after
+them how reasoning is shown, by a model whose template has <think>."""
 import os
 import pty
 import re
@@ -12,12 +13,12 @@ LIMIT_S = 30
 
 
 class Terminal:
-    def __init__(self, *command):
+    def __init__(self, *command, **env):
         self.fd, end = pty.openpty()
         self.seen = ""
         self.process = subprocess.Popen(command, stdin=end, stdout=end, stderr=end, start_new_session=True,
                                         preexec_fn=lambda: __import__("fcntl").ioctl(0, 0x540E, 0),
-                                        env={**os.environ, "TERM": "dumb", "LC_ALL": "C.UTF-8"})
+                                        env={**os.environ, "TERM": "dumb", "LC_ALL": "C.UTF-8", **env})
         os.close(end)
 
     def type(self, text):
@@ -41,6 +42,16 @@ class Terminal:
                 self.seen += os.read(self.fd, 4096).decode(errors="replace")
             except OSError:
                 pass
+
+
+def reasons():
+    for env, dim, plain in ({"TERM": "xterm", "NO_COLOR": ""}, r"\x1b\[2m", r"\x1b\[0m"), ({"TERM": "xterm", "NO_COLOR": "1"}, "", ""), ({}, "", ""):
+        t = Terminal(sys.argv[1], "chat", sys.argv[2], "--regex", "<think>hm</think>Yes\\.", **env)
+        t.wait_for("> ")
+        t.type("Well?\n")
+        t.wait_for(rf"Well\?\r?\n(\x1b\[\?2004l)?\r?{dim}hm{plain}\r?\n\r?\nYes\.\r?\n[^\n]*> ")
+        t.type("\x04")
+        t.process.wait(LIMIT_S)
 
 
 def main():
@@ -67,4 +78,4 @@ def main():
         raise SystemExit(f"# exit status {status}, saw {t.seen!r}")
 
 
-main()
+reasons() if "reasons" in sys.argv else main()

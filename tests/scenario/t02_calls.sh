@@ -33,6 +33,10 @@ eq "no call" "$(ask plain --parse auto --regex '<tool_call>\[1\]</tool_call>' | 
 eq "plain text is as before" "$(ask plain --regex '<think>a</think>b' | json '"message" in o, o["text"]')" "(False, '<think>a</think>b')"
 eq "chat" "$(echo Hello | "$MHOST" chat tiny --json --regex '<think>a</think>b' | json 'sorted(o["message"].items())')" \
 	"[('content', 'b'), ('reasoning_content', 'a'), ('role', 'assistant')]"
+eq "no terminal: the content alone" "$(echo Hello | "$MHOST" chat tiny --regex '<think>a</think>b')" b
+eq "a call" "$(echo Hello | "$MHOST" chat tiny --regex 'A:<tool_call>\n\{"name": "now", "arguments": \{"n": 1\}\}\n</tool_call>')" "A:
+now({\"n\": 1})"
+python3 "$here/tests/scenario/chat_terminal.py" "$MHOST" tiny reasons || fail "reasoning at a terminal"
 
 "$MHOST" run tiny x --parse hermes >"$dir/out" 2>"$dir/err" && fail "--parse without --json"
 eq "one line" "$(wc -l <"$dir/err")" 1
