@@ -25,10 +25,10 @@ class Terminal:
         self.seen = ""
         os.write(self.fd, text.encode())
 
-    def prompt(self):
+    def prompt(self, pattern=r"(^|\n)> $"):
         """A prompt after which nothing comes: the reply may hold its characters too."""
         while True:
-            self.wait_for(r"(^|\n)> $")
+            self.wait_for(pattern)
             if not select.select([self.fd], [], [], 0.3)[0]:
                 return
             self.seen += os.read(self.fd, 4096).decode(errors="replace")
@@ -47,9 +47,9 @@ class Terminal:
 def reasons():
     for env, dim, plain in ({"TERM": "xterm", "NO_COLOR": ""}, r"\x1b\[2m", r"\x1b\[0m"), ({"TERM": "xterm", "NO_COLOR": "1"}, "", ""), ({}, "", ""):
         t = Terminal(sys.argv[1], "chat", sys.argv[2], "--regex", "<think>hm</think>Yes\\.", **env)
-        t.wait_for("> ")
+        t.prompt("> ")
         t.type("Well?\n")
-        t.wait_for(rf"Well\?\r?\n(\x1b\[\?2004l)?\r?{dim}hm{plain}\r?\n\r?\nYes\.\r?\n[^\n]*> ")
+        t.prompt(rf"Well\?\r?\n(\x1b\[\?2004l)?\r?{dim}hm{plain}\r?\n\r?\nYes\.\r?\n[^\n]*> ")
         t.type("\x04")
         t.process.wait(LIMIT_S)
 
