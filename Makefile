@@ -317,6 +317,7 @@ CLIENT_SRC := \
 	client/mhc_parse.c \
 	client/mhc_parse_call.c \
 	client/mhc_push.c \
+	client/mhc_body.c \
 	client/mhc_request.c \
 	client/mhc_socket.c \
 	client/mhost.c

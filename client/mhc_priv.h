@@ -89,6 +89,13 @@ void mhc_lanes_arm(struct mhost *s);
 void mhc_lanes_disarm(struct mhost *s);
 bool mhc_lanes_pending(struct mhost *s);
 
+/* mhc_body.c */
+size_t mhc_prompt_bytes(const struct mhost_request *rq);
+size_t mhc_grammar_bytes(const struct mhost_request *rq);
+size_t mhc_body_bytes(const struct mhost_request *rq);	/* but for biases and stop tokens */
+/* The whole record body in private memory, so that it can be sent again. 0, or a code with its text set. */
+int mhc_body_make(struct mhost *s, struct mhc_request *r, const struct mhost_request *rq);
+
 /* mhc_request.c */
 int mhc_request_put(struct mhost *s, struct mhc_request *r);	/* on the least loaded lane */
 struct mhc_request *mhc_request_find(struct mhost *s, uint64_t id);

@@ -19,53 +19,6 @@ static const uint32_t record_types[] = {
 	[MHOST_EMBED] = MHS_REC_EMBED,
 };
 
-static int name_copy(struct mhost *s, char *to, size_t cap, const char *from, const char *what)
-{
-	if (from && strlen(from) >= cap)
-		return mhc_fail(s, MHOST_E_INVALID, "%s: longer than %zu bytes", what, cap - 1);
-	if (from)
-		strcpy(to, from);
-	return 0;
-}
-
-static size_t prompt_bytes(const struct mhost_request *rq)
-{
-	if (rq->tokens)
-		return (size_t)rq->token_count * sizeof(uint32_t);
-	if (rq->messages)
-		return rq->messages_bytes ? rq->messages_bytes : strlen(rq->messages);
-	if (!rq->text)
-		return 0;
-	return rq->text_bytes ? rq->text_bytes : strlen(rq->text);
-}
-
-static size_t stop_bytes(const struct mhost_request *rq)
-{
-	size_t total = 0;
-
-	for (uint32_t i = 0; i < rq->stop_count; i++)
-		total += sizeof(uint32_t) + strlen(rq->stops[i]);
-	return total;
-}
-
-static size_t adapter_bytes(const struct mhost_request *rq)
-{
-	return rq->adapter_count * sizeof(struct mhs_adapter_ref);
-}
-
-static size_t grammar_bytes(const struct mhost_request *rq)
-{
-	if (!rq->grammar || rq->grammar_kind == MHOST_GRAMMAR_NONE)
-		return 0;
-	return rq->grammar_bytes ? rq->grammar_bytes : strlen(rq->grammar);
-}
-
-static size_t bias_bytes(const struct mhost_request *rq)
-{
-	_Static_assert(sizeof(struct mhost_bias) == sizeof(struct mhs_bias), "the same two words");
-	return rq->bias_count * sizeof(struct mhs_bias);
-}
-
 static int check_lists(struct mhost *s, const struct mhost_request *rq)
 {
 	if (rq->bias_count > MHS_BIAS_MAX || rq->stop_token_count > MHS_STOP_TOKENS_MAX)
@@ -122,15 +75,8 @@ static int check_embed(struct mhost *s, const struct mhost_request *rq)
 	return 0;
 }
 
-static int check(struct mhost *s, const struct mhost_request *rq)
+static int check_prompt(struct mhost *s, const struct mhost_request *rq)
 {
-	int err;
-
-	if (rq->kind > MHOST_EMBED)
-		return mhc_fail(s, MHOST_E_INVALID, "kind %u is not known", rq->kind);
-	if (rq->flags & ~FLAGS_ALL)
-		return mhc_fail(s, MHOST_E_INVALID, "flags %#x: %#x are not known", rq->flags,
-				rq->flags & ~FLAGS_ALL);
 	if (rq->kind != MHOST_PING && !rq->model)
 		return mhc_fail(s, MHOST_E_INVALID, "model is not given");
 	if (!!rq->text + !!rq->tokens + !!rq->messages > 1)
@@ -143,7 +89,19 @@ static int check(struct mhost *s, const struct mhost_request *rq)
 		if (!rq->stops[i][0] || strlen(rq->stops[i]) > MHS_STOP_BYTES)
 			return mhc_fail(s, MHOST_E_INVALID, "stop string %u: must have 1..%u bytes",
 					i + 1, MHS_STOP_BYTES);
-	if (check_adapters(s, rq) || check_lists(s, rq))
+	return 0;
+}
+
+static int check(struct mhost *s, const struct mhost_request *rq)
+{
+	int err;
+
+	if (rq->kind > MHOST_EMBED)
+		return mhc_fail(s, MHOST_E_INVALID, "kind %u is not known", rq->kind);
+	if (rq->flags & ~FLAGS_ALL)
+		return mhc_fail(s, MHOST_E_INVALID, "flags %#x: %#x are not known", rq->flags,
+				rq->flags & ~FLAGS_ALL);
+	if (check_prompt(s, rq) || check_adapters(s, rq) || check_lists(s, rq))
 		return MHOST_E_INVALID;
 	err = check_embed(s, rq);
 	if (err)
@@ -152,118 +110,9 @@ static int check(struct mhost *s, const struct mhost_request *rq)
 	    (rq->grammar_kind && rq->grammar_kind != MHOST_GRAMMAR_JSON && !rq->grammar))
 		return mhc_fail(s, MHOST_E_INVALID, "grammar kind %u is not known, or its text is missing",
 				rq->grammar_kind);
-	if (prompt_bytes(rq) + stop_bytes(rq) + adapter_bytes(rq) + grammar_bytes(rq) >
-	    BODY_MAX - sizeof(struct mhs_request))
+	if (mhc_body_bytes(rq) > BODY_MAX)
 		return mhc_fail(s, MHOST_E_TOO_LONG, "prompt has %zu bytes and grammar %zu, at most %zu fit",
-				prompt_bytes(rq), grammar_bytes(rq), BODY_MAX - sizeof(struct mhs_request));
-	return 0;
-}
-
-static uint32_t wire_flags(const struct mhost_request *rq)
-{
-	return (rq->tokens ? MHS_REQ_TOKENS : 0u) | (rq->messages ? MHS_REQ_MESSAGES : 0u) |
-	       (rq->flags & MHOST_IGNORE_EOS ? MHS_REQ_IGNORE_EOS : 0u) |
-	       (rq->flags & MHOST_NO_SPECIAL ? MHS_REQ_NO_SPECIAL : 0u) |
-	       (rq->flags & MHOST_LOGPROBS ? MHS_REQ_LOGPROBS : 0u) |
-	       (rq->flags & MHOST_NO_SPECULATE ? MHS_REQ_NO_DRAFT : 0u) |
-	       (rq->flags & MHOST_RAW ? MHS_REQ_RAW : 0u) |
-	       (rq->flags & MHOST_SHOW_SPECIAL ? MHS_REQ_SHOW_SPECIAL : 0u);
-}
-
-static void numbers_copy(struct mhs_request *to, const struct mhost_request *rq)
-{
-	to->session_key = rq->session_key;
-	to->seed = rq->seed;
-	to->flags = wire_flags(rq);
-	to->max_tokens = rq->max_tokens;
-	to->top_k = rq->top_k;
-	to->top_count = rq->top_count;
-	to->stop_count = rq->stop_count;
-	to->stop_bytes = (uint32_t)stop_bytes(rq);
-	to->prompt_bytes = (uint32_t)prompt_bytes(rq);
-	to->deadline_ms = rq->deadline_ms;
-	to->temperature = rq->temperature;
-	to->top_p = rq->top_p;
-	to->min_p = rq->min_p;
-	to->repeat_penalty = rq->repeat_penalty;
-	to->repeat_last = rq->repeat_last;
-	to->adapter_count = rq->adapter_count;
-	to->grammar = rq->grammar_kind;
-	to->grammar_bytes = (uint32_t)grammar_bytes(rq);
-	to->frequency_penalty = rq->frequency_penalty;
-	to->presence_penalty = rq->presence_penalty;
-	to->dry_multiplier = rq->dry_multiplier;
-	to->dry_base = rq->dry_base;
-	to->dry_allowed = rq->dry_allowed;
-	to->dry_last = rq->dry_last;
-	to->dynatemp_range = rq->dynatemp_range;
-	to->dynatemp_exponent = rq->dynatemp_exponent;
-	to->top_n_sigma = rq->top_n_sigma;
-	to->typical_p = rq->typical_p;
-	to->xtc_probability = rq->xtc_probability;
-	to->xtc_threshold = rq->xtc_threshold;
-	to->mirostat_tau = rq->mirostat_tau;
-	to->mirostat_eta = rq->mirostat_eta;
-	to->min_tokens = rq->min_tokens;
-	to->bias_count = rq->bias_count;
-	to->stop_token_count = rq->stop_token_count;
-	to->pooling = rq->pooling;
-}
-
-static uint8_t *put(uint8_t *at, const void *data, size_t bytes)
-{
-	if (bytes)
-		memcpy(at, data, bytes);
-	return at + bytes;
-}
-
-static void payload_copy(uint8_t *at, const struct mhost_request *rq)
-{
-	for (uint32_t i = 0; i < rq->stop_count; i++) {
-		uint32_t n = (uint32_t)strlen(rq->stops[i]);
-
-		at = put(at, &n, sizeof(n));
-		at = put(at, rq->stops[i], n);
-	}
-	at = put(at, rq->tokens ? (const void *)rq->tokens : rq->messages ? rq->messages : rq->text, prompt_bytes(rq));
-	for (uint32_t i = 0; i < rq->adapter_count; i++) {
-		struct mhs_adapter_ref ref = { .scale = rq->adapters[i].scale };
-
-		strcpy(ref.name, rq->adapters[i].name);
-		strcpy(ref.semver, rq->adapters[i].version ? rq->adapters[i].version : "");
-		at = put(at, &ref, sizeof(ref));
-	}
-	at = put(at, rq->grammar, grammar_bytes(rq));
-	at = put(at, rq->bias, bias_bytes(rq));
-	put(at, rq->stop_tokens, rq->stop_token_count * sizeof(uint32_t));
-}
-
-/* The whole record body in private memory, so that it can be sent again. */
-static int body_make(struct mhost *s, struct mhc_request *r, const struct mhost_request *rq)
-{
-	struct mhs_request head = { .request_id = r->id };
-	int err;
-
-	if (rq->kind == MHOST_PING) {
-		r->ping.request_id = r->id;
-		r->body = (uint8_t *)&r->ping;
-		r->body_bytes = sizeof(r->ping);
-		return 0;
-	}
-	numbers_copy(&head, rq);
-	err = name_copy(s, head.model, sizeof(head.model), rq->model, "model");
-	if (!err)
-		err = name_copy(s, head.semver, sizeof(head.semver), rq->version, "version");
-	if (err)
-		return err;
-	r->body_bytes = (uint32_t)sizeof(head) + head.stop_bytes + head.prompt_bytes +
-			(uint32_t)adapter_bytes(rq) + head.grammar_bytes + (uint32_t)bias_bytes(rq) +
-			rq->stop_token_count * (uint32_t)sizeof(uint32_t);
-	r->body = malloc(r->body_bytes);
-	if (!r->body)
-		return mhc_fail(s, -ENOMEM, "out of memory");
-	memcpy(r->body, &head, sizeof(head));
-	payload_copy(r->body + sizeof(head), rq);
+				mhc_prompt_bytes(rq), mhc_grammar_bytes(rq), BODY_MAX - sizeof(struct mhs_request));
 	return 0;
 }
 
@@ -307,7 +156,7 @@ static int submit_one(struct mhost *s, const struct mhost_request *rq, struct mh
 	r->id = s->next_id;
 	r->type = record_types[rq->kind];
 	r->flags = rq->flags;
-	err = body_make(s, r, rq);
+	err = mhc_body_make(s, r, rq);
 	if (!err)
 		err = request_put(s, r, lane);
 	if (err) {
