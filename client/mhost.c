@@ -107,6 +107,7 @@ MHC_PUBLIC int mhost_connect(struct mhost **session, const char *socket)
 	if (!s)
 		return -ENOMEM;
 	s->sock = s->bell.fd = s->sleeper = s->epoll = s->timer = -1;
+	s->round = 1;
 	s->next_id = 1;
 	mhs_spin_init(&s->spin);
 	s->record = malloc(MHS_EVENT_BYTES);
@@ -192,26 +193,40 @@ MHC_PUBLIC uint32_t mhost_worker_count(const struct mhost *s)
 	return n;
 }
 
-/* One record from some lane, lanes in turn. 0 with s->event, or -EAGAIN. */
+/* The next event for the caller in @lane's ring. 0 with s->event, or -EAGAIN. */
+static int lane_get(struct mhost *s, struct mhc_lane *lane)
+{
+	int err = -EAGAIN;
+
+	while (err == -EAGAIN) {
+		uint32_t type;
+		int64_t n = mhs_ring_get(&lane->event, &type, s->record, MHS_EVENT_BYTES);
+
+		if (n == -EAGAIN)
+			return -EAGAIN;
+		err = n < 0 ? (int)n : mhc_event_take(s, type, (uint32_t)n);
+		if (mhs_ring_should_feed(&lane->event))
+			mhc_lane_ring(s, lane);
+	}
+	if (err)
+		lane->down = true;	/* a ring that makes no sense is as good as dead */
+	return err ? -EAGAIN : 0;
+}
+
+/*
+ * One event, of each lane that has some one a round: a reader that is slower than its workers keeps none of them waiting
+ * for the others' ends. 0 with s->event, or -EAGAIN.
+ */
 static int lanes_get(struct mhost *s)
 {
-	for (struct mhc_lane *lane = s->lanes; lane; lane = lane->next) {
-		int64_t n;
-		uint32_t type;
-		int err = -EAGAIN;
-
-		while (err == -EAGAIN) {
-			n = mhs_ring_get(&lane->event, &type, s->record, MHS_EVENT_BYTES);
-			if (n == -EAGAIN)
-				break;
-			err = n < 0 ? (int)n : mhc_event_take(s, type, (uint32_t)n);
-			if (mhs_ring_should_feed(&lane->event))
-				mhc_lane_ring(s, lane);
-		}
-		if (err == 0)
+	for (int rounds = 0; rounds < 2; rounds++) {
+		for (struct mhc_lane *lane = s->lanes; lane; lane = lane->next) {
+			if (lane->round == s->round || lane_get(s, lane))
+				continue;
+			lane->round = s->round;
 			return 0;
-		if (err != -EAGAIN)
-			lane->down = true;	/* a ring that makes no sense is as good as dead */
+		}
+		s->round++;
 	}
 	return -EAGAIN;
 }

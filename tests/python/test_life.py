@@ -154,9 +154,9 @@ class Interrupted(HostCase):
 		with mhost.connect(self.daemon.socket, timeout=60) as host:
 			wanted = host.complete("tiny", COW, **LONG)
 			for i in range(60):
-				signal.setitimer(signal.ITIMER_REAL, 0.0001 + i % 30 * 0.0006)
 				streams = []
 				try:
+					signal.setitimer(signal.ITIMER_REAL, 0.0001 + i % 30 * 0.0006)
 					streams = [host.generate("tiny", COW, **LONG) for _ in range(2)]
 					for stream in streams:
 						list(stream)

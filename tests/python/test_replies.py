@@ -4,6 +4,7 @@
 import array
 import gc
 import json
+import time
 import unittest
 
 import mhost
@@ -62,6 +63,17 @@ class Replies(HostCase):
 		order = [streams.index(stream) for stream, token in self.host.merge(streams) if token is not None]
 		self.assertEqual(sorted(order), list(range(25)))
 		self.assertLess(order.index(24), 16, order)
+
+	def test_a_slow_reader_hears_all_workers(self):
+		"""Eight streams over two workers, read more slowly than they come: none is kept for the others' ends."""
+		streams = [self.host.generate("tiny", COW, max_tokens=200, ignore_eos=True) for _ in range(8)]
+		heard = dict.fromkeys(streams, 0)
+		for stream, token in self.host.merge(streams):
+			if token is None:
+				break
+			heard[stream] += 1
+			time.sleep(0.0005)
+		self.assertGreater(min(heard.values()), 50, list(heard.values()))
 
 	def test_options_reach_the_host(self):
 		greedy = self.host.complete("tiny", COW, max_tokens=20)
