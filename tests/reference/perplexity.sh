@@ -8,7 +8,7 @@ B=${B:-build}
 case $B in /*) ;; *) B=$here/$B ;; esac
 . "$here/tests/reference/venv.sh"
 
-python_with "$here/tests/reference/requirements.txt" gguf tokenizers torch transformers
+python_with "$here/tests/reference/requirements.txt" accelerate gguf tokenizers torch transformers
 smol=$(sh "$here/tools/fetch-smollm2.sh") || skip "SmolLM2 cannot be fetched"
 gemma=$(sh "$here/tests/reference/fetch-gemma3.sh") || skip "Gemma 3 cannot be fetched"
 exec "$python" "$here/tests/reference/check_perplexity.py" --mhost "$B/mhost" --mhostd "$B/mhostd" "$smol" "$gemma"
