@@ -311,13 +311,13 @@ WRK_SRC := \
 	daemon/worker/wrk_want.c
 
 CLIENT_SRC := \
+	client/mhc_body.c \
 	client/mhc_event.c \
 	client/mhc_json.c \
 	client/mhc_lane.c \
 	client/mhc_parse.c \
 	client/mhc_parse_call.c \
 	client/mhc_push.c \
-	client/mhc_body.c \
 	client/mhc_request.c \
 	client/mhc_socket.c \
 	client/mhost.c

@@ -156,9 +156,7 @@ int mhc_body_make(struct mhost *s, struct mhc_request *r, const struct mhost_req
 		err = name_copy(s, head.semver, sizeof(head.semver), rq->version, "version");
 	if (err)
 		return err;
-	r->body_bytes = (uint32_t)sizeof(head) + head.stop_bytes + head.prompt_bytes +
-			(uint32_t)adapter_bytes(rq) + head.grammar_bytes + (uint32_t)bias_bytes(rq) +
-			rq->stop_token_count * (uint32_t)sizeof(uint32_t);
+	r->body_bytes = (uint32_t)(mhc_body_bytes(rq) + bias_bytes(rq) + rq->stop_token_count * sizeof(uint32_t));
 	r->body = malloc(r->body_bytes);
 	if (!r->body)
 		return mhc_fail(s, -ENOMEM, "out of memory");

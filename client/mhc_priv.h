@@ -24,7 +24,7 @@ struct mhc_lane {
 	struct mhs_map map;
 	struct mhs_ring_end submit, event;
 	uint32_t open_count;
-	uint64_t round;			/* of the session, that this lane had an event in */
+	uint64_t round;			/* of the session, that this lane gave an event in; 0: none */
 	/* worker dead: take what is in the ring, then end the rest */
 	bool down;
 	struct mhc_lane *next;
@@ -60,7 +60,7 @@ struct mhost {
 	bool rang;			/* a worker slept and was rung since the last wait */
 	uint64_t client_id, next_id;
 	struct mhc_lane *lanes;
-	uint64_t round;			/* of lanes: each gives one event at most */
+	uint64_t round;			/* from 1 on: each lane gives one event at most in one */
 	struct mhc_request *requests;
 	uint32_t open_count;
 	struct mhc_request *finished;	/* owner of the last END given out */
