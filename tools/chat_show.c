@@ -17,11 +17,15 @@ static void dim(const struct chat_show *show, bool on)
 /* From one kind of part to another. */
 static void turn(struct chat_show *show, uint32_t kind)
 {
-	if (show->any && show->kind == MHOST_PART_REASONING && kind != show->kind)
+	bool thought = show->any && show->kind == MHOST_PART_REASONING;
+
+	if (show->any && kind == show->kind)
+		return;
+	if (thought)
 		dim(show, false);
-	if (show->any && kind != show->kind)
-		fputs(show->kind == MHOST_PART_REASONING ? "\n\n" : "\n", stdout);
-	if (kind == MHOST_PART_REASONING && !(show->any && kind == show->kind))
+	if (show->any)
+		fputs(thought ? "\n\n" : "\n", stdout);
+	if (kind == MHOST_PART_REASONING)
 		dim(show, true);
 	show->kind = kind;
 	show->any = true;

@@ -51,7 +51,8 @@ def reasons():
         t.type("Well?\n")
         t.prompt(rf"Well\?\r?\n(\x1b\[\?2004l)?\r?{dim}hm{plain}\r?\n\r?\nYes\.\r?\n[^\n]*> ")
         t.type("\x04")
-        t.process.wait(LIMIT_S)
+        if t.process.wait(LIMIT_S):
+            raise SystemExit(f"# exit status {t.process.returncode}, saw {t.seen!r}")
 
 
 def main():
