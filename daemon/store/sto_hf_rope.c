@@ -277,7 +277,9 @@ static int read_local(struct sto_hf *hf, const json_t *object)
 	int err = read_object(&r, object, "rope_parameters.sliding_attention",
 			      &hf->model->local_rope_base);
 
-	if (!err && (r.attn_scale != 1 || r.partial != 1))
+	/* two ropes cannot both say how far one context reaches */
+	if (!err && (r.attn_scale != 1 || r.partial != 1 ||
+		     (hf->local.kind == STO_ROPE_DYNAMIC && hf->model->context_wanted)))
 		err = hf_unsupported(hf->json, "rope_parameters.sliding_attention", "scaled",
 				     "default, linear");
 	return err;

@@ -35,16 +35,21 @@ static int read_config(const char *text, struct sto_model *model, struct sto_err
 	return read_config_for(0, text, model, error);
 }
 
-static void refused(const char *text, const char *expect)
+static void refused_for(uint32_t context, const char *text, const char *expect)
 {
 	struct sto_error error = { "" };
 	struct sto_model model;
-	int err = read_config(text, &model, &error);
+	int err = read_config_for(context, text, &model, &error);
 
 	t_ok(err < 0);
 	if (!t_ok(strncmp(error.text, "c.json: ", 8) == 0 && strstr(error.text, expect)))
 		printf("# wanted \"%s\", got \"%s\" for %s\n", expect, error.text, text);
 	sto_model_fini(&model);
+}
+
+static void refused(const char *text, const char *expect)
+{
+	refused_for(0, text, expect);
 }
 
 static void fills_in_defaults(void)
@@ -199,6 +204,11 @@ static void stretches_to_the_context_that_is_wanted(void)
 	check_scaling_for(5000, dynamic, of_5000, 1, 5000);
 	check_scaling_for(512, longrope, few, 1.105541597f, 512);
 	check_scaling_for(1000, longrope, many, 1.105541597f, 2048);
+	refused_for(5000, "{\"model_type\":\"gemma3_text\",\"vocab_size\":100,\"hidden_size\":64,\"intermediate_size\":96,"
+		    "\"num_hidden_layers\":2,\"num_attention_heads\":4,\"num_key_value_heads\":2,\"head_dim\":16,"
+		    "\"max_position_embeddings\":2048,\"sliding_window\":9,\"rope_parameters\":{\"full_attention\":{"
+		    "\"rope_type\":\"default\",\"rope_theta\":1e6},\"sliding_attention\":{\"rope_type\":\"dynamic\","
+		    "\"factor\":4,\"rope_theta\":1e4}}}", "rope_parameters.sliding_attention: is scaled");
 }
 
 /* The rest of the shape is held against whole models in tests/reference. */
